@@ -81,6 +81,35 @@ def test_dense_pictures_keep_their_colours_beside_grey_faces(tmp_path: Path) -> 
     assert np.array_equal(found.visual, plain.visual)
 
 
+@pytest.mark.parametrize("is_grey", [False, True])
+@pytest.mark.parametrize("name", ["narrow.mp4", "turned.mp4", "wide_pixels.mp4", "10bit.mkv"])
+def test_a_still_is_small_and_in_colour(tmp_path: Path, name: str, is_grey: bool) -> None:
+    path = tmp_path / name
+    make(path, **{"seconds": 1.3, "size": (192, 96), **CLIPS[name]})
+    colour = decode_all(path, REQUEST).snippets
+    found = decode_all(path, replace(REQUEST, face_grey=is_grey, still_side=60)).snippets
+    assert len(found) == len(colour) > 1
+    for snippet, plain in zip(found, colour, strict=True):
+        assert snippet.still is not None
+        whole = plain.faces[1]
+        assert max(snippet.still.shape[:2]) == 60
+        size = snippet.still.shape[1::-1]
+        expected = cv2.resize(whole, size, interpolation=cv2.INTER_AREA)
+        assert np.abs(snippet.still.astype(int) - expected).mean() < 4
+        assert plain.still is None
+
+
+def test_a_still_is_never_enlarged(tmp_path: Path) -> None:
+    make_clip(tmp_path / "clip.mp4", seconds=0.2, size=(64, 48))
+    still = decode_all(tmp_path / "clip.mp4", replace(REQUEST, still_side=320)).snippets[0].still
+    assert still is not None and still.shape == (48, 64, 3)
+
+
+def test_stills_need_pictures() -> None:
+    with pytest.raises(ValueError, match="stills"):
+        DecodeRequest(still_side=320)
+
+
 def test_levels_beyond_black_and_white_are_clipped() -> None:
     stored = np.array([[0, 15, 16, 126, 235, 255]], np.uint8)
     shown = np.empty_like(stored)

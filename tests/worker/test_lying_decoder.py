@@ -18,7 +18,7 @@ from sentiloc.worker.decoder.process import DecoderProcess
 from sentiloc.worker.decoder.request import DecodeLimits, DecodeRequest
 from tests.support.media import make_clip
 
-REQUEST = DecodeRequest(face_samples=(0,), audio_rate=16000)
+REQUEST = DecodeRequest(face_samples=(0,), audio_rate=16000, still_side=32)
 LIMITS = DecodeLimits(max_duration_seconds=2.0, max_frame_rate=60.0)
 INFO: dict[str, Any] = {
     "duration": 2.0,
@@ -42,7 +42,7 @@ END: dict[str, Any] = {
     "variable_rate": False,
     "warnings": [],
 }
-SNIPPET: dict[str, Any] = {"index": 0, "slot": 0, "faces": [1, 48, 64], "narrow": [False]}
+SNIPPET: dict[str, Any] = {"index": 0, "slot": 0, "faces": [1, 48, 64], "narrow": [False], "still": [24, 32]}
 _SPEAK = "import os, sys; os.write(int(sys.argv[1]), bytes.fromhex(sys.argv[2]) * int(sys.argv[3]))"
 
 
@@ -128,6 +128,7 @@ LIES: dict[str, bytes] = {
         for name, value in (
             *(("index", 10**15), ("index", -1), ("slot", 9), ("slot", -1), ("faces", [1, 10**6, 10**6])),
             *(("faces", [2, 48, 64]), ("faces", [1, 48]), ("faces", "abc")),
+            *(("still", [24, 33]), ("still", [0, 32]), ("still", [24]), ("still", None), ("still", [-1, 2])),
             *(("narrow", []), ("narrow", [2]), ("narrow", 1), ("narrow", [False] * 9)),
         )
     },

@@ -13,7 +13,7 @@ from sentiloc.app.storage.local import LocalStorage, thumbnail_key
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.worker.config import CacheConfig, ThumbnailConfig
 from sentiloc.worker.decoder.decode import DecodeLimits, grab_frame, grab_frames
-from sentiloc.worker.extraction.stills import Stills, shrink
+from sentiloc.worker.extraction.stills import Stills
 from sentiloc.worker.pipelines.thumbnails import Owner, keep_stills, make_thumbnails, save_thumbnails
 from tests.support.full_disk import free_bytes, small_volume
 from tests.support.media import make_clip
@@ -92,7 +92,7 @@ def test_a_cancelled_job_stops_here_too(clip: Path) -> None:
         make_thumbnails(clip, PEAKS, ThumbnailConfig(), LIMITS, stop)
 
 
-def pictures_of(count: int, size: tuple[int, int] = (96, 160)) -> list[NDArray[np.uint8]]:
+def pictures_of(count: int, size: tuple[int, int] = (48, 80)) -> list[NDArray[np.uint8]]:
     """Plain pictures that get brighter."""
     return [np.full((*size, 3), 30 + 40 * number, np.uint8) for number in range(count)]
 
@@ -148,25 +148,6 @@ def test_stills_leave_the_disk_to_the_features(tmp_path: Path) -> None:
         assert added > 10, "most of them fit"
         assert free_bytes(folder) == before, "the space of those that were kept is free again"
         assert least > 0.4 * before
-
-
-@pytest.mark.parametrize(
-    ("size", "side", "expected"),
-    [
-        ((720, 1280), 320, (180, 320)),
-        ((1280, 720), 100, (100, 56)),
-        ((96, 160), 320, (96, 160)),
-        ((1, 900), 80, (1, 80)),
-        ((405, 719), 320, (180, 320)),
-    ],
-)
-def test_pictures_shrink_to_the_wanted_side(
-    size: tuple[int, int], side: int, expected: tuple[int, int]
-) -> None:
-    ramp = np.linspace(0, 255, size[1]).astype(np.uint8)
-    small = shrink(np.ascontiguousarray(np.broadcast_to(ramp[None, :, None], (*size, 3))), side)
-    assert small.shape == (*expected, 3)
-    assert np.abs(small[0, :, 0] - np.linspace(0, 255, expected[1])).max() < 8
 
 
 def test_no_stills_are_kept_where_a_decoder_is_better(tmp_path: Path) -> None:

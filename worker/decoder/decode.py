@@ -126,15 +126,20 @@ def _take_snippet(
         raise ValueError("not a snippet of this request")
     shape = (count, height, width) if request.face_grey else (count, height, width, 3)
     size, start = prod(shape), slot * request.slot_bytes
-    pictures, visual = process.pictures, None
+    pictures, visual, still = process.pictures, None, None
     if request.visual_size is not None:
         raw = pictures.copied(start + size, request.visual_bytes)
         visual = raw.reshape(request.snippet_frames, request.visual_size, request.visual_size, 3)
+    if request.still_side is not None:
+        high, wide = (read_count(n, request.still_side) for n in fields["still"])
+        if not high * wide:
+            raise ValueError("a still has pixels")
+        still = pictures.copied(start + size + request.visual_bytes, high * wide * 3).reshape(high, wide, 3)
     if not any(narrow):
-        return SnippetFrames(index, pictures.lent(slot, start, size).reshape(shape), visual)
+        return SnippetFrames(index, pictures.lent(slot, start, size).reshape(shape), visual, still)
     faces = _widened(pictures.view(start, size).reshape(shape), narrow)
     pictures.give_back(slot)
-    return SnippetFrames(index, faces, visual)
+    return SnippetFrames(index, faces, visual, still)
 
 
 def _widened(shown: Pictures, narrow: Sequence[bool]) -> Pictures:

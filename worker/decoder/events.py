@@ -43,12 +43,14 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
 class SnippetFrames:
     """Snippet `index`: `faces` (k, height, width, 3) and `visual` (snippet_frames, size, size, 3), RGB.
 
-    Faces that were requested in grey are (k, height, width), with 0 for black and 255 for white.
+    Faces that were requested in grey are (k, height, width), with 0 for black and 255 for white. `still` is a small RGB
+    picture (height, width, 3) of the snippet, if it was requested.
     """
 
     index: int
     faces: Pictures
-    visual: Pictures | None
+    visual: Pictures | None = None
+    still: Pictures | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
 from typing import Any
@@ -217,8 +217,21 @@ class CentreCrop:
         return self._scaler(frame)[rows, columns]
 
 
+@dataclass(slots=True)
+class SnippetImages:
+    """The images of one snippet: `faces`, `visual` frames and the `still`, as they were requested.
+
+    `narrow` is True for each grey face in which 16 is black and 235 is white.
+    """
+
+    faces: list[Image] = field(default_factory=list)
+    narrow: list[bool] = field(default_factory=list)
+    visual: list[Image] = field(default_factory=list)
+    still: Image | None = None
+
+
 class SnippetBuilder:
-    """Fills grid frames from decoded frames. Each complete snippet is passed to `emit(index, faces, narrow, visual)`.
+    """Fills grid frames from decoded frames. Each complete snippet is passed to `emit(index, images)`.
 
     Only requested frames are scaled. A frame that covers several grid frames is scaled once.
     """
@@ -229,19 +242,18 @@ class SnippetBuilder:
         limits: DecodeLimits,
         rate: Fraction,
         shape: Shape,
-        emit: Callable[[int, list[Image], list[bool], list[Image]], None],
+        emit: Callable[[int, SnippetImages], None],
     ) -> None:
         self._request, self._limits, self._emit = request, limits, emit
         self._rate = float(rate)
         self._face: Scaler = _face_scaler(request)(shape, *fit(shape, request.face_max_side))
+        self._still = Scaler(shape, *fit(shape, request.still_side)) if request.still_side else None
         self._visual = CentreCrop(shape, request.visual_size) if request.visual_size else None
         self._held: VideoFrame | None = None
         self._made: dict[object, Image] = {}
-        self._narrow: list[bool] = []
         self._slot = request.first_snippet * request.snippet_frames
         self._end = None if request.end_snippet is None else request.end_snippet * request.snippet_frames
-        self._faces: list[Image] = []
-        self._frames: list[Image] = []
+        self._images = SnippetImages()
 
     @property
     def is_full(self) -> bool:
@@ -278,15 +290,17 @@ class SnippetBuilder:
     def _place(self) -> None:
         position = self._slot % self._request.snippet_frames
         if position in self._request.face_samples:
-            self._faces.append(self._make(self._face))
-            self._narrow.append(self._face.is_narrow)
+            self._images.faces.append(self._make(self._face))
+            self._images.narrow.append(self._face.is_narrow)
+        if self._still is not None and position == self._request.still_sample:
+            self._images.still = self._make(self._still)
         if self._visual is not None:
-            self._frames.append(self._make(self._visual))
+            self._images.visual.append(self._make(self._visual))
         self._slot += 1
         if position == self._request.snippet_frames - 1:
             index = self._slot // self._request.snippet_frames - 1
-            self._emit(index, self._faces, self._narrow, self._frames)
-            self._faces, self._narrow, self._frames = [], [], []
+            self._emit(index, self._images)
+            self._images = SnippetImages()
 
     def _make(self, scale: Callable[[VideoFrame], Image]) -> Image:
         if scale not in self._made:

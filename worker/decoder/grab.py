@@ -9,7 +9,7 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 
 from sentiloc.worker.decoder.disposable import IsDisposable, disposable_test
-from sentiloc.worker.decoder.frames import Scaler, fit, shape_of
+from sentiloc.worker.decoder.frames import Scaler, SnippetImages, fit, shape_of
 from sentiloc.worker.decoder.request import ROUNDING_SECONDS
 from sentiloc.worker.decoder.selection import Moment, Selection
 from sentiloc.worker.decoder.source.media import Media, pixel_aspect
@@ -30,7 +30,8 @@ def grab(media: Media, task: Task, times: Sequence[float], output: Output) -> No
     frames = _by_seeking(media, times) if media.is_seekable else _in_one_pass(media, times)
     for index, frame in enumerate(frames):
         shape = shape_of(frame, pixel_aspect(media.video))
-        output.snippet(index, [Scaler(shape, *fit(shape, task.request.face_max_side))(frame)], [False], [])
+        image = Scaler(shape, *fit(shape, task.request.face_max_side))(frame)
+        output.snippet(index, SnippetImages(faces=[image], narrow=[False]))
 
 
 def _by_seeking(media: Media, times: Sequence[float]) -> Iterator[VideoFrame]:

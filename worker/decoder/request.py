@@ -16,11 +16,12 @@ class DecodeRequest:
     `frame_rate` is the rate of the frame grid in frames per second; None means the video's average rate.
     `face_samples` are the positions within a snippet of the frames for the face stream, at up to `face_max_side`
     pixels. `face_grey` requests them as grey instead of RGB, which takes less time. `face_by_planes` scales larger ones
-    before they become RGB, which takes half the time and is good enough for networks. `visual_size`, if given, requests
-    all frames of a snippet: short side scaled to 8/7 of it, then centre-cropped. `audio_rate`, if given, requests
-    audio at that many samples per second with `audio_channels`: 1 (mono) or 2. `audio_track` is the number of a sound
-    track, counted from 1; None chooses one. `first_snippet` (inclusive) and `end_snippet` (exclusive; None: the end)
-    are the requested range, with its sound. `find_shots` requests the times at which new shots begin.
+    before they become RGB, which takes half the time and is good enough for networks. `still_side`, if given, requests
+    the middle one of these frames once more, in colour at up to that many pixels, to show to people. `visual_size`, if
+    given, requests all frames of a snippet: short side scaled to 8/7 of it, then centre-cropped. `audio_rate`, if
+    given, requests audio at that many samples per second with `audio_channels`: 1 (mono) or 2. `audio_track` is the
+    number of a sound track, counted from 1; None chooses one. `first_snippet` (inclusive) and `end_snippet` (exclusive;
+    None: the end) are the requested range, with its sound. `find_shots` requests the times at which new shots begin.
     `keyframes_only` requests a draft: pictures between keyframes are not decoded, and the last keyframe stands for
     them.
     """
@@ -31,6 +32,7 @@ class DecodeRequest:
     face_max_side: int = 640
     face_grey: bool = False
     face_by_planes: bool = False
+    still_side: int | None = None
     visual_size: int | None = None
     audio_rate: int | None = None
     audio_track: int | None = None
@@ -51,6 +53,8 @@ class DecodeRequest:
             raise ValueError(f"no snippets in {self.first_snippet}..{self.end_snippet}")
         if not 0 < self.face_max_side <= MAX_FACE_SIDE:
             raise ValueError(f"face_max_side must be in 1..{MAX_FACE_SIDE}")
+        if self.still_side is not None and not (self.face_samples and 0 < self.still_side <= MAX_FACE_SIDE):
+            raise ValueError(f"stills need face samples and a side in 1..{MAX_FACE_SIDE}")
 
     @property
     def visual_bytes(self) -> int:
@@ -59,9 +63,15 @@ class DecodeRequest:
 
     @property
     def slot_bytes(self) -> int:
-        """Bytes of the largest snippet: faces first, then the visual frames."""
+        """Bytes of the largest snippet: faces first, then the visual frames, then the still."""
         face_bytes = self.face_max_side**2 * (1 if self.face_grey else 3)
-        return max(1, len(self.face_samples) * face_bytes + self.visual_bytes)
+        still_bytes = 3 * (self.still_side or 0) ** 2
+        return max(1, len(self.face_samples) * face_bytes + self.visual_bytes + still_bytes)
+
+    @property
+    def still_sample(self) -> int | None:
+        """The position within a snippet of the frame that becomes the still."""
+        return self.face_samples[len(self.face_samples) // 2] if self.still_side else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ import numpy as np
 
 from sentiloc.worker.decoder import channel
 from sentiloc.worker.decoder.channel import Sender
-from sentiloc.worker.decoder.frames import Image
+from sentiloc.worker.decoder.frames import SnippetImages
 from sentiloc.worker.decoder.request import DecodeLimits, DecodeRequest
 from sentiloc.worker.sound.soundtrack import Samples
 
@@ -54,19 +54,19 @@ class Output:
         self._sender.send(channel.INFO, info)
         self._release()
 
-    def snippet(self, index: int, faces: list[Image], narrow: list[bool], visual: list[Image]) -> None:
-        """Send one snippet: faces (k, h, w, 3) or grey (k, h, w), then the visual frames (n, size, size, 3).
-
-        `narrow` (k,) is True for grey faces in which 16 is black and 235 is white.
-        """
+    def snippet(self, index: int, images: SnippetImages) -> None:
+        """Send the images of one snippet: faces, visual frames and the still, one after another in a slot."""
         slot = self._sender.take_slot()
         start = slot * self._request.slot_bytes
-        for image in (*faces, *visual):
+        faces, still = images.faces, images.still
+        for image in (*faces, *images.visual, *([] if still is None else [still])):
             target = np.frombuffer(self._memory, np.uint8, image.size, start).reshape(image.shape)
             np.copyto(target, image)
             start += image.size
         shape = [len(faces), *faces[0].shape[:2]] if faces else [0, 1, 1]
-        fields = {"index": index, "slot": slot, "faces": shape, "narrow": narrow}
+        fields = {"index": index, "slot": slot, "faces": shape, "narrow": images.narrow}
+        if still is not None:
+            fields["still"] = still.shape[:2]
         self._sender.send(channel.SNIPPET, fields)
 
     def audio(self, start: int, samples: Samples) -> None:

@@ -96,7 +96,12 @@ class Extractor:
             stills=stills,
             is_draft=self.is_draft,
         )
-        request = replace(self.request, first_snippet=part.first, end_snippet=part.end)
+        request = replace(
+            self.request,
+            first_snippet=part.first,
+            end_snippet=part.end,
+            still_side=stills.side if stills and self.face else None,
+        )
         # `closing` ends the decoder at once when `report` raises.
         with run, closing(decode(path, request, self.limits, on_wait, keeps=run.keeps)) as events:
             for event in _timed(events, run.clock):

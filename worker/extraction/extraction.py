@@ -201,10 +201,9 @@ class Run:
             self._end(event)
 
     def _keep_still(self, event: SnippetFrames) -> None:
-        """Keep the picture in the middle of a snippet. Grey ones do not show what the video looks like."""
-        if self._stills is not None and len(event.faces) and event.faces.ndim == 4:
+        if self._stills is not None and event.still is not None:
             step = self._spec.snippet_seconds
-            self._stills.add(event.index * step, (event.index + 1) * step, event.faces[len(event.faces) // 2])
+            self._stills.add(event.index * step, (event.index + 1) * step, event.still)
 
     def _end(self, event: EndOfMedia) -> None:
         self._flush()

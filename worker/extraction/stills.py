@@ -23,8 +23,9 @@ Image = NDArray[np.uint8]
 class Stills:
     """JPEGs of one picture per snippet, in an unnamed file in `folder` (default: the system's).
 
-    `side` is the longer side of a picture, which is never enlarged. With 320 pixels one takes about 7 kB. If they take
-    more space than is left on the disk, all are given up, because the job's features need it. Use as a context manager.
+    The decoder delivers pictures whose longer side is at most `side` pixels. With 320 one takes about 7 kB. If they
+    take more space than is left on the disk, all are given up, because the job's features need it. Use as a context
+    manager.
     """
 
     def __init__(self, side: int, quality: int, folder: Path | None = None) -> None:
@@ -40,10 +41,10 @@ class Stills:
         self._file.close()
 
     def add(self, begin: float, end: float, picture: Image) -> None:
-        """Keep a small version of an RGB picture (height, width, 3) for the seconds [begin, end), which rise."""
+        """Keep an RGB picture (height, width, 3) for the seconds [begin, end), which rise."""
         if self._is_full:
             return
-        data = encode(shrink(picture, self.side), self._quality)
+        data = encode(picture, self._quality)
         stop = len(data) + (self._stops[-1] if self._stops else 0)
         try:
             # An unbuffered write may be partial; what is missing counts as a full disk.
@@ -78,26 +79,9 @@ class Stills:
         return None
 
 
-def shrink(picture: Image, side: int) -> Image:
-    """A picture (height, width, 3) whose longer side is at most `side` pixels."""
-    height, width = picture.shape[:2]
-    # Halving is fast, and what is left is done on few pixels.
-    while max(height, width) >= 2 * side and min(height, width) > 1:
-        height, width = height // 2, width // 2
-        picture = _resized(picture, width, height)
-    scale = side / max(height, width)
-    if scale >= 1:
-        return picture
-    return _resized(picture, max(1, round(width * scale)), max(1, round(height * scale)))
-
-
 def encode(picture: Image, quality: int) -> bytes:
     """An RGB picture (height, width, 3) as JPEG."""
     # OpenCV expects BGR and contiguous memory.
     bgr = np.ascontiguousarray(picture[:, :, ::-1])
     _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
     return data.tobytes()
-
-
-def _resized(picture: Image, width: int, height: int) -> Image:
-    return np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), np.uint8)

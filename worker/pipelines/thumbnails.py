@@ -43,7 +43,7 @@ def keep_stills(
 ) -> AbstractContextManager[Stills | None]:
     """Stills of the thumbnails' size in `folder`; None where a second decoder is better.
 
-    The networks' pictures may be smaller than very large thumbnails, and a draft has to be fast.
+    Very large thumbnails would take much of the memory that is shared with the decoder, and a draft has to be fast.
     """
     if is_draft or not (config.most and 0 < config.side_pixels <= FACE_MAX_SIDE):
         return nullcontext()
