@@ -98,7 +98,7 @@ class CheckedDetector:
         found = self._checked(image, self._inner.detect(image))
         return found if len(found) else self._checked(image, self._inner.detect_close(image))
 
-    def detect_main(self, image: Image) -> tuple[FloatArray, bool]:
+    def detect_main(self, image: Image, *, brief: bool = False) -> tuple[FloatArray, bool]:  # noqa: ARG002
         """See `Detector`."""
         return self.detect(image), True
 

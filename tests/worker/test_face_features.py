@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import av
@@ -18,6 +19,7 @@ from sentiloc.model.extractors.face_crop import crop_face
 from sentiloc.worker.features import face
 from sentiloc.worker.features.face import (
     CLOSE_EVERY,
+    FaceEncoder,
     FaceExtractor,
     FaceTrack,
     load_face_extractor,
@@ -40,6 +42,14 @@ def detector() -> StarterDetector:
 @pytest.fixture(scope="module")
 def extractor() -> FaceExtractor:
     return load_face_extractor(DETECTOR, ENCODER)
+
+
+@pytest.fixture
+def unmirrored(detector: StarterDetector) -> FaceExtractor:
+    """An extractor that reads no face mirrored, so that equal faces have equal embeddings."""
+    encoder = FaceEncoder.from_package(ENCODER)
+    encoder.is_mirror_averaged = True
+    return FaceExtractor(detector, encoder)
 
 
 def frames_of(clip: Path, every: int = 16) -> list[Image]:
@@ -155,9 +165,9 @@ class CountingDetector:
         self.searches.append("all")
         return self._inner.detect(image)
 
-    def detect_main(self, image: Image) -> tuple[NDArray[np.float32], bool]:
-        self.searches.append("main")
-        return self._inner.detect_main(image)
+    def detect_main(self, image: Image, *, brief: bool = False) -> tuple[NDArray[np.float32], bool]:
+        self.searches.append("brief" if brief else "main")
+        return self._inner.detect_main(image, brief=brief)
 
     def detect_close(self, image: Image, near: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
         self.close.append("whole" if near is None else "near")
@@ -259,21 +269,39 @@ def large_head(frame: Image, beside: Image | None = None) -> Image:
 
 
 def test_a_very_large_face_is_read_the_same_without_a_search_for_small_ones(
-    detector: StarterDetector, extractor: FaceExtractor, monkeypatch: pytest.MonkeyPatch
+    detector: StarterDetector, unmirrored: FaceExtractor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     frames = [
         large_head(frame) for frame in frames_of(data_folder("clips") / "LivePortrait__d10.mp4", every=20)
     ]
     assert [detector.detect_main(frame)[1] for frame in frames] == [False] * len(frames)
     snippets = [frames[i : i + 2] for i in range(0, len(frames), 2)]
-    found = extractor.extract(snippets)
+    found = unmirrored.extract(snippets)
     monkeypatch.setattr(face, "COUNT_EVERY", 1)
     searched = [[frame] for frame in frames]
-    all_of_it = extractor.extract(searched)
+    all_of_it = unmirrored.extract(searched)
     assert found.present.all()
     means = [all_of_it.face[i : i + 2].mean(0) for i in range(0, len(frames), 2)]
     np.testing.assert_allclose(found.face, means, atol=1e-4)
     np.testing.assert_array_equal(found.count, all_of_it.count[::2])
+
+
+def test_a_later_picture_of_a_snippet_is_searched_briefly(
+    detector: StarterDetector, extractor: FaceExtractor
+) -> None:
+    """A plain face is enough there; one that only the second look shows is found as before."""
+    head = frames_of(data_folder("clips") / "LivePortrait__d10.mp4", every=400)[0]
+    plain, small = (np.full((360, 640, 3), 120, np.uint8) for _ in range(2))
+    plain[60:260, 40:240] = cv2.resize(head, (200, 200), interpolation=cv2.INTER_AREA)
+    small[200:260, 480:540] = cv2.resize(head, (60, 60), interpolation=cv2.INTER_AREA)
+    assert [detector.detect_main(plain, brief=brief)[1] for brief in (False, True)] == [True, False]
+    assert [detector.detect_main(small, brief=brief)[1] for brief in (False, True)] == [True, True]
+    assert len(detector.detect_main(small, brief=True)[0]) == 1
+    counting = CountingDetector(detector)
+    counted = FaceExtractor(counting, extractor._encoder)
+    found = counted.extract([[plain, np.roll(plain, 1, 1)], [small, np.roll(small, 1, 1)]])
+    assert counting.searches == ["all", "brief", "main", "brief"]
+    assert found.present.all()
 
 
 def test_small_faces_beside_a_very_large_one_are_counted_now_and_then(
@@ -291,8 +319,8 @@ def test_a_false_large_face_hides_no_small_one(detector: StarterDetector, extrac
     class Mistaken(CountingDetector):
         """A detector that returns the grey half of a picture as a dominant face."""
 
-        def detect_main(self, image: Image) -> tuple[NDArray[np.float32], bool]:
-            self.searches.append("main")
+        def detect_main(self, image: Image, *, brief: bool = False) -> tuple[NDArray[np.float32], bool]:
+            self.searches.append("brief" if brief else "main")
             return np.array([[0.9, 320, 60, 560, 300]], np.float32), False
 
     mistaken = Mistaken(detector)
@@ -304,10 +332,10 @@ def test_a_false_large_face_hides_no_small_one(detector: StarterDetector, extrac
     assert found.present.tolist() == [True, True]
 
 
-def test_equal_frames_are_searched_once(detector: StarterDetector, extractor: FaceExtractor) -> None:
+def test_equal_frames_are_searched_once(detector: StarterDetector, unmirrored: FaceExtractor) -> None:
     head, other = frames_of(data_folder("clips") / "LivePortrait__d10.mp4", every=60)[:2]
     counting = CountingDetector(detector)
-    counted = FaceExtractor(counting, extractor._encoder)
+    counted = FaceExtractor(counting, unmirrored._encoder)
     found = counted.extract([[head, head.copy()], [head.copy(), other]])
     assert len(counting.searches) == 2
     apart = counted.extract([[head], [other]]).face
@@ -338,10 +366,10 @@ def test_batches_equal_one_call(extractor: FaceExtractor) -> None:
     np.testing.assert_array_equal(whole.present, np.concatenate([first.present, rest.present]))
 
 
-def test_a_snippet_is_the_mean_of_its_frames(extractor: FaceExtractor) -> None:
+def test_a_snippet_is_the_mean_of_its_frames(unmirrored: FaceExtractor) -> None:
     frames = frames_of(data_folder("clips") / "LivePortrait__d10.mp4", every=40)[:2]
-    both = extractor.extract([frames])
-    apart = extractor.extract([[frames[0]], [frames[1]]])
+    both = unmirrored.extract([frames])
+    apart = unmirrored.extract([[frames[0]], [frames[1]]])
     np.testing.assert_allclose(both.face[0], apart.face.mean(0), atol=1e-4)
 
 
@@ -407,3 +435,43 @@ def test_grey_pictures_are_treated_as_colour_ones(
     known, found = extractor.extract([[frame]]), extractor.extract([[grey]])
     assert found.present.all()
     assert np.corrcoef(known.face[0], found.face[0])[0, 1] > 0.999
+
+
+class Sided:
+    """An encoder of one side: it returns the mean brightness of the left half of each crop, and records crops."""
+
+    is_mirror_averaged, checks, size, margin, dim = False, True, 48, 1.05, 1
+
+    def __init__(self) -> None:
+        self.crops: list[NDArray[np.uint8]] = []
+
+    def read(self, crops: Sequence[NDArray[np.uint8]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        self.crops += list(crops)
+        left = np.array([[crop[:, :24].mean()] for crop in crops], np.float32).reshape(-1, 1)
+        return left, np.full(len(crops), 0.99, np.float32)
+
+
+def test_every_other_frame_is_read_mirrored(detector: StarterDetector) -> None:
+    """A face that is lit from one side has the mean of both sides, however often it is read."""
+    head = frames_of(data_folder("clips") / "LivePortrait__d10.mp4", every=400)[0]
+    lit = (head * np.linspace(0.4, 1.0, head.shape[1])[None, :, None]).astype(np.uint8)
+    moved, again = np.roll(lit, 2, 1), np.roll(lit, 4, 1)
+    encoder = Sided()
+    extractor = FaceExtractor(detector, encoder)  # type: ignore[arg-type]
+    found = extractor.extract([[lit, moved], [again, again.copy()]])
+    # The two frames of the first snippet are read once each, the frame that the second repeats on both sides.
+    assert len(encoder.crops) == 4
+    first, second, third, fourth = (crop.astype(int) for crop in encoder.crops)
+    assert np.abs(first - second[:, ::-1]).mean() < 12 < np.abs(first - second).mean()
+    assert np.array_equal(third, fourth[:, ::-1])
+    whole = np.mean([first.mean(), second.mean()])
+    np.testing.assert_allclose(found.face[:, 0], whole, rtol=0.03)
+
+
+def test_a_network_that_averages_sides_reads_none_mirrored(detector: StarterDetector) -> None:
+    encoder = Sided()
+    encoder.is_mirror_averaged = True
+    head = frames_of(data_folder("clips") / "LivePortrait__d10.mp4", every=400)[0]
+    FaceExtractor(detector, encoder).extract([[head, np.roll(head, 2, 1)]])  # type: ignore[arg-type]
+    one, other = (crop.astype(int) for crop in encoder.crops)
+    assert np.abs(one - other).mean() < 12

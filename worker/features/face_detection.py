@@ -24,6 +24,8 @@ GREY = "grey"
 SECOND_LOOK_FROM = 1.5
 DOMINANT = 1.25
 """A face this many times larger than the largest of a second look makes that look needless."""
+PLAIN = 0.5
+"""The same for a brief search. The first look sees such a face at 32 pixels or more."""
 NEAR_FACES, NEAR_LEAST = 8.0, 256.0
 """A search near a face covers this many times its side, and at least this many pixels."""
 YUNET_LONG_SIDE = 640
@@ -48,8 +50,11 @@ class Detector(Protocol):
     def detect(self, image: Image) -> FloatArray:
         """Faces (n, 5) of an image of any size."""
 
-    def detect_main(self, image: Image) -> tuple[FloatArray, bool]:
-        """As `detect`, and whether all faces are there: a very large one can make a search for small ones needless."""
+    def detect_main(self, image: Image, *, brief: bool = False) -> tuple[FloatArray, bool]:
+        """As `detect`, and whether all faces are there: a very large one can make a search for small ones needless.
+
+        In a `brief` search, any face that is plain to see does.
+        """
 
     def detect_close(self, image: Image, near: FloatArray | None = None) -> FloatArray:
         """Small faces (n, 5) at the image's full size, or only those around a box `near` (4,) in its pixels."""
@@ -88,10 +93,10 @@ class StarterDetector:
         """See `Detector`."""
         return self._look_twice(image, self._look(image, self._first_side))
 
-    def detect_main(self, image: Image) -> tuple[FloatArray, bool]:
+    def detect_main(self, image: Image, *, brief: bool = False) -> tuple[FloatArray, bool]:
         """See `Detector`."""
         found = self._look(image, self._first_side)
-        if self._is_looked_at_twice(image) and self._has_dominant(found, image):
+        if self._is_looked_at_twice(image) and self._has_face(found, image, PLAIN if brief else DOMINANT):
             return found, False
         return self._look_twice(image, found), True
 
@@ -105,11 +110,11 @@ class StarterDetector:
     def _is_looked_at_twice(self, image: Image) -> bool:
         return bool(max(image.shape[:2]) >= SECOND_LOOK_FROM * self._first_side)
 
-    def _has_dominant(self, found: FloatArray, image: Image) -> bool:
-        """Whether a face is so large that the second look cannot see it, and hardly one that counts for more."""
+    def _has_face(self, found: FloatArray, image: Image, size: float) -> bool:
+        """Whether a face is at least `size` times as large as the largest that the second look sees."""
         scale = min(1.0, self._second_side / max(image.shape[:2]))
         side = np.sqrt((found[:, 3:] - found[:, 1:3]).prod(1)) * scale
-        return bool((side >= DOMINANT * self._second_look_max).any())
+        return bool((side >= size * self._second_look_max).any())
 
     def detect_close(self, image: Image, near: FloatArray | None = None) -> FloatArray:
         """See `Detector`."""
@@ -156,7 +161,7 @@ class YuNet:
         """See `Detector`."""
         return self._look(image, YUNET_LONG_SIDE)
 
-    def detect_main(self, image: Image) -> tuple[FloatArray, bool]:
+    def detect_main(self, image: Image, *, brief: bool = False) -> tuple[FloatArray, bool]:  # noqa: ARG002
         """See `Detector`. One look shows all faces."""
         return self.detect(image), True
 

@@ -17,10 +17,22 @@ ENCODE_BATCH = 32
 
 
 class FaceEncoder:
-    """The expression package: grey face crops to embeddings."""
+    """The expression package: grey face crops to embeddings.
 
-    def __init__(self, session: ort.InferenceSession, *, size: int, margin: float, dim: int) -> None:
+    With `is_mirror_averaged`, outputs are means over a crop and its mirror image.
+    """
+
+    def __init__(
+        self,
+        session: ort.InferenceSession,
+        *,
+        size: int,
+        margin: float,
+        dim: int,
+        is_mirror_averaged: bool = True,
+    ) -> None:
         self._session = session
+        self.is_mirror_averaged = is_mirror_averaged
         self.checks = "face" in {output.name for output in session.get_outputs()}
         self.size = size
         self.margin = margin
@@ -31,7 +43,13 @@ class FaceEncoder:
         """Open folder `package`; SentilocError if it is incomplete or broken."""
         spec = read_spec(package)
         session = create_session(package / str(spec["network"]), threads=threads)
-        return cls(session, size=spec["input"]["size"], margin=spec["margin"], dim=spec["embedding_dim"])
+        return cls(
+            session,
+            size=spec["input"]["size"],
+            margin=spec["margin"],
+            dim=spec["embedding_dim"],
+            is_mirror_averaged=spec["mirror_averaged"],
+        )
 
     def encode(self, crops: Sequence[NDArray[np.uint8]]) -> FloatArray:
         """Crops (size, size), grey -> embeddings (n, dim)."""

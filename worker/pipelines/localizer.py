@@ -23,7 +23,7 @@ WINDOW = 512
 OVERLAP = 128
 _SHORT = 64
 """Snippets up to which a window is scored with and without each stream in one run of the network: 41 s."""
-REACH_SECONDS = 5.0
+REACH_SECONDS = 2.5
 """How far from a face the rest of a video still counts as its context; see `Localizer.score`."""
 _ONNX_TYPES = {"tensor(bool)": np.bool_, "tensor(float)": np.float32}
 
