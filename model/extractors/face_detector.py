@@ -62,14 +62,15 @@ class _Block(nn.Module):
 class FaceDetector(nn.Module):
     """Luminance (batch, 1, height, width) in [-1, 1], sides multiples of 32 -> logits (batch, A), boxes (batch, A, 4).
 
-    A = sum over strides of (height / stride) * (width / stride); boxes are x1, y1, x2, y2 in input pixels.
+    A = sum over strides of (height / stride) * (width / stride); boxes are x1, y1, x2, y2 in input pixels. `width` is
+    the number of channels at stride 8, `stem` that at strides 2 and 4.
     """
 
-    def __init__(self, width: int = 48) -> None:
+    def __init__(self, width: int = 48, stem: tuple[int, int] = (16, 32)) -> None:
         super().__init__()
-        w = width
-        self.stem = nn.Sequential(_conv(1, 16, stride=2), _conv(16, 32, stride=2))
-        self.stage8 = nn.Sequential(_conv(32, w, stride=2), _Block(w, w), _Block(w, w))
+        w, (half, quarter) = width, stem
+        self.stem = nn.Sequential(_conv(1, half, stride=2), _conv(half, quarter, stride=2))
+        self.stage8 = nn.Sequential(_conv(quarter, w, stride=2), _Block(w, w), _Block(w, w))
         self.stage16 = nn.Sequential(_Block(w, 2 * w, 2), _Block(2 * w, 2 * w), _Block(2 * w, 2 * w))
         self.stage32 = nn.Sequential(_Block(2 * w, 2 * w, 2), *[_Block(2 * w, 2 * w) for _ in range(3)])
         self.lateral = nn.ModuleList(nn.Conv2d(c, w, 1) for c in (w, 2 * w, 2 * w))

@@ -56,7 +56,7 @@ from sentiloc.worker.runtime.device import Device
 
 logger = logging.getLogger(__name__)
 
-NAME, VERSION = "fsenet-i3d", "1.0.0"
+NAME, VERSION = "fsenet-i3d", "1.1.0"
 AXES = 16
 """Principal axes of the training pictures that are used in addition to the groups of actions."""
 

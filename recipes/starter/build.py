@@ -152,12 +152,21 @@ def train_extractors(material: Material, models: Path, seed: int) -> None:
     if not material.expression.exists():
         options = ["--pictures", str(pictures), "--seed", str(seed)]
         _module("faces.train", *data, "--run", str(run / "expression"), *options)
-        _module("faces.export", "--run", str(run / "expression"), "--out", str(models / "expression"))
+        _module(
+            "faces.export",
+            "--no-mirror",
+            "--run",
+            str(run / "expression"),
+            "--out",
+            str(models / "expression"),
+        )
     if not (material.faces / "wild.npz").exists():
         gather(material.data, pictures, material.faces)
     if not (models / "face-detector" / "detector.onnx").exists():
-        package = str(models / "face-detector")
-        _module("detector.train", *data, "--run", str(run / "detector"), "--package", package)
+        teacher, package = run / "detector-teacher", str(models / "face-detector")
+        _module("detector.train", *data, "--run", str(run / "detector"), "--package", str(teacher))
+        taught = ["--teacher", str(teacher), "--package", package]
+        _module("detector.distil", *data, "--run", str(run / "detector-student"), *taught)
     encoders = (material.hearing, *map(material.fold_encoder, range(FOLDS)))
     if not all(path.exists() for path in encoders):
         _module("sound.build", *data, "--run", str(run), "--seed", str(seed))

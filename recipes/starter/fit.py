@@ -27,7 +27,7 @@ from sentiloc.model.spec import AudioStream, FaceStream, ModelSpec
 
 logger = logging.getLogger(__name__)
 
-NAME, VERSION = "fsenet-starter", "2.2.0"
+NAME, VERSION = "fsenet-starter", "2.3.0"
 # The share of neutral time that may be marked. It is lowest for material that is closest to what users send.
 MOST_NEUTRAL_MARKED = {"everyday": 0.05, "clips": 0.05, "acted": 0.15, "composed": 0.15, "joined": 0.15}
 

@@ -13,6 +13,7 @@ import torch
 from recipes.starter.detector.compose import Composer
 from recipes.starter.detector.data import Material
 from recipes.starter.detector.grey import take_grey
+from recipes.starter.detector.package import SERVED_STEM, SERVED_WIDTH
 from recipes.starter.detector.people import silhouette
 from recipes.starter.folded import load_folded
 from sentiloc.model.extractors.face_boxes import FloatArray, box_iou, match_faces, suppress
@@ -200,7 +201,7 @@ def test_training_starts_from_the_shipped_detector() -> None:
     colour = json.loads((SHIPPED / "spec.json").read_text())["input"]["colour"]
     images = torch.randint(0, 256, (4, 64, 96), dtype=torch.uint8)
     luminance = images[:, None].float() / 127.5 - 1
-    detector = FaceDetector()
+    detector = FaceDetector(SERVED_WIDTH, SERVED_STEM)
     assert load_folded(detector, package, [luminance[:2], luminance[2:]]) == []
     fed = images.numpy() if colour == "grey" else np.repeat(images.numpy()[..., None], 3, -1)
     expected = onnxruntime.InferenceSession(package).run(None, {"image": fed})[0]

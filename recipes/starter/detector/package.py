@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 NAME, VERSION = "sentiloc-face", "1.1.0"
+# `width` and `stem` of the network that ships, which is distilled from a larger one.
+SERVED_WIDTH, SERVED_STEM = 32, (8, 16)
 # Pixels to which a frame's longer side is scaled: a first look, and a second one at small faces.
 LONG_SIDES = (320, 640)
 # The longer side of the seldom look at the smallest faces.

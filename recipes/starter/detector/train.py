@@ -23,7 +23,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from recipes.starter.detector.blend import blend
 from recipes.starter.detector.compose import MOST_BOXES, Composer, Scene
 from recipes.starter.detector.data import Material, gather
-from recipes.starter.detector.package import write_package
+from recipes.starter.detector.package import SERVED_STEM, SERVED_WIDTH, write_package
 from recipes.starter.folded import load_folded
 from recipes.starter.sources.picture_packages import unpack_all
 from sentiloc.model.extractors.face_boxes import match_faces, suppress
@@ -50,6 +50,7 @@ class Recipe:
     weight_decay: float = 1e-3
     averaging: float = 0.99
     width: int = 48
+    stem: tuple[int, int] = (16, 32)
     threads: int = 1
     held_out_scenes: int = 500
 
@@ -76,7 +77,9 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     arguments.pictures = unpack_all(arguments.pictures or arguments.run.parent / "pictures")
     arguments.drawn = arguments.drawn or arguments.run.parent / "drawn-packages"
-    recipe = Recipe() if arguments.start is None else Recipe(cycles=(arguments.steps,), rates=(8e-4,))
+    recipe = Recipe()
+    if arguments.start is not None:
+        recipe = Recipe(cycles=(arguments.steps,), rates=(8e-4,), width=SERVED_WIDTH, stem=SERVED_STEM)
     model = load_average(arguments.run, recipe) if arguments.export_only else train(arguments, recipe)
     steps = trained_steps(arguments.run)
     if arguments.start is not None and arguments.share < 1:
@@ -96,7 +99,7 @@ def train(arguments: argparse.Namespace, recipe: Recipe) -> FaceDetector:
     cv2.setNumThreads(recipe.threads)
     torch.manual_seed(recipe.seed)
     composer = Composer(_gathered(arguments, held_out=False))
-    model = FaceDetector(recipe.width)
+    model = FaceDetector(recipe.width, recipe.stem)
     if arguments.start is not None:
         start_from(model, arguments.start, composer, recipe)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -132,14 +135,14 @@ def between(model: FaceDetector, arguments: argparse.Namespace, recipe: Recipe) 
     trained, blended = (arguments.run / name for name in ("trained.onnx", "blended.onnx"))
     export_onnx(model, trained)
     blend(arguments.start, trained, arguments.share, blended)
-    between_them = FaceDetector(recipe.width)
+    between_them = FaceDetector(recipe.width, recipe.stem)
     start_from(between_them, blended, Composer(_gathered(arguments, held_out=False)), recipe)
     return between_them
 
 
 def load_average(run: Path, recipe: Recipe) -> FaceDetector:
     """The weight average of the last checkpoint in folder `run`; FileNotFoundError if there is none."""
-    average = _averaged(FaceDetector(recipe.width), recipe)
+    average = _averaged(FaceDetector(recipe.width, recipe.stem), recipe)
     average.load_state_dict(torch.load(run / "checkpoint.pt", weights_only=True)["average"])
     return _inner(average)
 

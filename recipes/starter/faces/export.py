@@ -31,7 +31,7 @@ from sentiloc.model.extractors.expression import (
 )
 
 NETWORK_FILE = "expression.onnx"
-NAME, VERSION = "sentiloc-expression", "2.0.0"
+NAME, VERSION = "sentiloc-expression", "2.1.0"
 OUTPUTS = ("embedding", "emotion", "sentiment", "blendshapes", "face")
 TOLERANCE = 1e-4
 OPSET = 17
@@ -107,7 +107,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Export a trained expression net to ONNX.")
     parser.add_argument("--run", type=Path, required=True, help="folder of the training run")
     parser.add_argument("--out", type=Path, required=True, help="package folder to write")
-    parser.add_argument("--no-mirror", action="store_true", help="half the cost, slightly less accurate")
+    parser.add_argument(
+        "--no-mirror", action="store_true", help="half the cost; serving reads every other frame mirrored"
+    )
     arguments = parser.parse_args()
     export_package(arguments.run / "last.pt", arguments.out, not arguments.no_mirror)
 
