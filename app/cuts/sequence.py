@@ -298,7 +298,7 @@ def _place(clips: Iterable[GivenClip], sources: dict[str, Source], base: Timebas
 def _frames(clip: GivenClip, source: Source, base: Timebase) -> tuple[int, int, int]:
     """First frame (source rate), length at the sequence's rate, and length at the source's rate of a clip."""
     rate = source.base.rate
-    first, last = round(clip.start * rate), min(round(clip.end * rate), source.frames)
+    first, last = source.base.frame(clip.start), min(source.base.frame(clip.end), source.frames)
     if not 0 <= first < last:
         detail = f"{clip.start:g} to {clip.end:g} s is not part of {source.name}, which lasts"
         raise TimelineError(f"{detail} {source.video.duration:g} s.")

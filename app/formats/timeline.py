@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from math import floor
 
 from sentiloc.app.formats.details import Details
 from sentiloc.model.segments import Segment, VideoInfo
@@ -71,8 +72,9 @@ class Timebase:
         return f"{frames * self.rate.denominator}/{self.rate.numerator}s"
 
     def frame(self, seconds: float) -> int:
-        """The frame boundary nearest to a time."""
-        return round(seconds * self.rate)
+        """The frame boundary nearest to a time; of two, the later one, as on the page."""
+        # `round` prefers even numbers, which would change the length of a cut between two halves of a frame.
+        return floor(seconds * self.rate + 0.5)
 
     def timecode(self, frame: int) -> str:
         """SMPTE timecode `HH:MM:SS:FF`, with `;` before the frames in drop frame; it wraps after 24 hours."""

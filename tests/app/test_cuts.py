@@ -53,6 +53,16 @@ def sequence(first: str = "25/1", second: str = "25/1", **options: Any) -> Seque
     return make_sequence(clips, sources, SequenceOptions(**options))
 
 
+@pytest.mark.parametrize("start", [1.24, 1.26, 1.28, 1.3, 1.34])
+def test_a_cut_between_two_frames_keeps_its_length(start: float) -> None:
+    """15 frames of 25 a second, also where both edges lie in the middle of a frame."""
+    source = GivenSource(id="a", name="holiday.mp4", video=video())
+    clip = GivenClip(source_id="a", start=start, end=start + 0.6, label="positive", confidence=0.9)
+    (made,) = make_sequence([clip], [source], SequenceOptions()).clips
+    assert (made.frames, made.source_frames) == (15, 15)
+    assert made.first in {floor(25 * start), floor(25 * start) + 1}
+
+
 def text(name: str, made: Sequence) -> str:
     return CUT_FORMATS[name].write(made).data.decode()
 
