@@ -36,8 +36,9 @@ from sentiloc.worker.features.face_views import (
 from sentiloc.worker.timeline.shots import GRID, is_other_shot
 
 LEAST_LIKELIHOOD = 0.9
-"""Threshold for the combined likelihood of detector and expression network. With it, 2 % of real frames without people
-show a "face", where the detector alone sees one in 22 %. Of faces that YuNet sees, 88 % are kept instead of 92 %.
+"""Threshold for the combined likelihood of detector and expression network. With it and the detector 1.0.0, 2 % of real
+frames without people show a "face", where the detector alone sees one in 22 %. Of faces that YuNet sees, 88 % are kept
+instead of 92 %.
 """
 CLOSE_EVERY = 4
 """Snippets for which one full-size search is made while no face is found and no new shot begins: 2.56 s."""
