@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from recipes.starter.clips import Clip
+from recipes.starter.detector.data import Material
+from recipes.starter.drawn.build import DrawnFaces
 from recipes.starter.faces.bank import ClipFaces, StillBank
 from recipes.starter.faces.draft import Sources
 from recipes.starter.shelf import Shelf, open_shelf
@@ -22,6 +24,20 @@ BURST_BAND = 59
 KINDS = ("music", "noise", "speech", "laughter", "crying", "screaming")
 EMOTIONS = {NEGATIVE: "sad", POSITIVE: "happy", NON_SENTIMENT: "neutral"}
 FRAMES_OF_CLIP = 19
+
+
+def make_detector_material(rng: np.random.Generator, drawn: DrawnFaces | None = None) -> Material:
+    """Three photos, small faces and frames of noise for the face detector, with a box in each."""
+    box = np.tile(np.array([[20, 20, 80, 90]], np.float32), (3, 1))
+    return Material(
+        photos=rng.integers(0, 256, (3, 112, 112)).astype(np.uint8),
+        photo_boxes=box,
+        small_faces=rng.integers(0, 256, (3, 48, 48)).astype(np.uint8),
+        small_boxes=(box / 3).astype(np.float32),
+        frames=rng.integers(0, 256, (3, 270, 360)).astype(np.uint8),
+        frame_boxes=box,
+        drawn=drawn,
+    )
 
 
 def make_sources() -> Sources:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 
-from recipes.starter.detector.data import Material
 from recipes.starter.detector.distil import (
     Distiller,
     DistilRecipe,
@@ -22,20 +22,7 @@ from recipes.starter.detector.distil import (
 from sentiloc.model.extractors.face_detector import FaceDetector, export_onnx
 from sentiloc.model.package import shipped_models_dir
 from sentiloc.worker.features.face_detection import StarterDetector
-
-
-@pytest.fixture
-def material() -> Material:
-    rng = np.random.default_rng(0)
-    box = np.tile(np.array([[30.0, 30.0, 80.0, 90.0]], np.float32), (3, 1))
-    return Material(
-        photos=rng.integers(0, 256, (3, 112, 112)).astype(np.uint8),
-        photo_boxes=box,
-        small_faces=rng.integers(0, 256, (3, 48, 48)).astype(np.uint8),
-        small_boxes=(box / 3).astype(np.float32),
-        frames=rng.integers(0, 256, (3, 270, 360)).astype(np.uint8),
-        frame_boxes=box,
-    )
+from tests.recipes.synthetic_sources import make_detector_material
 
 
 @pytest.fixture
@@ -46,17 +33,13 @@ def teacher(tmp_path: Path) -> Callable[[str], Path]:
         package.mkdir()
         torch.manual_seed(1)
         export_onnx(FaceDetector(16, (8, 8)).eval(), package / "detector.onnx")
-        (package / "spec.json").write_text(_spec(colour), encoding="utf-8")
+        spec = json.loads((shipped_models_dir() / "face-detector" / "spec.json").read_text(encoding="utf-8"))
+        spec["input"]["colour"] = colour
+        spec["sha256"] = hashlib.sha256((package / "detector.onnx").read_bytes()).hexdigest()
+        (package / "spec.json").write_text(json.dumps(spec), encoding="utf-8")
         return package
 
     return make
-
-
-def _spec(colour: str) -> str:
-    """The spec of the shipped detector, with another colour."""
-    spec = json.loads((shipped_models_dir() / "face-detector" / "spec.json").read_text(encoding="utf-8"))
-    spec["input"]["colour"] = colour
-    return json.dumps({**spec, "sha256": ""})
 
 
 def test_a_detector_that_equals_its_teacher_has_no_loss() -> None:
@@ -74,9 +57,9 @@ def test_a_detector_that_equals_its_teacher_has_no_loss() -> None:
 
 
 def test_a_detector_learns_its_teacher_and_becomes_a_package(
-    material: Material, teacher: Callable[[str], Path], tmp_path: Path
+    teacher: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    source = SceneSource(material, frames=0.5)
+    source = SceneSource(make_detector_material(np.random.default_rng(0)), frames=0.5)
     its = Teacher(teacher("grey"))
     recipe = DistilRecipe(width=16, stem=(4, 8), steps=6, batch=2, averaging=0.5)
     distiller = Distiller(recipe, tmp_path / "run")

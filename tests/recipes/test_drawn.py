@@ -14,7 +14,6 @@ import pytest
 
 from experiments.drawn_faces import drawn_examples
 from recipes.starter.detector.compose import Composer
-from recipes.starter.detector.data import Material
 from recipes.starter.drawn import packages
 from recipes.starter.drawn.avatars import face_box, rasterize
 from recipes.starter.drawn.build import DrawnFaces, collect, sentiment_of, varied_crop
@@ -24,6 +23,7 @@ from recipes.starter.drawn.looks import STYLES
 from recipes.starter.drawn.stylise import stylise
 from sentiloc.model.extractors.expression import EMOTIONS
 from sentiloc.model.spec import NEGATIVE, NON_SENTIMENT, POSITIVE
+from tests.recipes.synthetic_sources import make_detector_material
 
 _FACE = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 64 64" width="128" height="128">'
@@ -112,18 +112,7 @@ def test_a_crop_is_what_an_expression_network_reads() -> None:
 
 
 def test_composed_scenes_contain_drawn_faces(monkeypatch: pytest.MonkeyPatch) -> None:
-    rng = np.random.default_rng(1)
-    box = np.tile(np.array([[20, 20, 80, 90]], np.float32), (3, 1))
-    drawn = _drawn()
-    material = Material(
-        photos=rng.integers(0, 256, (3, 112, 112)).astype(np.uint8),
-        photo_boxes=box,
-        small_faces=rng.integers(0, 256, (3, 48, 48)).astype(np.uint8),
-        small_boxes=(box / 3).astype(np.float32),
-        frames=rng.integers(0, 256, (3, 270, 360)).astype(np.uint8),
-        frame_boxes=box,
-        drawn=drawn,
-    )
+    material = make_detector_material(np.random.default_rng(1), _drawn())
     used: list[int] = []
     composer = Composer(material)
     original = Composer._drawn

@@ -19,14 +19,13 @@ from typing import Any
 
 import cv2
 import numpy as np
-import onnxruntime
 import torch
 import torch.nn.functional as functional
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from recipes.starter.detector.checkpoints import averaged, inner, resume, save
 from recipes.starter.detector.compose import Composer
-from recipes.starter.detector.data import Grey, Material, gather
+from recipes.starter.detector.data import Grey, Material, as_grey, gather
 from recipes.starter.detector.package import SERVED_STEM, SERVED_WIDTH, SMALLEST_FACE, VERSION
 from recipes.starter.sources.picture_packages import unpack_all
 from sentiloc.model.extractors.face_boxes import match_faces, suppress
@@ -36,6 +35,9 @@ from sentiloc.model.extractors.face_detector import (
     export_onnx,
     generalized_iou,
 )
+from sentiloc.model.segments import FloatArray
+from sentiloc.worker.features.face_detection import GREY, read_spec
+from sentiloc.worker.runtime.onnx_session import create_session
 
 # Height and width, in turn. Multiples of 32, the network's largest stride.
 SHAPES = ((256, 256), (160, 256), (256, 160), (192, 320), (192, 256), (320, 192))
@@ -64,20 +66,24 @@ class Teacher:
     """The detector of a package, read cell by cell."""
 
     def __init__(self, package: Path) -> None:
-        spec = json.loads((package / "spec.json").read_text(encoding="utf-8"))
-        if spec["input"]["colour"] != "grey":
+        self.spec = read_spec(package)
+        if self.spec["input"]["colour"] != GREY:
             raise ValueError(f"the teacher {package.name} must take grey pictures")
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        self._session = onnxruntime.InferenceSession(
-            str(package / spec["network"]), options, providers=["CPUExecutionProvider"]
-        )
-        self.spec: dict[str, Any] = spec
+        self._session = create_session(package / self.spec["network"], threads=1)
+
+    def rows(self, images: Grey) -> FloatArray:
+        """Grey images (batch, height, width) -> score and box of every cell (batch, A, 5)."""
+        return np.asarray(self._session.run(None, {"image": images})[0])
 
     def read(self, images: Grey) -> tuple[Tensor, Tensor]:
         """Grey images (batch, height, width) -> scores (batch, A) and boxes (batch, A, 4)."""
-        rows = torch.from_numpy(self._session.run(None, {"image": images})[0])
+        rows = torch.from_numpy(self.rows(images))
         return rows[..., 0], rows[..., 1:]
+
+
+def _luminance(images: Grey) -> Tensor:
+    """Grey images (batch, height, width) as the network's input (batch, 1, height, width) in [-1, 1]."""
+    return torch.from_numpy(images)[:, None].float() / 127.5 - 1
 
 
 def distil_loss(logits: Tensor, boxes: Tensor, scores: Tensor, targets: Tensor) -> Tensor:
@@ -112,15 +118,14 @@ class SceneSource:
 
     def _frame(self, rng: np.random.Generator, height: int, width: int) -> Grey:
         """A part of a frame at any size between a third and twice the scene's."""
-        frame = self._frames[int(rng.integers(len(self._frames)))]
-        scale = float(np.exp(rng.uniform(np.log(1 / 3), np.log(2)))) * max(height, width) / max(frame.shape)
-        large = cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        scale = float(np.exp(rng.uniform(np.log(1 / 3), np.log(2))))
+        large = self._resized(rng, scale * max(height, width) / max(self._frames.shape[1:]))
         scene = np.zeros((height, width), np.uint8)
         top, left = (
             int(rng.integers(max(1, a - b + 1))) for a, b in zip(large.shape, scene.shape, strict=True)
         )
         part = large[top : top + height, left : left + width]
-        scene[: part.shape[0], : part.shape[1]] = part[:, ::-1] if rng.random() < 0.5 else part
+        scene[: part.shape[0], : part.shape[1]] = part
         return scene
 
     def _wall(self, rng: np.random.Generator, height: int, width: int) -> Grey:
@@ -130,12 +135,17 @@ class SceneSource:
         while top < height:
             scale = float(np.exp(rng.uniform(np.log(0.18), np.log(0.5))))
             for left in range(0, width, round(scale * self._frames.shape[2])):
-                frame = self._frames[int(rng.integers(len(self._frames)))]
-                small = cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-                part = (small[:, ::-1] if rng.random() < 0.5 else small)[: height - top, : width - left]
+                small = self._resized(rng, scale)
+                part = small[: height - top, : width - left]
                 scene[top : top + part.shape[0], left : left + part.shape[1]] = part
             top += len(small)
         return scene
+
+    def _resized(self, rng: np.random.Generator, scale: float) -> Grey:
+        """A frame at another size; half of them are mirrored."""
+        frame = self._frames[int(rng.integers(len(self._frames)))]
+        sized = as_grey(cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA))
+        return sized[:, ::-1] if rng.random() < 0.5 else sized
 
 
 class Distiller:
@@ -143,27 +153,20 @@ class Distiller:
 
     def __init__(self, recipe: DistilRecipe, run: Path) -> None:
         torch.manual_seed(recipe.seed)
-        self.recipe, self.checkpoint, self.step = recipe, run / "checkpoint.pt", 0
+        self.recipe, self.checkpoint = recipe, run / "checkpoint.pt"
         self.net = FaceDetector(recipe.width, recipe.stem)
         self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.average = AveragedModel(
-            self.net,
-            multi_avg_fn=get_ema_multi_avg_fn(recipe.averaging),  # type: ignore[no-untyped-call]
-            use_buffers=True,
-        )
+        self.average = averaged(self.net, recipe.averaging)
         self.optimizer = torch.optim.AdamW(
             self.net.parameters(), lr=recipe.rate, weight_decay=recipe.weight_decay
         )
         run.mkdir(parents=True, exist_ok=True)
-        self._resume()
+        self.step = resume(self.checkpoint, self.net, self.average, self.optimizer)
 
     @property
     def student(self) -> FaceDetector:
         """The averaged student."""
-        inner = self.average.module
-        if not isinstance(inner, FaceDetector):
-            raise TypeError(f"expected a FaceDetector, got {type(inner).__name__}")
-        return inner.eval()
+        return inner(self.average).eval()
 
     def fit(self, source: SceneSource, teacher: Teacher) -> None:
         """Train from the last checkpoint to the last step."""
@@ -176,7 +179,7 @@ class Distiller:
             if self.step % 100 == 0:
                 _log.info("step %d loss %.4f", self.step, running)
             if self.step % 500 == 0 or self.step == self.recipe.steps:
-                self._save()
+                save(self.checkpoint, self.step, self.net, self.average, self.optimizer)
 
     def _train_step(self, source: SceneSource, teacher: Teacher) -> float:
         rng = np.random.default_rng((self.recipe.seed, 0, self.step))
@@ -184,8 +187,7 @@ class Distiller:
         scores, boxes = teacher.read(images)
         for group in self.optimizer.param_groups:
             group["lr"] = self._rate()
-        luminance = torch.from_numpy(images)[:, None].float() / 127.5 - 1
-        found = self.net(luminance.contiguous(memory_format=torch.channels_last))
+        found = self.net(_luminance(images).contiguous(memory_format=torch.channels_last))
         loss = distil_loss(found[0], found[1], scores, boxes)
         self.optimizer.zero_grad()
         torch.autograd.backward(loss)
@@ -202,25 +204,6 @@ class Distiller:
             * (0.01 + 0.99 * (1 + math.cos(math.pi * self.step / self.recipe.steps)) / 2)
         )
 
-    def _save(self) -> None:
-        state = {
-            "step": self.step,
-            "model": self.net.state_dict(),
-            "average": self.average.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-        }
-        partial = self.checkpoint.with_suffix(".partial")
-        torch.save(state, partial)
-        partial.replace(self.checkpoint)
-
-    def _resume(self) -> None:
-        if self.checkpoint.exists():
-            state = torch.load(self.checkpoint, weights_only=True)
-            self.net.load_state_dict(state["model"])
-            self.average.load_state_dict(state["average"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.step = int(state["step"])
-
 
 def agreement(
     student: FaceDetector, teacher: Teacher, source: SceneSource, scenes: int = 320
@@ -234,10 +217,9 @@ def agreement(
     for number in range(scenes // 8):
         images = source.batch(np.random.default_rng((1, number)), 8, *SHAPES[number % len(SHAPES)])
         with torch.inference_mode():
-            logits, boxes = student(torch.from_numpy(images)[:, None].float() / 127.5 - 1)
+            logits, boxes = student(_luminance(images))
         mine = torch.cat((logits.sigmoid()[..., None], boxes), -1).numpy()
-        its = torch.cat((teacher.read(images)[0][..., None], teacher.read(images)[1]), -1).numpy()
-        for one, other in zip(mine, its, strict=True):
+        for one, other in zip(mine, teacher.rows(images), strict=True):
             found, wanted = (_faces(suppress(rows, threshold, max_iou)) for rows in (one, other))
             match = match_faces(found[:, 1:], wanted[:, 1:])
             counts += (match >= 0).sum(), len(found), len(wanted)

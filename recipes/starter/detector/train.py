@@ -18,9 +18,9 @@ import cv2
 import numpy as np
 import torch
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from recipes.starter.detector.blend import blend
+from recipes.starter.detector.checkpoints import averaged, inner, resume, save
 from recipes.starter.detector.compose import MOST_BOXES, Composer, Scene
 from recipes.starter.detector.data import Material, gather
 from recipes.starter.detector.package import SERVED_STEM, SERVED_WIDTH, write_package
@@ -103,9 +103,9 @@ def train(arguments: argparse.Namespace, recipe: Recipe) -> FaceDetector:
     if arguments.start is not None:
         start_from(model, arguments.start, composer, recipe)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    average = _averaged(model, recipe)
+    average = averaged(model, recipe.averaging)
     optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.rates[0], weight_decay=recipe.weight_decay)
-    first = _resume(arguments.run / "checkpoint.pt", model, average, optimizer)
+    first = resume(arguments.run / "checkpoint.pt", model, average, optimizer)
     model.train()
     running = 0.0
     for step in range(first, sum(recipe.cycles)):
@@ -117,8 +117,8 @@ def train(arguments: argparse.Namespace, recipe: Recipe) -> FaceDetector:
         if step % 50 == 49:
             _log.info("step %d loss %.4f", step + 1, running)
         if step % 200 == 199 or step + 1 == sum(recipe.cycles):
-            _save(arguments.run / "checkpoint.pt", step + 1, model, average, optimizer)
-    return _inner(average)
+            save(arguments.run / "checkpoint.pt", step + 1, model, average, optimizer)
+    return inner(average)
 
 
 def start_from(model: FaceDetector, network: Path, composer: Composer, recipe: Recipe) -> None:
@@ -142,9 +142,9 @@ def between(model: FaceDetector, arguments: argparse.Namespace, recipe: Recipe) 
 
 def load_average(run: Path, recipe: Recipe) -> FaceDetector:
     """The weight average of the last checkpoint in folder `run`; FileNotFoundError if there is none."""
-    average = _averaged(FaceDetector(recipe.width, recipe.stem), recipe)
+    average = averaged(FaceDetector(recipe.width, recipe.stem), recipe.averaging)
     average.load_state_dict(torch.load(run / "checkpoint.pt", weights_only=True)["average"])
-    return _inner(average)
+    return inner(average)
 
 
 def trained_steps(run: Path) -> int:
@@ -231,44 +231,6 @@ def _step(
     torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
     optimizer.step()
     return float(loss.detach())
-
-
-def _averaged(model: FaceDetector, recipe: Recipe) -> AveragedModel:
-    return AveragedModel(
-        model,
-        multi_avg_fn=get_ema_multi_avg_fn(recipe.averaging),  # type: ignore[no-untyped-call]
-        use_buffers=True,
-    )
-
-
-def _inner(average: AveragedModel) -> FaceDetector:
-    inner = average.module
-    if not isinstance(inner, FaceDetector):
-        raise TypeError(f"expected a FaceDetector, got {type(inner).__name__}")
-    return inner
-
-
-def _save(
-    path: Path, step: int, model: FaceDetector, average: AveragedModel, optimizer: torch.optim.Optimizer
-) -> None:
-    partial = path.with_suffix(".partial")
-    states = {
-        "model": model.state_dict(),
-        "average": average.state_dict(),
-        "optimizer": optimizer.state_dict(),
-    }
-    torch.save({"step": step, **states}, partial)
-    partial.replace(path)
-
-
-def _resume(path: Path, model: FaceDetector, average: AveragedModel, optimizer: torch.optim.Optimizer) -> int:
-    if not path.exists():
-        return 0
-    stored = torch.load(path, weights_only=True)
-    model.load_state_dict(stored["model"])
-    average.load_state_dict(stored["average"])
-    optimizer.load_state_dict(stored["optimizer"])
-    return int(stored["step"])
 
 
 if __name__ == "__main__":
