@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 from typing import Any
@@ -27,6 +27,7 @@ from sentiloc.worker.decoder.source.limits import (
     too_long,
     too_many_frames,
 )
+from sentiloc.worker.decoder.task import SnippetImages
 from sentiloc.worker.timeline.stamps import GAP_SECONDS
 
 Image = NDArray[np.uint8]
@@ -215,19 +216,6 @@ class CentreCrop:
         """`frame` as (size, size, 3)."""
         rows, columns = slice(self._top, self._top + self._size), slice(self._left, self._left + self._size)
         return self._scaler(frame)[rows, columns]
-
-
-@dataclass(slots=True)
-class SnippetImages:
-    """The images of one snippet: `faces`, `visual` frames and the `still`, as they were requested.
-
-    `narrow` is True for each grey face in which 16 is black and 235 is white.
-    """
-
-    faces: list[Image] = field(default_factory=list)
-    narrow: list[bool] = field(default_factory=list)
-    visual: list[Image] = field(default_factory=list)
-    still: Image | None = None
 
 
 class SnippetBuilder:

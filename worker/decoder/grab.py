@@ -9,12 +9,12 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 
 from sentiloc.worker.decoder.disposable import IsDisposable, disposable_test
-from sentiloc.worker.decoder.frames import Scaler, SnippetImages, fit, shape_of
+from sentiloc.worker.decoder.frames import Scaler, fit, shape_of
 from sentiloc.worker.decoder.request import ROUNDING_SECONDS
 from sentiloc.worker.decoder.selection import Moment, Selection
 from sentiloc.worker.decoder.source.media import Media, pixel_aspect
 from sentiloc.worker.decoder.source.packets import PacketSource, decode_packet, video_frames
-from sentiloc.worker.decoder.task import Output, Task
+from sentiloc.worker.decoder.task import Output, SnippetImages, Task
 from sentiloc.worker.timeline.stamps import FrameOrder
 
 _MOST_HELD = 3000

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sentiloc.worker.decoder import channel
 from sentiloc.worker.decoder.channel import Sender
-from sentiloc.worker.decoder.frames import SnippetImages
 from sentiloc.worker.decoder.request import DecodeLimits, DecodeRequest
 from sentiloc.worker.sound.soundtrack import Samples
 
@@ -40,6 +40,19 @@ def read_task(raw: dict[str, Any]) -> Task:
     request = DecodeRequest(**{**raw["request"], "face_samples": tuple(raw["request"]["face_samples"])})
     times = None if raw["grab_seconds"] is None else tuple(raw["grab_seconds"])
     return Task(**{**raw, "request": request, "limits": DecodeLimits(**raw["limits"]), "grab_seconds": times})
+
+
+@dataclass(slots=True)
+class SnippetImages:
+    """The images of one snippet: `faces`, `visual` frames and the `still`, as they were requested.
+
+    `narrow` is True for each grey face in which 16 is black and 235 is white.
+    """
+
+    faces: list[NDArray[np.uint8]] = field(default_factory=list)
+    narrow: list[bool] = field(default_factory=list)
+    visual: list[NDArray[np.uint8]] = field(default_factory=list)
+    still: NDArray[np.uint8] | None = None
 
 
 class Output:

@@ -176,17 +176,17 @@ class FaceExtractor:
         A frame that equals the one before it shares its result. `before` is the number of snippets before these.
         """
         frames = [frame for snippet in snippets for frame in snippet]
-        searches = [
-            _search_for(place, before + index)
-            for index, snippet in enumerate(snippets)
+        places = [
+            (before + number, place)
+            for number, snippet in enumerate(snippets)
             for place in range(len(snippet))
         ]
+        searches = [_search_for(place, number) for number, place in places]
         # Screen recordings and still pictures repeat frames, for which the search would be wasted.
         own = [index == 0 or not _are_equal(frames[index - 1], frame) for index, frame in enumerate(frames)]
         # A frame that is shared counts several times, so both sides of its faces are read.
         shared = {index - 1 for index, is_own in enumerate(own) if not is_own}
-        places = [place for snippet in snippets for place in range(len(snippet))]
-        sides = [self._sides(None if index in shared else place) for index, place in enumerate(places)]
+        sides = [self._sides(None if index in shared else place) for index, (_, place) in enumerate(places)]
         looked = self._look_at(
             list(compress(frames, own)), list(compress(sides, own)), list(compress(searches, own))
         )
