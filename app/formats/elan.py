@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from urllib.parse import quote
 from xml.etree import ElementTree as ET
 
@@ -11,6 +10,8 @@ from sentiloc.app.formats.timeline import Timeline
 from sentiloc.model.segments import Segment
 
 _SCHEMA = "http://www.mpi.nl/tools/elan/EAFv3.0.xsd"
+# The format requires a date. A fixed one, so that the same result is always the same file; ELAN sets it when it saves.
+_DATE = "1970-01-01T00:00:00+00:00"
 
 
 def eaf(timeline: Timeline) -> str:
@@ -22,7 +23,7 @@ def eaf(timeline: Timeline) -> str:
         "ANNOTATION_DOCUMENT",
         {
             "AUTHOR": "Sentiloc",
-            "DATE": datetime.now(UTC).isoformat(timespec="seconds"),
+            "DATE": _DATE,
             "FORMAT": "3.0",
             "VERSION": "3.0",
             "xmlns:xsi": "http://www.w3.org/2001/XMLSchema-instance",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import io
 import re
@@ -18,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pympi.Elan import Eaf
 
+from sentiloc.app import formats
 from sentiloc.app.formats import FORMATS
 from sentiloc.app.formats.timeline import (
     Timebase,
@@ -202,6 +204,18 @@ def test_an_empty_result_is_still_a_file_of_its_kind(name: str) -> None:
             "negative",
             "positive",
         ]
+
+
+def test_no_format_reads_the_clock() -> None:
+    """Every export of a result is the same file, so its `ETag` stays, and an archive holds what the route answers."""
+    for module in Path(formats.__file__).parent.glob("*.py"):
+        imported = {
+            name
+            for node in ast.walk(ast.parse(module.read_text(encoding="utf-8")))
+            if isinstance(node, ast.Import | ast.ImportFrom)
+            for name in (getattr(node, "module", None), *(one.name for one in node.names))
+        }
+        assert not {"datetime", "time", "calendar"} & imported, module.name
 
 
 @given(st.sampled_from([30000 / 1001, 60000 / 1001]), st.integers(0, 24 * 3600 * 23))
