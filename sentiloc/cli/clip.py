@@ -26,6 +26,7 @@ def write_test_clip(path: Path) -> None:
         # 1024 samples are one frame of AAC.
         for begin in range(0, SECONDS * RATE, 1024):
             container.mux(sound.encode(_tone(begin, min(begin + 1024, SECONDS * RATE))))
+        # Encoders hold the last frames back until they are flushed.
         container.mux(video.encode(None))
         container.mux(sound.encode(None))
 

@@ -61,6 +61,7 @@ def describe(effect: Effect, precision: str, threshold: float) -> list[str]:
         f"segments    {segments.before} → {segments.after} at confidence {threshold:g}: {segments.kept} the same, "
         f"{segments.vanished} vanished, {segments.appeared} appeared, {segments.relabelled} with another label",
     ]
+    # These are means over the kept segments.
     if segments.kept:
         lines.append(
             f"            matching segments share {segments.tiou:.1%} of their time; confidence off by at most "

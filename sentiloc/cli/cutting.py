@@ -47,6 +47,6 @@ TimelineRate = Annotated[
 def cut_options(
     threshold: float | None, min_length: float | None, merge_gap: float | None, labels: list[str] | None
 ) -> dict[str, Any]:
-    """Options for cutting segments, as `Cut` and `JobOptions` take them."""
+    """Options for cutting segments, as keyword arguments of `Cut` and `JobOptions`; None stands for the default."""
     shown = tuple(labels) if labels else None
     return {"threshold": threshold, "min_length": min_length, "merge_gap": merge_gap, "labels": shown}

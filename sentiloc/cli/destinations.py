@@ -26,6 +26,7 @@ def format_of(output: Path | None) -> str | None:
     ending = "" if output is None else output.suffix.lower().lstrip(".")
     if not ending:
         return None
+    # Imported late: without a suffix no format is needed, and the start of a command should be quick.
     from sentiloc.app.formats import FORMATS
 
     known = {JSON: JSON, **{found.extension: name for name, found in FORMATS.items()}, **_AMBIGUOUS}
@@ -77,6 +78,7 @@ def require_place(output: Path | None, *, several: bool) -> None:
     if output is None:
         return
     if several:
+        # A folder that does not exist is created later.
         if output.exists() and not output.is_dir():
             raise wrong_usage(f"{output} is a file; several videos need a folder", "--output")
     elif not output.is_dir() and not output.parent.is_dir():

@@ -48,6 +48,7 @@ def doctor(
     skip_test: Annotated[bool, typer.Option("--skip-test", help="Do not localize a test clip.")] = False,
 ) -> None:
     """Check this installation. Exit status: 0 everything needed works, 1 something needed is broken."""
+    # Without flags it only checks the settings, and names a bad one in one line.
     override()
     settings = get_settings()
     findings = []
@@ -83,6 +84,7 @@ def _findings(settings: Settings, skip_test: bool) -> Iterator[Finding]:
         "disk": _disk,
     }
     if not skip_test:
+        # Last, because it takes seconds. Each finding is printed as it comes.
         checks["self-test"] = _self_test
     yield Finding(
         name="sentiloc",
@@ -91,6 +93,7 @@ def _findings(settings: Settings, skip_test: bool) -> Iterator[Finding]:
     )
     yield _libraries()
     yield Finding(name="optional", ok=None, detail=_optional())
+    # Not a fault: it may be a setting of another release.
     for line in unknown_settings(os.environ):
         yield Finding(name="settings", ok=None, detail=line)
     yield Finding(name="limits", ok=None, detail=_limits(settings))
@@ -187,6 +190,7 @@ def _redis(settings: Settings) -> str:
         return f"private, by `sentiloc serve`: {find_redis_server()}"
     with connect(settings) as client:
         info = client.info("server")
+        # Without it, a crash of this Redis loses jobs that were accepted.
         aof = client.config_get("appendonly").get("appendonly", "?")
     kind = (
         f"Valkey {info['valkey_version']}" if "valkey_version" in info else f"Redis {info['redis_version']}"
@@ -196,6 +200,7 @@ def _redis(settings: Settings) -> str:
 
 def _disk(settings: Settings) -> str:
     folder = settings.data_dir.expanduser().resolve()
+    # The folder is created by the first start, so before that its disk is found by a parent.
     existing = next(place for place in (folder, *folder.parents) if place.exists())
     free = shutil.disk_usage(existing).free
     words = f"{free / 1024**3:.1f} GiB free for {folder}"

@@ -68,6 +68,7 @@ def localize(
     counting = {"start_timecode": start_timecode, "drop_frame": drop_frame, "fps": fps}
     asked = {
         **cut_options(threshold, min_length, merge_gap, labels),
+        # From 0 without an end is the whole video.
         "time_range": (start, end) if start or end is not None else None,
         "audio_track": audio_track,
         "draft": draft,

@@ -111,6 +111,7 @@ def _read_input(videos: list[str]) -> Iterator[list[str]]:
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
+        # Messages and pictures show this name.
         path = Path(folder) / "standard input"
         with path.open("wb") as file:
             # In pieces: a pipe states no size, and a film does not fit into memory.
@@ -140,6 +141,7 @@ class _Writer:
         self._counting = written.counting
         self._draws = wants_picture(written.format, output, written.as_json)
         in_folder = output is not None and (several or output.is_dir())
+        # A folder's name may have a dot, which says nothing about a format.
         wanted = written.format or (None if in_folder else format_of(output))
         self._format = JSON if wanted in (None, PICTURE) or written.as_json else str(wanted)
         require_frames(PICTURE if self._draws else self._format, written.counting)

@@ -50,6 +50,7 @@ def _about_file(error: OSError) -> str:
     names = [
         os.fsdecode(name)
         for name in (error.filename, error.filename2)
+        # A number is an open file, which means nothing to a user.
         if not isinstance(name, (int, type(None)))
     ]
     return f"{' and '.join(names) or error.filename}: {error.strerror}"

@@ -27,6 +27,7 @@ def name_video(network: I3D, video: Path, limits: DecodeLimits) -> list[tuple[st
     from sentiloc.worker.features.visual import VISUAL_SIZE
 
     logits = []
+    # After `break` the decoder would still be at work; closing ends it.
     with closing(decode(video, DecodeRequest(visual_size=VISUAL_SIZE), limits)) as events:
         for event in events:
             if isinstance(event, SnippetFrames) and event.visual is not None:

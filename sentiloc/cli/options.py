@@ -29,6 +29,7 @@ def override(**flags: object) -> None:
     for name, value in flags.items():
         if value is not None:
             os.environ[f"SENTILOC_{name.upper()}"] = str(value)
+    # Settings are cached, and may have been read before the flags.
     get_settings.cache_clear()
     try:
         get_settings()

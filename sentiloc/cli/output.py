@@ -36,6 +36,7 @@ def show_result(raw: Mapping[str, Any], title: str) -> None:
     from sentiloc.cli.drawing.task_drawing import draw_task
     from sentiloc.client import Result
 
+    # Rich would colour all numbers, and here colours stand for labels.
     console = Console(highlight=False)
     result, size = read_any_result(raw), (console.width, console.encoding)
     console.print(
@@ -70,6 +71,7 @@ def print_or_write(data: bytes, output: Path | None) -> None:
     if output is None:
         try:
             sys.stdout.buffer.write(data)
+            # Flushed inside `try`: a small output is first written here, so the error comes here.
             sys.stdout.buffer.flush()
         except BrokenPipeError:
             # The reader, such as `head`, has seen enough. At exit Python would try again to write the rest.

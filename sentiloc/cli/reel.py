@@ -83,6 +83,7 @@ def reel(
             _render(sequence, path, look, config)
         else:
             _write_cut(sequence, path)
+    # The film of the readable videos is written anyway; the status says that one is missing.
     if not whole:
         raise typer.Exit(1)
 
@@ -144,6 +145,7 @@ def _localize(videos: Sequence[Path], name: str, config: RuntimeConfig) -> tuple
         if not isinstance(found, Result):
             detail = f"the model {name} finds no sentiment; highlights need a model that does"
             raise SentilocError(ErrorCode.INVALID_DATA, detail)
+        # By path, because videos in two folders may have the same name.
         footage.append(Footage(id=str(video.resolve()), name=video.name, result=found))
     return footage, whole
 
@@ -198,6 +200,7 @@ def _render(sequence: CutSequence, path: Path, look: Any, config: RuntimeConfig)
     from sentiloc.app.reels.plan import make_plan
     from sentiloc.worker.reels.render import render_reel
 
+    # The id of a source is its path here.
     plan = make_plan(sequence, {source.id: source.id for source in sequence.sources}, look)
     # A rendering that is interrupted must not leave a film that looks complete.
     partial = path.with_name(f".{path.name}.part")

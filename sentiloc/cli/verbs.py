@@ -98,6 +98,7 @@ root = typer.Typer(
     help="Finds when a video conveys positive or negative sentiment.",
     epilog="Start with `sentiloc serve` and a browser, or with `sentiloc localize VIDEO`.",
     no_args_is_help=True,
+    # `main` turns errors into one line.
     pretty_exceptions_enable=False,
 )
 
@@ -140,6 +141,7 @@ def _load(verb: str, module: str, attribute: str) -> Any:
             raise
         stop(f"`sentiloc {verb}` is not part of this installation")
     if not isinstance(found, typer.Typer):
+        # A function becomes an app of one command. Completion is an option of `root` alone.
         function, found = found, typer.Typer(add_completion=False)
         found.command(help=function.__doc__)(function)
     return get_command(found)

@@ -25,6 +25,7 @@ def _expand(name: str) -> list[Path]:
     path = Path(name).expanduser()
     if path.is_dir():
         videos = videos_in(path)
+    # The name of a file may have brackets and still be no pattern.
     elif path.exists() or not glob.has_magic(name):
         videos = [path]
     else:

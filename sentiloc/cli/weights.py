@@ -129,6 +129,7 @@ def pull_weights(weights: Weights, source: Path | None = None, url: str | None =
     if the conversion lacks sentiloc[train]. Files are put into the cache atomically.
     """
     if weights.converted:
+        # Before the download, which would be in vain.
         _require_converter(weights)
     target = weights_path(weights)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -219,6 +220,7 @@ def _download(url: str, target: Path, max_bytes: int) -> None:
         ):
             response.raise_for_status()
             for chunk in response.iter_bytes():
+                # The digest is checked at the end, and a wrong address may send without end.
                 if file.tell() + len(chunk) > max_bytes:
                     raise SentilocError(ErrorCode.INVALID_DATA, f"{url} is larger than {max_bytes} bytes")
                 file.write(chunk)

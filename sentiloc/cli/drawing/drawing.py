@@ -33,6 +33,7 @@ class _Marks:
 def draw(result: Result, title: str, width: int, encoding: str = "utf-8") -> RenderableType:
     """The timeline, its scale, and the segments; `width` in characters."""
     columns, marks = max(20, min(width, WIDEST) - 2), _Marks(encoding)
+    # Both lanes have one scale, so that the stronger side looks stronger.
     full = lane_scale(result)
     above, below = (
         _levels([value / full for value in strength(result, label)], result, columns)
@@ -74,6 +75,7 @@ def _levels(scores: Sequence[float], result: Result, columns: int) -> list[int]:
     heights = []
     for column in range(columns):
         first = int(column * seconds / result.curve.step)
+        # A column of a short video is narrower than a snippet.
         last = max(first + 1, int((column + 1) * seconds / result.curve.step))
         heights.append(round(max(scores[first:last], default=0.0) * 2 * _ROWS))
     return heights
@@ -111,9 +113,11 @@ def _at(segments: Sequence[Segment], time: float, width: float) -> Segment | Non
 def scale(duration: float, columns: int) -> Text:
     """Times under the axis, as many as fit."""
     line = ""
+    # A time has up to ten characters, so 16 columns leave room between two.
     parts = max(1, columns // 16)
     for part in range(parts + 1):
         word = clock(duration * part / parts)
+        # The outer times end at the ends of the axis; the others are centred.
         at = round(part * columns / parts) - (
             0 if part == 0 else len(word) if part == parts else len(word) // 2
         )
@@ -142,7 +146,7 @@ def _table(result: Result) -> Table:
 
 
 def percent(confidence: float) -> str:
-    """Never 100, because no model is certain."""
+    """A confidence in percent, such as `87%`; never 100, because no model is certain."""
     # 0.995 and more would be rounded to 100 %.
     return f"{confidence:.0%}" if confidence < 0.995 else ">99%"
 
@@ -166,6 +170,7 @@ def _note(result: Result) -> Text:
 def clock(seconds: float, *, fine: bool = False) -> str:
     """`1:02:03.4`, without leading zero parts; `fine` adds hundredths."""
     digits = 2 if fine else 1
+    # Rounded first: 59.96 s is 1:00.0, not 0:60.0.
     minutes, ticks = divmod(round(seconds * 10**digits), 60 * 10**digits)
     hours, minutes = divmod(minutes, 60)
     head = f"{hours}:{minutes:02}" if hours else f"{minutes}"

@@ -43,6 +43,7 @@ def _read(name: str) -> AnyRead:
     except (OSError, ValueError) as error:
         raise SentilocError(ErrorCode.INVALID_DATA, f"{name}: {_why(error)}") from error
     if isinstance(raw, dict):
+        # A line of `sentiloc localize --json` holds the file and its result.
         raw = raw.get("result", raw)
     return read_any_result(raw)
 
@@ -81,6 +82,7 @@ def _draw(axes: Any, result: AnyRead) -> str:
     _draw_curve(axes, result)
     _draw_segments(axes, result)
     axes.axhline(0, color="black", linewidth=0.8)
+    # The curves are scaled to fill their lanes, so numbers at the axis would not be scores. Blocks lie beyond 1.
     axes.set(ylim=(-1.3, 1.3), yticks=(-1, -0.5, 0, 0.5, 1), yticklabels=[""] * 5)
     axes.set_ylabel("strength\nnegative  ·  positive")
     model, threshold = result.model, result.options.threshold
@@ -95,6 +97,7 @@ def _no_date(output: Path) -> dict[str, Any]:
 def _draw_curve(axes: Any, result: Result) -> None:
     """The curve that the page draws."""
     curve = result.curve
+    # The last snippet may be longer than the rest of the video.
     edges = [min(i * curve.step, result.video.duration) for i in range(len(curve.positive) + 1)]
     full = lane_scale(result)
     sides: tuple[tuple[Label, int], ...] = (("positive", 1), ("negative", -1))
@@ -118,6 +121,7 @@ def _draw_segments(axes: Any, result: Result) -> None:
             alpha=0.25 + 0.75 * segment.confidence,
         )
         axes.axvspan(segment.start, segment.end, 0.5, 0.5 + 0.5 * sign, color=colour, alpha=0.06, linewidth=0)
+        # A shorter block has no room for its number.
         if length > result.video.duration / 30:
             middle = segment.start + length / 2
             axes.text(

@@ -94,6 +94,7 @@ def _line(
     cells = ""
     for column in range(columns):
         first = int(column * seconds / step)
+        # A column of a short video is narrower than a step of the curve.
         last = max(first + 1, int((column + 1) * seconds / step))
         cells += marks.heights[round(max(values[first:last], default=0.0) * top)]
     return Text.assemble((name.rjust(margin - 1) + " ", "dim"), (cells, _colour(result, name)))
@@ -120,8 +121,9 @@ def _found(
 
 
 def _at(segments: Sequence[Segment], start: float, end: float) -> Segment | None:
-    """The segment with the highest confidence that this column touches."""
+    """The segment that this column shows: one with its peak here, else the one with the highest confidence."""
     touching = [one for one in segments if one.start < end and one.end > start]
+    # An apex lies in one column only, so a neighbour must not hide it.
     return max(touching, key=lambda one: (start <= one.peak < end, one.confidence), default=None)
 
 
@@ -134,6 +136,7 @@ def _table(result: EmotionResult | ExpressionResult) -> Table:
     table.add_column("expression" if is_expression else "emotion")
     table.add_column("confidence", justify="right")
     for one in result.segments:
+        # A micro-expression lasts less than half a second, so tenths would be too coarse.
         moments = (clock(moment, fine=is_expression) for moment in (one.start, one.peak, one.end))
         table.add_row(*moments, Text(one.label, _colour(result, one.label)), percent(one.confidence))
     return table

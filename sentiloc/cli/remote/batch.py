@@ -15,6 +15,7 @@ from sentiloc.cli.progress import progress_bars
 from sentiloc.cli.remote.session import FAILED, ApiKey, AsJson, Server, connected, print_json
 from sentiloc.client import Batch, BatchItem, Client, JobOptions, Webhook
 
+# A job has a stream of events, a batch does not.
 _POLL_SECONDS = 1.0
 _FIELDS = {"url", "upload", "name", "metadata", "tags"}
 

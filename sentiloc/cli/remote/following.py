@@ -25,7 +25,9 @@ def follow(client: Client, job_id: str, on_event: Callable[[Event], None] | None
         except ServerError as error:
             if error.code != Code.TOO_MANY_STREAMS:
                 raise
+            # Polling takes no stream, so it works beside any number of listeners.
             return client.wait(job_id, on_change=lambda job: show(job.state, job.progress, ""))
+    # An event has neither the error nor the name of the video.
     return client.status(job_id)
 
 

@@ -94,6 +94,7 @@ def result(
     """
     cut = given(cut_options(threshold, min_length, merge_gap, labels))
     timeline = TimelineOptions(start_timecode=start_timecode, drop_frame=drop_frame, fps=fps)
+    # Before the request, so that a wrong option is reported without a server.
     require_place(output, several=False)
     require_json(output_format, as_json=as_json)
     draws = wants_picture(output_format, output, as_json)
@@ -125,6 +126,7 @@ def cancel(
 
 
 def _known(client: Client, name: str) -> str:
+    # Asked of the server, because its version may know other formats than this one.
     known = ["json", *(found.name for found in client.formats())]
     if name not in known:
         raise typer.BadParameter(f"{name!r} is not one of {', '.join(known)}", param_hint="--format")

@@ -64,6 +64,7 @@ def _explain(error: ClientError) -> str:
 
 
 def _status(error: ClientError) -> int:
+    # With a 5xx nothing is wrong with the request, so a script may try again, as without an answer.
     if isinstance(error, ConnectionFailedError | ServerError):
         return UNREACHABLE
     kinds: dict[type[ClientError], int] = {

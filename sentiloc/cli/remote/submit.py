@@ -50,6 +50,7 @@ def submit(
 
     Exit status: 0 accepted (with --wait: succeeded), 1 failed, 2 wrong usage, 5 no server, 6 no valid key.
     """
+    # Before the first upload: a wrong name must not leave the other jobs behind.
     _require_files(videos)
     if resumable and all(map(_is_url, videos)):
         raise typer.BadParameter("the server fetches URLs itself", param_hint="--resumable")
@@ -66,6 +67,7 @@ def submit(
     quiet = as_json or not wait
     with connected(server, api_key) as client:
         jobs = [_send(client, video, options, resumable=resumable, quiet=quiet) for video in videos]
+        # All are sent first, so that the server works while later videos are sent.
         if wait:
             jobs = [follow(client, job.id) for job in jobs]
     for job in jobs:

@@ -17,6 +17,7 @@ def create_bucket() -> None:
     if settings.storage_url is None:
         raise SentilocError(ErrorCode.INVALID_DATA, "SENTILOC_STORAGE_URL is not set")
     storage = make_storage(settings)
+    # Imported late: boto3 is optional, and `make_storage` says how to install it.
     from sentiloc.app.storage.s3 import S3Storage
 
     # For the type checker: with a storage URL there is no other kind.

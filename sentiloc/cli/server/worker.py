@@ -35,6 +35,7 @@ def worker(
     override(worker_concurrency=concurrency)
     settings = get_settings()
     if check:
+        # Called for its error: a worker needs SENTILOC_REDIS_URL.
         redis_url(settings)
         _check(settings)
         return

@@ -17,6 +17,7 @@ datasets_app = typer.Typer(
 )
 
 
+# With a single command and no callback, typer would drop the name `prepare`.
 @datasets_app.callback()
 def _datasets() -> None:
     pass

@@ -37,6 +37,7 @@ def _expression(run: Run, data: Path | None) -> dict[str, float]:
     from sentiloc.model.gim.spec import TRUTH_FILE
 
     folder = run.data_folder(data)
+    # The run's network was trained on all subjects of this folder, so it cannot be scored on them.
     if data is None or folder.resolve() == run.data:
         figures: dict[str, float] = json.loads((run.folder / "result.json").read_text(encoding="utf-8"))[
             "test"

@@ -103,6 +103,7 @@ def _calibration(run: Run) -> tuple[Calibration, str]:
     from sentiloc.model.proposals.calibration import Calibration, parse_calibration
 
     fitted = run.folder / CALIBRATION
+    # Without held-out videos there is no best epoch, and the last one is what the run chose.
     selected = run.checkpoint.name == BEST or not (run.folder / BEST).exists()
     if not fitted.exists() or not selected:
         why = f"{run.checkpoint.name} is not the selected one" if fitted.exists() else f"there is no {fitted}"

@@ -96,6 +96,7 @@ def _extract(plan: Plan, workers: int | None, *, retry_failed: bool) -> int:
     """Extract the missing videos and report the outcome. Exit status: 1 if videos failed, 130 if it was stopped."""
     from sentiloc.cli.training.extract_workers import extract_with_workers
 
+    # A run that was killed may have left features that are not in the folder's lists yet.
     plan.collect(list(plan.ledger.names()))
     missing = plan.missing(retry_failed=retry_failed)
     ended = True
@@ -152,6 +153,7 @@ def _report(plan: Plan, missing: dict[str, Path], failures: dict[str, Entry], *,
     for entry in failures.values():
         typer.echo(f"{entry.video}: {entry.reason} ({entry.code})", err=True)
     made = sum(map(plan.is_made, missing))
+    # Failures of an earlier run are neither missing nor there.
     there = len(plan.videos) - len(missing) - len(failures.keys() - missing.keys())
     line = f"{made} extracted, {there} already there, {len(failures)} failed"
     if failures:

@@ -43,11 +43,13 @@ def extract_with_workers(plan: Plan, missing: dict[str, Path], workers: int, tel
 
     Without SENTILOC_REDIS_URL, a private Redis runs until the extraction ends.
     """
+    # The run's name keeps the queues of extractions apart that share a Redis.
     supervisor, run = Supervisor(), secrets.token_hex(8)
     supervisor.install_signals()
     with tempfile.TemporaryDirectory(prefix="sentiloc-") as folder:
         try:
             environment = _start_redis(supervisor, Path(folder))
+            # Workers and settings read the address from the environment.
             os.environ.update(environment)
             get_settings.cache_clear()
             queue = ExtractionQueue(get_settings(), run)
@@ -104,6 +106,7 @@ def _start_redis(supervisor: Supervisor, folder: Path) -> dict[str, str]:
 
 
 def _worker(run: str, processes: int, settings: Settings) -> ChildSpec:
+    # Otherwise every process would start as many threads as there are processors.
     threads = settings.threads or max(1, available_cpus() // processes)
     env = {
         **os.environ,

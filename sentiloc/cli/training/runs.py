@@ -29,7 +29,7 @@ class Run:
     data: Path | None
 
     def data_folder(self, given: Path | None) -> Path:
-        """The data folder: the given one, else the one of the training."""
+        """The data folder: the given one, else the one of the training; raises `invalid_data` if it is missing."""
         found = given or self.data
         if found is None or not found.is_dir():
             raise SentilocError(
@@ -54,6 +54,7 @@ def open_run(path: Path) -> Run:
     return Run(
         folder=folder,
         checkpoint=checkpoint,
+        # A checkpoint of FSENet names no task.
         task=str(content.get("task", "sentiment")),
         data=Path(stated) if stated else None,
     )

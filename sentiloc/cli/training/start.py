@@ -21,6 +21,7 @@ def load_start(path: Path) -> FSENet:
     from sentiloc.model.fsenet.checkpoint import load_fsenet
     from sentiloc.model.package import WEIGHTS_FILE
 
+    # Only a package has this file.
     weights = path / WEIGHTS_FILE
     return load_fsenet(weights if weights.exists() else open_run(path).checkpoint)
 

@@ -121,6 +121,7 @@ def _train_fsenet(
             record=record,
             initial=initial,
         )
+    # Of several processes (torchrun), one writes the results.
     if not is_first():
         return {}
     if "start" in options and held_out:
@@ -130,6 +131,7 @@ def _train_fsenet(
         spec = folder_spec(data, network, extractor_id(shipped_models_dir() / "expression"))
         write_outcome(run, spec, held_out_confidence(result.network, held_out))
     except SentilocError as error:
+        # Some published features, such as faces of 1024 values, have no extractor here.
         typer.echo(f"{error.detail}: the run can be evaluated, not served", err=True)
     if not held_out:
         typer.echo(f"{run / 'last.pt'}: no video was held out, so nothing was selected")
@@ -165,6 +167,7 @@ def _rebuild_starter(data: Path, run: Path, seed: int) -> None:
     """
     import logging
 
+    # Not in the wheel: this needs a clone of the repository.
     from recipes.starter.build import PACKAGE, build
     from sentiloc.model.package import shipped_models_dir
 
@@ -237,6 +240,7 @@ def read_config(context: typer.Context, path: Path | None) -> Path | None:
 
     Raises `invalid_data`, naming file and key, for an unknown option or an invalid value.
     """
+    # A shell that completes a line parses it without errors.
     if path is None or context.resilient_parsing:
         return path
     values = {}
@@ -262,6 +266,7 @@ def _yaml(path: Path) -> dict[Any, Any]:
     except RecursionError as error:
         raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: not YAML: nested too deeply") from error
     except yaml.YAMLError as error:
+        # PyYAML explains over several lines, and calls a text that it was given "<unicode string>".
         said = " ".join(str(error).replace('"<unicode string>", ', "").split())
         raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: not YAML: {said}") from error
     if not isinstance(found, dict):
@@ -292,6 +297,7 @@ def _single_keys(loader: type[Any]) -> type[Any]:
 def _signature() -> inspect.Signature:
     """The signature for typer: the arguments, and the options of `train_options.py`."""
     keyword = inspect.Parameter.KEYWORD_ONLY
+    # Eager: it sets the defaults of the other options, so it is read first.
     config = Annotated[
         Path | None,
         typer.Option(

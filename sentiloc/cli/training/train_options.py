@@ -27,6 +27,7 @@ class TrainOption(NamedTuple):
     panel: str
     tasks: frozenset[str] = FSENET_TASK
     limits: dict[str, Any] = {}  # noqa: RUF012
+    # Without a name of its own, a switch also gets `--no-...`.
     flags: tuple[str, ...] = ()
 
     @property
@@ -51,7 +52,9 @@ class TrainOption(NamedTuple):
 _SHARE = {"min": 0, "max": 1}
 _POSITIVE = {"min": 1}
 _NOT_NEGATIVE = {"min": 0}
+# Short, so that most options fit in one line.
 _O = TrainOption
+# Most defaults of FSENet's options are for the help alone: the recipe sets what was not given (`train._given`).
 OPTIONS: tuple[TrainOption, ...] = (
     _O("task", Literal["fsenet", "cten", "gim"], "fsenet", "Sentiment, emotions or expressions.", RUN, EVERY),
     _O(

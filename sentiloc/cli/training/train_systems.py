@@ -40,6 +40,7 @@ def train_system(task: str, data: Path, run: Path, options: Options, given: set[
     check(data, options, given)
     with training_progress() as progress:
         figures = train(data, run, options, progress)
+    # Of several processes (torchrun), one writes the results.
     if not is_first():
         return {}
     (run / "result.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
@@ -95,6 +96,7 @@ def _train_cten(data: Path, run: Path, options: Options, progress: Progress) -> 
     from sentiloc.model.training.parallel import is_first
     from sentiloc.model.training.record import make_record
 
+    # The order of a set differs between processes; a resumed run must give every class its old index.
     classes = tuple(sorted(set(read_labels(data).values())))
     config = _cten_config(data, options, len(classes))
     items = load_emotion_items(data, "train", classes)
@@ -142,6 +144,7 @@ def _cten_config(data: Path, options: Options, classes: int) -> CTENTrainConfig:
 
     visual, audio = modality_dims(folder_spec(data))
     quick = options["recipe"] == "quick"
+    # 2048 is the paper's.
     width = options.get("width", 64 if quick else 2048)
     network = CTENConfig(visual_dim=visual, audio_dim=audio, classes=classes, width=width)
     network = replace(network, **_chosen(options, intra="intra", inter="inter"))
@@ -239,6 +242,7 @@ def _train_gim(data: Path, run: Path, options: Options, progress: Progress) -> d
         return {}
     save_gim(result.network, run / CHECKPOINT)
     if not fitted.calibration.calibrated:
+        # The run shows raw scores, as in `_train_cten`.
         fitted = replace(fitted, threshold=CONFIDENCE_THRESHOLD)
     write_outcome(run, expression_spec(run.resolve().name, "1", spec.flow), fitted)
     return {
@@ -296,6 +300,7 @@ def export_system(task: str, checkpoint: Path, spec: ModelSpec, package: Path) -
 
         network, classes = load_cten(checkpoint)
         named = emotion_spec(spec, classes, spec.name, spec.version)
+        # A spec of features has the threshold of sentiment.
         if spec.task == task:
             named = replace(named, confidence_threshold=spec.confidence_threshold)
         return export_cten(network, named, package)

@@ -47,6 +47,7 @@ RULES = (
     ),
     Rule(
         {"k"},
+        # The base loss takes the top T / k steps under video supervision only.
         lambda _, loss: not loss.sc and loss.resolve()[1] == "mean",
         "only PSSC and video supervision read it",
     ),
@@ -151,6 +152,7 @@ def check_start(given: set[str], path: Path, own: FSENetConfig, asked: FSENetCon
     different = [
         name
         for name in sorted(set(BY_NAME) - CHANGEABLE)
+        # The table also has options of losses and of the run.
         if hasattr(own, name) and getattr(own, name) != getattr(asked, name)
     ]
     for name in different:
