@@ -1,6 +1,6 @@
 """Build exported/fsenet-i3d from the data folder in steps; finished steps are skipped.
 
-    sentiloc weights pull i3d
+    sentiloc weights pull i3d-kinetics
     python -m recipes.i3d.build --data SENTILOC_DATA --run RUN
 
 RUN may be the folder of a finished `recipes.starter.build`; its trained extractors, voices and sounds are then reused.
@@ -70,6 +70,7 @@ class I3DPlan:
     )
     held_out: dict[str, int] = field(default_factory=lambda: Plan().held_out)
     recipe: TrainConfig = field(
+        # Validated at the end only, for the reason that `fit` gives.
         default_factory=lambda: replace(RECIPE, stream_dropout=0.2, epochs=7, validate_every=7)
     )
     pairs: int = 1
@@ -153,6 +154,7 @@ def make_training(studio: Studio, plan: I3DPlan, scenes: SceneBank, reader: Scen
     """The starter's training sequences, with pictures."""
     material, seed = studio.material, studio.seed
     folds = [open_sources(material, held_out=False, seed=seed, fold=fold) for fold in range(FOLDS)]
+    # Folds differ in their voices only, so the clips of any fold are the same.
     painter = Painter(bank=scenes, reader=reader, clips=tuple(folds[0].clips), seed=seed)
     items = make_items(folds, plan.train, seed=seed, spoil=True, paint=painter)
     return read_sound_of(items, material, seed=seed)

@@ -65,6 +65,7 @@ class Painter:
 
     def paint(self, rng: Generator, draft: Draft) -> FloatArray:
         """Features (T, 1024) of a draft."""
+        # On the draft's grid of faces, so that pictures and faces change at the same time.
         count = draft.snippets * FACES
         ground = self._scenery(rng, count)
         shown, peopled = ground.copy(), np.zeros(count, np.bool_)
@@ -81,7 +82,9 @@ class Painter:
             if rng.random() < (SAID_SEEN if seen else SAID_UNSEEN):
                 classes = MEANS[span.label]
                 name = str(rng.choice(list(classes), p=list(classes.values())))
+                # Any probability, so that the network learns how reliable I3D's classifier is.
                 shown[where] = self._meaning(rng, shown[where], name, rng.uniform(0.05, 0.98))
+        # I3D has one row for a snippet, the draft's grid has two.
         mixed: FloatArray = shown.reshape(-1, FACES, shown.shape[1]).mean(1)
         return mixed
 
@@ -148,6 +151,7 @@ def _share(logits: FloatArray, place: int) -> float:
 
 
 _NAMES = class_names()
+# Without the groups that may express a sentiment, because scenery is neutral.
 _OTHERS = [
     name
     for name in _NAMES

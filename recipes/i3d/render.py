@@ -31,13 +31,13 @@ def film_person(rng: Generator, portrait: Picture, backdrop: Picture | None) -> 
     mouths = _mouths(rng, face)
     close = backdrop is None or rng.random() < _CLOSE
     ground = _blurred(face) if close or backdrop is None else _cut(rng, backdrop)
+    # Sides of the face in sides of the frame.
     grown = rng.uniform(0.85, 1.5) if close else rng.uniform(0.25, 0.8)
     path = _Path(rng, grown * VISUAL_SIZE, reach=0.1 if close else 0.3)
     mask = _feather(_FACE_SIDE)
     frames = []
     for number in range(FRAMES):
         matrix, light = path.at(number * FRAME_SECONDS, _FACE_SIDE)
-        # A mouth holds an opening for about three frames; a new one each frame would flicker.
         opening = mouths[int(rng.integers(len(mouths)))] if number % 3 == 0 else mouths[number % len(mouths)]
         frames.append(_paste(ground, opening, mask, matrix, light))
     return _spoil(rng, np.stack(frames))
@@ -157,6 +157,7 @@ def _spoiled(
         image = np.asarray(cv2.GaussianBlur(image, (0, 0), blur), np.float32)
     if grey:
         image = np.repeat(image.mean(2, keepdims=True), 3, 2)
+    # OpenCV encodes BGR.
     coded = cv2.imencode(
         ".jpg", image.clip(0, 255).astype(np.uint8)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality]
     )

@@ -135,6 +135,7 @@ def open_scenes(
         extractor.visual.extract, portraits, scenery, store / f"people-{part}-{seed}", seed
     )
     count = HELD_OUT_SCENERY if held_out else SCENERY
+    # Another seed: snippet i of both sets would otherwise have the same random numbers.
     empty = film_all_scenery(
         extractor.visual.extract, scenery, count, pictures, store / f"scenery-{part}-{seed}", seed + 1
     )

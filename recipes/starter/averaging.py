@@ -76,6 +76,7 @@ class AveragedRun(Generic[Net]):
             {"params": decayed, "weight_decay": settings.weight_decay},
             {"params": plain, "weight_decay": 0.0},
         ]
+        # Without a rate: every step sets its own.
         self.optimiser = torch.optim.AdamW(groups)
         if self.checkpoint.exists():
             self._resume()

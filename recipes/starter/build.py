@@ -96,6 +96,7 @@ def build(data: Path, run: Path, out: Path, seed: int = 0, plan: Plan | None = N
     fitted = finish(ensemble, hearing, held_out, clips)
     out.mkdir(parents=True, exist_ok=True)
     write_package(fitted, starter_spec(FaceStream(encoder=extractor_id(material.expression.parent))), out)
+    # By the ensemble without the audio encoder, because the sound of the items is encoded already.
     draw(ensemble, fitted, held_out, clips, out)
     report(ensemble, fitted, held_out, run / "scores.json")
     return fitted
@@ -147,6 +148,7 @@ def fit_networks(material: Material, plan: Plan, held_out: list[Item], seed: int
 
 
 def train_extractors(material: Material, models: Path, seed: int) -> None:
+    """Train the extractors that are missing in the folder `models` or in the run, each in its own process."""
     data, run = ["--data", str(material.data)], material.run
     pictures = run / "pictures"
     if not material.expression.exists():
@@ -154,18 +156,21 @@ def train_extractors(material: Material, models: Path, seed: int) -> None:
         _module("faces.train", *data, "--run", str(run / "expression"), *options)
         _module(
             "faces.export",
+            # Serving reads every other picture mirrored instead, at half the cost.
             "--no-mirror",
             "--run",
             str(run / "expression"),
             "--out",
             str(models / "expression"),
         )
+    # Sequences take their still faces from this material, which a shipped network does not bring along.
     if not (material.faces / "wild.npz").exists():
         gather(material.data, pictures, material.faces)
     if not (models / "face-detector" / "detector.onnx").exists():
         teacher, package = run / "detector-teacher", str(models / "face-detector")
         _module("detector.train", *data, "--run", str(run / "detector"), "--package", str(teacher))
         taught = ["--teacher", str(teacher), "--package", package]
+        # The student ships, because it takes half of the teacher's time.
         _module("detector.distil", *data, "--run", str(run / "detector-student"), *taught)
     encoders = (material.hearing, *map(material.fold_encoder, range(FOLDS)))
     if not all(path.exists() for path in encoders):

@@ -94,6 +94,7 @@ def teacher_detector(weights: Path, *, least_score: float = 0.6) -> FindFace:
             loaded[0] if loaded else cv2.FaceDetectorYN.create(str(weights), "", (320, 320), least_score)
         )
         loaded[:] = [detector]
+        # YuNet refuses a picture of another size than was announced.
         detector.setInputSize((image.shape[1], image.shape[0]))
         _, rows = detector.detect(image)
         if rows is None or not len(rows):
@@ -124,6 +125,7 @@ def decode_sound(path: Path) -> NDArray[np.int16]:
         resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
         parts = [
             part.to_ndarray()[0]
+            # None makes the resampler give back what it still holds.
             for frame in [*container.decode(audio=0), None]
             for part in resampler.resample(frame)
         ]

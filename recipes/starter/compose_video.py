@@ -165,6 +165,7 @@ def render(
     grain = [rng.integers(0, 10, (_HEIGHT, width, 1), np.uint8).repeat(3, 2) for _ in range(8)]
     mouths = [_mouths(scene.face) for scene in scenes]
     openings = _openings(sound, int(seconds * fps), fps)
+    # Long ago: the first scene does not fade in.
     current, faded = 0, -10.0
     for number, opening in enumerate(openings):
         time = number / fps
@@ -212,6 +213,7 @@ def _mouths(face: Image | None) -> list[Image]:
 
 def _feather(side: int) -> Image:
     """A rounded square (side, side) that is 255 inside and falls to 0 at its border."""
+    # The sixth power makes the circle of the second power a rounded square.
     axis = np.abs(np.linspace(-1, 1, side)) ** 6
     inside = np.clip((1 - (axis[:, None] + axis[None, :])) * 3, 0, 1)
     return np.asarray(inside * 255, np.uint8)
@@ -294,6 +296,7 @@ def _speech(
     while time < end - 0.5:
         wave = decode_sound(files[int(rng.integers(len(files)))]).astype(np.float32) / 32768
         wave = wave[: int((end - time) * SAMPLE_RATE)]
+        # A view of `sound`, so the addition changes the track.
         room = sound[int(time * SAMPLE_RATE) :][: len(wave)]
         room += wave[: len(room)]
         time += len(wave) / SAMPLE_RATE + float(rng.exponential(0.6))

@@ -122,6 +122,7 @@ def open_sources(material: Material, *, held_out: bool, seed: int, fold: int | N
     return Sources(
         clips=clips,
         clip_faces=clip_faces(clips, encode, cache / f"clip_faces-{actors}-{digest}.npz", seed=seed),
+        # No digest: log-mels do not depend on a network.
         clip_sounds=clip_voices(clips, cache / f"clip_sounds-{actors}.npz", seed=seed),
         stills=_stills(material, encode, held_out, cache / f"stills-{part}-{digest}.npz", seed),
         voices=open_voices(
@@ -133,6 +134,7 @@ def open_sources(material: Material, *, held_out: bool, seed: int, fold: int | N
         ),
         sounds=open_shelf(material.bank(), held_out=held_out),
         statistics=read_statistics(data / "tsl300" / "videosenti_gt.json"),
+        # Held-out people are scored as they are.
         disguise=not held_out,
     )
 
@@ -157,6 +159,7 @@ def make_items(
     banks = [sources] if isinstance(sources, Sources) else sources
     items = []
     for kind, count in sorted(counts.items()):
+        # Its place among all kinds, so that leaving out a kind changes no item of the others.
         place = sorted(KINDS).index(kind)
         for number in range(count):
             # A generator per item: changing the number of one kind leaves all other items as they were.

@@ -100,6 +100,7 @@ def fit(
 def make_ensemble(networks: Sequence[tuple[FSENet, FloatArray]]) -> Ensemble:
     """Join networks to one on encoded sound (T, n) and faces (T, 256); each has its own projection (m, 256)."""
     members = [
+        # Sound is encoded already, so it passes unchanged.
         Reading(net, audio=torch.eye((net.config.audio_shape or (0,))[0]), face=torch.from_numpy(faces))
         for net, faces in networks
     ]

@@ -28,6 +28,7 @@ def load_folded(net: nn.Module, network: Path, batches: Iterable[Tensor]) -> lis
         i.name: torch.from_numpy(np.array(onnx.numpy_helper.to_array(i)))
         for i in onnx.load(network).graph.initializer
     }
+    # These are the names of the exporter without dynamo: weight and bias of each layer in turn.
     folded = [value for name, value in held.items() if name.startswith("onnx::Conv")]
     pairs = list(_folded_pairs(net))
     if len(folded) != 2 * len(pairs):
@@ -96,6 +97,7 @@ def _measure(net: nn.Module, norms: list[nn.BatchNorm2d], batches: Iterable[Tens
     training = net.training
     with torch.no_grad():
         for batch in batches:
+            # In evaluation mode every norm still is the identity plus its bias, as `_fill` left it.
             net.eval()(batch)
         for norm in norms:
             count, total, squares = torch.stack(sums[norm]).sum(0)

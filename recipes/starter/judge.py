@@ -141,7 +141,7 @@ class Outcomes:
         return len(self.score)
 
     def where(self, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> Outcomes:
-        """Those that a mask or numbers choose."""
+        """The outcomes that a mask or indices select."""
         return Outcomes(
             score=self.score[chosen],
             right=self.right[chosen],
@@ -150,7 +150,7 @@ class Outcomes:
         )
 
     def beside(self, more: Outcomes) -> Outcomes:
-        """These and others."""
+        """These outcomes, followed by those of `more`."""
         return Outcomes(
             score=np.concatenate([self.score, more.score]),
             right=np.concatenate([self.right, more.right]),

@@ -51,6 +51,7 @@ _WORDS = tuple(
 
 def read_pictures(folder: Path) -> list[Picture]:
     """Read every picture below `folder`, where the packages are unpacked, except those that may show a face."""
+    # Links are left out, because they would repeat a picture.
     files = sorted(
         p for p in folder.rglob("*") if p.is_file() and not p.is_symlink() and "/doc/" not in str(p)
     )
@@ -72,6 +73,7 @@ def _pictures_in(file: Path, folder: Path) -> Iterator[bytes]:
                     name.startswith(("texpages/", "images/frontend"))
                     and Path(name).suffix.lower() in _ENDINGS
                 )
+                # Masks of team colours show nothing by themselves.
                 if wanted and "tcmask" not in name:
                     yield archive.read(name)
 

@@ -23,6 +23,7 @@ def plot_reliability(confidence: NDArray[np.float64], right: NDArray[np.float64]
     """Plot the share of right segments (N,) against their confidence (N,), in equal-width bins with their sizes."""
     figure, axes = _figure(4.2, 3.6)
     axes.plot([0, 1], [0, 1], color="#999999", linewidth=1)
+    # A confidence of 1 belongs to the last bin.
     place = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
     for index in range(_BINS):
         inside = place == index
@@ -58,10 +59,12 @@ def _figure(width: float, height: float) -> tuple[Any, Any]:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    # Without pyplot, which would look for a screen.
     figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     return figure, figure.subplots()
 
 
 def _save(figure: Any, path: Path) -> None:
+    # The version of matplotlib would change the file.
     figure.savefig(path, metadata={"Software": None})

@@ -45,6 +45,7 @@ def joined(rng: np.random.Generator, sources: Sources, seconds: float) -> Draft:
     draft = Draft.empty(seconds)
     actors = sorted({clip.actor for clip in sources.clips})
     cast = rng.permutation(actors)[: 1 if rng.random() < 0.6 else 3]
+    # One camera and one microphone for the whole sequence.
     look, sound = int(rng.integers(sources.clip_faces[0].embeddings.shape[0])), int(rng.integers(4))
     disguises = {actor: disguise_of(rng, sources, actor, look) for actor in cast}
     time, label, calm = 0.0, NON_SENTIMENT, _calmness(rng)
@@ -67,6 +68,7 @@ def joined(rng: np.random.Generator, sources: Sources, seconds: float) -> Draft:
 def acted(rng: np.random.Generator, sources: Sources, seconds: float) -> Draft:
     """Scenes of one utterance each with hard cuts; the face shows one expression per scene."""
     draft = Draft.empty(seconds)
+    # Face and voice come from collections without common people, so they are paired at random.
     person, speaker = Person(rng, sources), int(rng.integers(len(sources.voices.speakers)))
     time, label, calm = 0.0, NON_SENTIMENT, _calmness(rng)
     while time < draft.snippets * SNIPPET:
@@ -171,6 +173,7 @@ def _signals(rng: np.random.Generator, label: int) -> tuple[int | None, int]:
         return label, NON_SENTIMENT if rng.random() < 0.4 else NO_VOICE
     if draw < 0.95:
         return (NON_SENTIMENT if label == NEGATIVE and rng.random() < 0.5 else None), label
+    # Negative is 0, positive is 1.
     return label, 1 - label
 
 
@@ -215,6 +218,7 @@ def _show_clip(
         )
     )
     power = to_power(sources.clip_sounds[voice][version[1]])
+    # Another clip's sound may be longer than these pictures.
     draft.say(start, power if voice == chosen else power[: round(seconds / SOUND_STEP)])
 
 

@@ -94,6 +94,7 @@ def _walk(
             return
         yield Span(time, time + length, label)
         time += length + float(rng.choice(statistics.gaps)) * gap_scale
+        # Negative is 0, positive is 1.
         label = label if rng.random() < statistics.repeat else 1 - label
 
 

@@ -28,6 +28,7 @@ def finish(rng: Generator, canvas: Grey) -> tuple[Grey, Boxes]:
     if rng.random() < 0.4:
         coded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(15, 90))])[1]
         image = as_grey(cv2.imdecode(coded, cv2.IMREAD_GRAYSCALE))
+    # Bars and subtitles come after the camera, so they are sharp.
     bars = np.zeros(4)
     if rng.random() < 0.12:
         bar = rng.uniform(0.05, 0.25)
@@ -37,12 +38,14 @@ def finish(rng: Generator, canvas: Grey) -> tuple[Grey, Boxes]:
     framed = np.full_like(image, int(rng.integers(256)) if rng.random() < 0.3 else 0)
     framed[y1:y2, x1:x2] = image[y1:y2, x1:x2]
     if rng.random() < 0.08:
+        # In the lowest fifth, where subtitles are.
         write(rng, framed[int(0.8 * height) :], lines=1, ink=255)
     return framed, content.astype(np.float32)
 
 
 def _lit(rng: Generator, canvas: Grey) -> Grey:
     table = np.arange(256) / 255.0
+    # Log-normal: darker and brighter pictures are equally frequent.
     table = np.clip((table ** np.exp(rng.normal(0, 0.4)) - 0.5) * rng.uniform(0.5, 1.3) + 0.5, 0, 1)
     image = cv2.LUT(canvas, (table * 255 + rng.uniform(-30, 30)).clip(0, 255).astype(np.uint8))
     if rng.random() < 0.3:

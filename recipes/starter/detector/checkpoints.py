@@ -15,6 +15,7 @@ def averaged(model: FaceDetector, decay: float) -> AveragedModel:
     return AveragedModel(
         model,
         multi_avg_fn=get_ema_multi_avg_fn(decay),  # type: ignore[no-untyped-call]
+        # The statistics of batch norms are averaged as well, so that they fit the averaged weights.
         use_buffers=True,
     )
 

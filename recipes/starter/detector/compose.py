@@ -119,6 +119,7 @@ class Composer:
             frame, box = _swap(rng, frame, box, *picture)
         opacity = self._silhouette(index) if cut else np.full_like(frame, 255)
         if cut and rng.random() < 0.5:
+            # The body goes on below the frame's lower edge, so that it can be pasted higher up.
             longer = int(rng.integers(60, 240))
             frame, opacity = (
                 as_grey(cv2.copyMakeBorder(picture, 0, longer, 0, 0, cv2.BORDER_REPLICATE))
@@ -210,6 +211,7 @@ def _swap(rng: Generator, frame: Grey, box: Boxes, picture: Grey, from_box: Boxe
     moved = warp(picture, matrix, frame.shape, cv2.BORDER_REPLICATE)
     here = opacity > 127
     if here.any() and rng.random() < 0.7:
+        # The constant keeps a nearly plain face from being amplified to noise.
         gain = (frame[here].std() + 8) / (moved[here].std() + 8)
         moved = as_grey(np.clip((moved - moved[here].mean()) * gain + frame[here].mean(), 0, 255))
     return blend(frame, moved, opacity), np.concatenate(
@@ -282,6 +284,7 @@ def _pose(
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     linear = turn @ np.diag([scale * stretch * flip, scale / stretch])
     target = np.array([rng.uniform(0.08, 0.92) * width, rng.uniform(0.1, 0.88) * height])
+    # A large face off the middle would lie mostly outside the image.
     if side > 0.5 * min(width, height):
         target = 0.5 * target + 0.5 * np.array([width, height]) / 2
     matrix = np.column_stack([linear, target - linear @ ((box[:2] + box[2:]) / 2)])

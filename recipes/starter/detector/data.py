@@ -74,6 +74,7 @@ class Teacher:
         found = self._net.detect(cv2.cvtColor(padded, cv2.COLOR_GRAY2BGR))[1]
         if found is None:
             return None
+        # Column 14 is the score, behind the box and five landmarks of two values each.
         x, y, w, h = found[found[:, 14].argmax(), :4]
         return (np.array([x, y, x + w, y + h], np.float32) - pad) / scale
 
@@ -99,6 +100,7 @@ def gather(
             _photos(data / "faces" / "expressions", held_out), _wild_faces(data / "faces_wild", held_out)
         )
         photos = _labelled(pictured, teacher, 1.0)
+        # Twice the size: YuNet was trained on faces in scenes, and these have 48 pixels.
         small = _labelled(_small_faces(data / "faces" / "ferplus_dev.npz", held_out), teacher, 2.0)
         frames = _labelled(_frames(data / "javanese_av", held_out), teacher, 1.0, pad=0)
         gathered: dict[str, Any] = {
@@ -128,6 +130,7 @@ def _without_people(folder: Path, held_out: bool) -> tuple[Grey, ...]:
     """Photos, art, and the same number of drawn cards, screens and charts, in grey."""
     found = read_pictures(folder)
     typefaces = fonts((Path("/usr/share/fonts"), folder))
+    # A generator for each card: card i is the same, whatever the number of cards.
     found += [draw(np.random.default_rng(seed), typefaces) for seed in range(len(found))]
     chosen = [p for i, p in enumerate(found) if (i % PERSON_HELD_OUT == 0) == held_out]
     return tuple(as_grey(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)) for picture in chosen)
@@ -162,6 +165,7 @@ def _photos(folder: Path, held_out: bool) -> Iterator[Grey]:
 
 def _small_faces(file: Path, held_out: bool) -> Iterator[Grey]:
     with np.load(file) as stored:
+        # At least eight of ten annotators saw an emotion, so it is a face.
         faces = stored["votes"][:, :8].sum(1) >= 8
         chosen = np.flatnonzero(faces)
         yield from _fer_images(stored["jpeg"], stored["offsets"], chosen, held_out)

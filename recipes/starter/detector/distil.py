@@ -48,7 +48,9 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DistilRecipe:
-    """All hyperparameters. `width` and `stem` are those of `FaceDetector`."""
+    """All hyperparameters. `width` and `stem` are those of `FaceDetector`; `frames` is the share of scenes that are
+    frames or walls of frames instead of compositions; `averaging` is the decay of the weights' average.
+    """
 
     width: int = SERVED_WIDTH
     stem: tuple[int, int] = SERVED_STEM
@@ -113,6 +115,7 @@ class SceneSource:
                 make = self._frame if rng.random() < 0.5 else self._wall
                 images.append(make(rng, height, width))
             else:
+                # The labels are not needed: the teacher's output is the target.
                 images += [scene.image for scene in self._composer.twins(rng, height, width)]
         return np.stack(images[:count])
 
@@ -182,6 +185,7 @@ class Distiller:
                 save(self.checkpoint, self.step, self.net, self.average, self.optimizer)
 
     def _train_step(self, source: SceneSource, teacher: Teacher) -> float:
+        # By step, so that a resumed run sees the same scenes as an uninterrupted one.
         rng = np.random.default_rng((self.recipe.seed, 0, self.step))
         images = source.batch(rng, self.recipe.batch, *SHAPES[self.step % len(SHAPES)])
         scores, boxes = teacher.read(images)
@@ -212,6 +216,7 @@ def agreement(
 
     `recall` and `precision` at an IoU of 0.5, and `box_error`: the mean difference of edges by the longer side.
     """
+    # The student is served with these, so it is judged with them.
     threshold, max_iou = float(teacher.spec["threshold"]), float(teacher.spec["max_iou"])
     counts, errors = np.zeros(3), []
     for number in range(scenes // 8):
@@ -249,6 +254,7 @@ def write_package(
     digest = hashlib.sha256((folder / "detector.onnx").read_bytes()).hexdigest()
     own = {"version": VERSION, "network": "detector.onnx", "sha256": digest}
     made = {"agreement": agreed, "trained_steps": recipe.steps, "recipe": asdict(recipe)}
+    # The teacher's scores say nothing about the student.
     taught = {name: value for name, value in teacher.spec.items() if name != "held_out"}
     spec = {**taught, **own, "teacher": teacher.spec["sha256"], **made}
     (folder / "spec.json").write_text(json.dumps(spec, indent=2) + "\n", encoding="utf-8")

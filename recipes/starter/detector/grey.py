@@ -25,6 +25,7 @@ def take_grey(package: Path) -> None:
     network = package / str(spec["network"])
     model = onnx.load(network)
     _replace_first_steps(model.graph)
+    # Before the file is replaced: the package is rewritten in place.
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, network)
     spec["sha256"] = hashlib.sha256(network.read_bytes()).hexdigest()

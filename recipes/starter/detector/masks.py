@@ -33,6 +33,7 @@ def warp(image: Grey, matrix: Any, shape: tuple[int, ...], border: int = cv2.BOR
 
 def softened(opacity: Grey, width: float) -> Grey:
     """Turn hard edges into ramps of width `width`."""
+    # Odd sizes, because an even one would move the mask by half a pixel.
     return as_grey(cv2.blur(opacity, (round(width) | 1, round(width) | 1)))
 
 

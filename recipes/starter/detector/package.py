@@ -16,6 +16,7 @@ LONG_SIDES = (320, 640)
 CLOSE_SIDE = 1280
 # Pixels at the side of that look.
 SMALLEST_FACE = 18
+# Pixels at the side of the second look. It counts no larger face, because the first look finds those.
 SECOND_LOOK_MAX_FACE = 128
 
 

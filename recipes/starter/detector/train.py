@@ -33,7 +33,7 @@ from sentiloc.model.extractors.face_detector import FaceDetector, assign, detect
 SHAPES = ((256, 256), (160, 256), (256, 160), (224, 224), (192, 256))
 # Boxes that overlap more are of one face.
 MAX_IOU = 0.4
-# The first look's 320 pixels on a video of 4:3, whose sides must be multiples of 32.
+# The longer side is that of the served first look; both are multiples of 32.
 EVALUATION_SHAPE = (288, 320)
 _log = logging.getLogger(__name__)
 
@@ -125,6 +125,7 @@ def start_from(model: FaceDetector, network: Path, composer: Composer, recipe: R
     """Load the weights of a shipped detector; its batch norms are measured on 128 composed scenes."""
     batches = []
     for index in range(16):
+        # 2: other scenes than those of training (0) and of evaluation (1).
         rng = np.random.default_rng((recipe.seed, 2, index))
         batches.append(collate([s for _ in range(4) for s in composer.twins(rng, *EVALUATION_SHAPE)])[0])
     load_folded(model, network, batches)
@@ -198,6 +199,7 @@ def evaluate(model: FaceDetector, arguments: argparse.Namespace, recipe: Recipe)
         {"threshold": round(0.05 * (i + 1), 2), "recall": hit / faces, "precision": hit / max(1, found)}
         for i, (hit, found, faces) in enumerate(curve.tolist())
     ]
+    # Half of F1, which has the same order.
     best = max(rows, key=lambda r: r["recall"] * r["precision"] / max(1e-9, r["recall"] + r["precision"]))
     return {"best": best, "scenes": recipe.held_out_scenes, "max_iou": MAX_IOU, "curve": rows}
 
@@ -206,6 +208,7 @@ def _counts(model: FaceDetector, scene: Scene) -> np.ndarray[tuple[int, int], np
     """(19, 3): faces found, boxes (without those on ignored faces) and true faces, by threshold."""
     with torch.inference_mode():
         logits, boxes = model(collate([scene])[0])
+    # At the lowest threshold of the curve; the others are subsets.
     found = suppress(torch.cat((logits.sigmoid()[..., None], boxes), -1)[0].numpy(), 0.05, MAX_IOU)
     on_ignored = match_faces(found[:, 1:], scene.ignored, 0.3) >= 0
     hit = match_faces(found[:, 1:], scene.faces) >= 0
@@ -220,6 +223,7 @@ def _step(
     model: FaceDetector, optimizer: torch.optim.Optimizer, composer: Composer, recipe: Recipe, step: int
 ) -> float:
     height, width = SHAPES[step % len(SHAPES)]
+    # Numbered through the whole run, so that a resumed run continues with the same scenes.
     pairs = range(step * recipe.batch // 2, (step + 1) * recipe.batch // 2)
     generators = [np.random.default_rng((recipe.seed, 0, pair)) for pair in pairs]
     scenes = [scene for rng in generators for scene in composer.twins(rng, height, width)]

@@ -65,6 +65,7 @@ def draw_avatar(rng: Generator, kind: AvatarStyle, folder: Path) -> DrawnFace | 
     if "animation" in definition.variants:
         options["animationVariant"] = "none"
     picture, opacity = rasterize(Avatar(definition.style, options).to_string())
+    # The same seed without the features: everything else stays where it is.
     hidden = options | {f"{name}Probability": 0 for name in kind.features if name in definition.variants}
     without, _ = rasterize(Avatar(definition.style, hidden).to_string())
     box = face_box(picture, without, kind.extent)

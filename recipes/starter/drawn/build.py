@@ -91,6 +91,7 @@ def drawn_faces(packages: Path, run: Path) -> DrawnFaces:
     parts += [_kept(run / f"emoji-{s}.npz", lambda s=s: _emoji(packages, s)) for s in SETS]  # type: ignore[misc]
     for kind in STYLES:
         count = HELD_OUT_PER_STYLE if kind.held_out else PER_STYLE
+        # By name, so that a new style leaves the others as they are. `hash` would differ between processes.
         rng = np.random.default_rng(zlib.crc32(kind.name.encode()))
         parts.append(
             _kept(
@@ -200,6 +201,7 @@ def _seen(rng: Generator, image: Grey) -> Grey:
 def _heads() -> DrawnFaces:
     rng = np.random.default_rng(1)
     made = collect((draw_head(rng) for _ in range(HEADS + HELD_OUT_HEADS)), held_out=False)
+    # The last ones, so that the number of held-out heads changes no training head.
     made.held_out[HEADS:] = True
     return made
 

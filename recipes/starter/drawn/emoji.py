@@ -39,7 +39,9 @@ _THINGS = (
     (0x1F950, 0x1F96F),
     (0x1F9E0, 0x1F9FF),
 )
+# Such as moons, a teddy bear, a person in bed, an amulet and a statue.
 _WITH_FACES = {0x1F31A, 0x1F31B, 0x1F31C, 0x1F31D, 0x1F31E, 0x1F9F8, 0x1F6CC, 0x1F9FF, 0x1F5FF, 0x1F4BD}
+# Noto's emoji are bitmaps of 136 x 128 pixels, which exist at this size only.
 _SIZE = 109
 _INSET = 0.05
 
@@ -69,6 +71,7 @@ def read_emoji(folder: Path, source: str, point: int) -> tuple[NDArray[np.uint8]
         return _from_font(next(home(source, folder).glob("*.ttf")), point)
     name, ending = (f"{point:x}", ".webp") if source == "fluent" else (f"{point:x}", ".svg")
     place = home(source, folder)
+    # The sets differ in case, and in whether they name the variation selector.
     variants = (name, f"{name}-fe0f", name.upper(), f"{name.upper()}-FE0F")
     file = next((p for v in variants if (p := place / f"{v}{ending}").is_file()), None)
     if file is None:
@@ -92,6 +95,7 @@ def _from_font(file: Path, point: int) -> tuple[NDArray[np.uint8], NDArray[np.ui
     ImageDraw.Draw(image).text((0, 0), chr(point), font=font, embedded_color=True)
     pixels = np.asarray(image, np.uint8)
     shown = np.argwhere(pixels[..., 3] > 0)
+    # A missing glyph is empty, or a thin box.
     if len(shown) < 500:
         return None
     return split_opacity(cv2.cvtColor(pixels, cv2.COLOR_RGBA2BGRA), SIDE)
@@ -102,6 +106,7 @@ def _disc(opacity: NDArray[np.uint8], emotion: str) -> NDArray[np.float32]:
     rows, columns = np.flatnonzero((opacity > 127).any(1)), np.flatnonzero((opacity > 127).any(0))
     x1, y1, x2, y2 = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
     width, height = x2 - x1, y2 - y1
+    # A head has hair above and ears beside the face.
     share = (_INSET, _INSET, _INSET, _INSET) if emotion else (0.2, 0.28, 0.2, 0.1)
     box = (x1 + share[0] * width, y1 + share[1] * height, x2 - share[2] * width, y2 - share[3] * height)
     return np.array(box, np.float32)

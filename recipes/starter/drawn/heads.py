@@ -154,6 +154,7 @@ def render(
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Trace one ray a pixel; returns RGB (112, 112, 3) and opacity (112, 112)."""
     axis = (np.arange(_SIDE, dtype=np.float32) + 0.5) / _SIDE * 2 - 1
+    # Below the skull's middle, because a neck follows; `_box` has the same shift.
     x, y = np.meshgrid(axis * _VIEW, -axis * _VIEW - 0.15)
     # Parallel rays: a perspective would not change what the expression shows.
     starts = np.stack([x.ravel(), y.ravel(), np.full(x.size, 3.0, np.float32)], 1).astype(np.float32)
@@ -215,6 +216,7 @@ class _Solids:
 def _shaded(solids: _Solids, points: Floats, to_eye: Floats, light: Floats, gloss: float) -> Floats:
     distances = solids.distances(points)
     colour = _painted(solids, points, distances.argmin(1))
+    # Forward differences: the gradient of a distance is normal to the surface.
     normals = np.stack(
         [solids.distances(points + step).min(1) for step in 0.01 * np.eye(3, dtype=np.float32)], 1
     )
@@ -224,6 +226,7 @@ def _shaded(solids: _Solids, points: Floats, to_eye: Floats, light: Floats, glos
     diffuse = np.clip(normals @ light, 0, 1)[:, None]
     # Blinn's exponent: skin of plastic, as rendered heads usually have.
     shine = gloss * (np.clip(normals @ half, 0, 1) ** 40)[:, None]
+    # Ambient light keeps the side away from the lamp from being black.
     return np.asarray(np.clip(colour * (0.45 + 0.65 * diffuse) + shine, 0, 1), np.float32)
 
 

@@ -37,6 +37,7 @@ def unpack_npm(name: str, version: str, sha256: str, folder: Path) -> Path:
 
     Raises ValueError if the fetched file has another digest than the recipe states.
     """
+    # The name that `npm pack` gives to the file of a scoped package.
     plain = name.removeprefix("@").replace("/", "-")
 
     def unpack(unfinished: Path) -> None:

@@ -21,6 +21,7 @@ _EYES = ((0.31, 0.36), (0.69, 0.36))
 def stylise(rng: Generator, face: Grey, box: NDArray[np.float32] | None = None) -> Grey:
     """A drawn-looking copy (height, width) of a grey photograph; `box` (4,) is its face, the whole picture if None."""
     height, width = face.shape
+    # The filters below are in pixels, so a small face is enlarged for them.
     scale = max(1.0, _WORKING_SIDE / max(face.shape))
     large = cv2.resize(face, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
     frame = np.array([0, 0, width, height], np.float32) if box is None else box
@@ -57,6 +58,7 @@ def _smoothed(rng: Generator, image: Any) -> NDArray[np.float32]:
 
 def _stretched(image: NDArray[np.float32]) -> NDArray[np.float32]:
     """Use the whole range, because dark and pale pictures would lose their faces to a single tone."""
+    # Percentiles, because single highlights would take the whole range.
     dark, bright = np.percentile(image, (2, 98))
     return np.asarray(np.clip((image - dark) / max(24.0, float(bright - dark)), 0, 1) * 255, np.float32)
 
@@ -72,6 +74,7 @@ def _toned(rng: Generator, smooth: NDArray[np.float32]) -> NDArray[np.float32]:
 def _ink(rng: Generator, smooth: NDArray[np.float32]) -> NDArray[np.float32]:
     """Dark lines along edges as factors 0..1."""
     sigma = float(rng.uniform(0.7, 1.6))
+    # The paper's k is 1.6 and its p is 15 here.
     fine, coarse = (cv2.GaussianBlur(smooth / 255, (0, 0), s) for s in (sigma, 1.6 * sigma))
     response = (1 + 15) * fine - 15 * coarse
     level = float(rng.uniform(0.4, 0.8)) * cv2.GaussianBlur(smooth / 255, (0, 0), 12)

@@ -59,6 +59,7 @@ def own_outline(faces: Tensor) -> Tensor:
     """The pixels where faces `(batch, 1, side, side)` on black show skin: those that are not black, with small holes
     closed.
     """
+    # Not 0, because JPEG leaves black areas a little above it.
     shown = functional.max_pool2d((faces > 0.03).float(), 5, 1, 2)
     return (-functional.max_pool2d(-shown, 5, 1, 2)) > 0.5
 
@@ -112,6 +113,7 @@ def blur(faces: Tensor) -> Tensor:
 def relight(faces: Tensor) -> Tensor:
     """Change gamma, contrast and brightness, and add a lamp from one side, for each face separately."""
     count, side = len(faces), faces.shape[-1]
+    # Log-normal factors: darker and brighter, flat and hard are equally frequent.
     gamma = torch.exp((torch.randn(count) * 0.2).clamp(-0.6, 0.6)).view(-1, 1, 1, 1)
     contrast = torch.exp((torch.randn(count) * 0.15).clamp(-0.5, 0.5)).view(-1, 1, 1, 1)
     brightness = (torch.randn(count) * 0.08).view(-1, 1, 1, 1)

@@ -195,6 +195,7 @@ def talk(face: Grey, opening: float) -> Grey:
 def _vary_stills(images: Grey, rng: np.random.Generator) -> Grey:
     openings = rng.uniform(0, 1, len(images)) * (rng.random(len(images)) < 0.7)
     talking = np.stack([talk(i, o) if o > 0.05 else i for i, o in zip(images, openings, strict=True)])
+    # `augment` draws from torch's generator, and the result must depend on our seed alone.
     torch.manual_seed(int(rng.integers(2**31)))
     parts = [
         augment(torch.from_numpy(talking[i : i + 512, None]).float() / 255, FACE_SIZE)[:, 0]

@@ -18,7 +18,9 @@ from sentiloc.model.extractors.logmel import FRAMES, MELS
 from sentiloc.model.segments import BoolArray, FloatArray
 from sentiloc.model.spec import NON_SENTIMENT
 
+# Seconds: 16 frames at 25 a second.
 SNIPPET = 0.64
+# Pictures of a face in a snippet, as in serving.
 FACES = 2
 FACE_STEP = SNIPPET / FACES
 SOUND_STEP = SNIPPET / FRAMES
@@ -77,6 +79,7 @@ class Draft:
     @classmethod
     def empty(cls, seconds: float) -> Draft:
         """An empty draft of `seconds`, rounded up to whole snippets."""
+        # The small term keeps rounding from adding a snippet to a whole number of them.
         snippets = max(int(np.ceil(seconds / SNIPPET - 1e-6)), 1)
         return cls(
             face=np.zeros((snippets * FACES, EMBEDDING), np.float32),
@@ -114,4 +117,5 @@ class Draft:
         """Add sound from `start` seconds on; it is cut off at the end of the draft."""
         first = round(start / SOUND_STEP)
         room = self.power[first : first + len(power)]
+        # A view, so the addition changes the draft.
         room += power[: len(room)]

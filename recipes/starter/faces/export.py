@@ -58,6 +58,7 @@ def export_onnx(net: nn.Module, path: Path, mirror: bool) -> None:
         output_names=list(OUTPUTS),
         dynamic_axes=names,
         opset_version=OPSET,
+        # `load_folded` finds the folded convolutions by the names that this exporter gives them.
         dynamo=False,
     )
     gap = _largest_gap(served, path)
@@ -68,6 +69,7 @@ def export_onnx(net: nn.Module, path: Path, mirror: bool) -> None:
 def _largest_gap(served: nn.Module, path: Path) -> float:
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     gaps = [0.0]
+    # Other sizes of the batch than the one that was traced.
     for count in (1, 5):
         faces = torch.rand(count, 1, FACE_SIZE, FACE_SIZE)
         found = session.run(None, {"faces": faces.numpy()})

@@ -46,6 +46,7 @@ WILD_SHARES = {"masked_wild": 0.7, "unmasked_wild": 1.0, "performers": 1.0}
 SAME_PICTURE = 0.97
 _SMALLEST_PATCH = 20
 _WILD_COLUMNS = ("labels", "sources", "subjects")
+# The shipped one, because its false alarms are those of serving.
 DETECTOR = Path(__file__).parents[3] / "exported" / "face-detector"
 
 
@@ -101,6 +102,7 @@ def held_out(nothing: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
 
 def _share_of_nothing(nothing: NDArray[np.uint8]) -> NDArray[np.float32]:
+    # About 3,000 of them in an epoch, whatever their number.
     count = int((~held_out(nothing)).sum())
     return np.full(count, min(1.0, 3000 / max(1, count)), np.float32)
 
@@ -240,6 +242,7 @@ def seen_again(images: NDArray[np.uint8], among: NDArray[np.uint8]) -> NDArray[n
 
 
 def _middles(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    # Without the border, which differs between two crops of one photograph.
     small = np.stack([cv2.resize(i[8:40, 8:40], (16, 16), interpolation=cv2.INTER_AREA) for i in images])
     flat = small.reshape(len(small), -1).astype(np.float32)
     flat -= flat.mean(1, keepdims=True)

@@ -37,6 +37,7 @@ class Person:
             tinge = self._expression(int(self._rng.choice((NEGATIVE, POSITIVE))), count)
             face = face * (1 - strength) + tinge * strength
         draft.face[where] = face + self._residual(count)
+        # A detector misses a face now and then.
         draft.seen[where] = self._rng.random(count) > 0.02
         draft.shots.append(Shot(kind="person", start=start, end=end, label=label))
 
@@ -69,6 +70,7 @@ class Person:
         track = faces.embeddings[int(rng.integers(len(faces.embeddings))), faces.seen].astype(np.float32)
         if len(track) < 4:
             return np.zeros((count, EMBEDDING), np.float32)
+        # A clip has four pictures of a snippet, a draft has two.
         moving = np.resize((track - track.mean(0))[::FACES], (count, EMBEDDING))
         scaled: FloatArray = moving * np.float32(rng.uniform(0.3, 1.0))
         return scaled

@@ -95,6 +95,7 @@ class BlendshapeTeacher:
 
 def _cut(image: Image, face: FloatArray) -> NDArray[np.float32]:
     """The face (256, 256, 3) in [0, 1], eyes level."""
+    # YuNet begins with the person's right eye, which is on the left of the picture.
     right, left = face[_EYES].reshape(2, 2)
     angle = float(np.degrees(np.arctan2(left[1] - right[1], left[0] - right[0])))
     centre = (face[:2] + face[2:4]) / 2

@@ -45,6 +45,7 @@ class ExpressionRecipe:
     """
 
     net: str = "small"
+    # An epoch at 32 pixels takes less than half of the work of one at 48.
     sides: tuple[tuple[int, int], ...] = ((11, 32), (7, 40), (24, 48))
     cycles: tuple[tuple[int, float], ...] = ((22, 2e-3), (20, 1.2e-3))
     batch: int = 128
@@ -93,6 +94,7 @@ class ExpressionTrainer:
         self.recipe, self.run, self.device = recipe, run, torch.device(device)
         self.net = build_net(recipe.net).to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.averaged = copy.deepcopy(self.net).eval().requires_grad_(False)
+        # The rate is set before every step.
         self.optimizer = torch.optim.AdamW(self._groups(), lr=0.0, weight_decay=0.0)
         self.epoch = 0
         self._outlines = torch.zeros(0, 1, 1, dtype=torch.bool)
@@ -103,6 +105,7 @@ class ExpressionTrainer:
 
         Returns the names of new weights.
         """
+        # The faces for the batch norms are the same in every run.
         torch.manual_seed(self.recipe.seed)
         chosen = torch.randperm(len(train)).numpy()[:2000].reshape(-1, 200)
         batches = (augment(self._pictures(train, part), FACE_SIZE) for part in chosen)

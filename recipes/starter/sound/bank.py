@@ -122,6 +122,7 @@ def _write_part(path: Path, found: list[list[Take]], numbers: range) -> None:
     unfinished.rename(path)
 
 
+# One in each worker process, because a session of ONNX Runtime cannot be sent to another.
 _teachers: dict[Path, Teacher] = {}
 
 
@@ -193,6 +194,7 @@ def _targets(recording: Recording, mels: NDArray[np.float16], heard: FloatArray)
     loud = mels.astype(np.float32).max(axis=1) * DB_SCALE
     # The quantile instead of the maximum, so that one click does not make all else a pause.
     active = loud > np.quantile(loud, 0.98) - ACTIVE_DB
+    # Composition marks silence itself, by the level of the whole row.
     target[:, column["silence"]] = 0
     target *= active[:, None]
     return np.round(target * 255).astype(np.uint8)

@@ -65,6 +65,7 @@ def build(data: Path, run: Path, plan: Plan | None = None, seed: int = 0) -> Pat
     training = SoundTraining(steps=plan.sounds, seed=seed)
     encoder = listen(sound, training, voices)
     for fold in range(FOLDS):
+        # From scratch, so with the rate of the first stage.
         training = SoundTraining(steps=plan.fold, learning_rate=2e-3, seed=seed + fold + 1, fold=fold)
         logger.info("fold %d: %s", fold, listen(sound / f"fold{fold}", training, None))
     return encoder

@@ -150,6 +150,7 @@ class SoundComposer:
         first = int(random.integers(0, len(mels) - length + 1))
         recording = self._bank.recordings[self._bank.recording[take]]
         inside = slice(first, first + length)
+        # A part of digital silence would have the label of the recording.
         if not (mels[inside] > SILENT_VALUE + 1e-3).any():
             return self._recorded(kind, frames, random)
         power, told = _power(mels[inside]), events[inside]
@@ -218,6 +219,7 @@ class SoundComposer:
         decibels = 10 * np.log10(power + FLOOR_POWER)
         if random.random() < 0.5:
             decibels += np.interp(np.arange(MELS), np.linspace(0, MELS - 1, 5), random.normal(0, 4, 5))
+        # Around -7 dB, `NORMAL_LEVEL`, to which serving brings a recording.
         decibels += random.uniform(-12, 12) - 10 * np.log10(float(level.mean()) + FLOOR_POWER) - 7
         mask_stretches(decibels, random)
         return np.asarray(decibels, np.float32)

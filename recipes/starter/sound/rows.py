@@ -101,12 +101,14 @@ def collate(rows: list[Row], decibels: FloatArray, time: int, placed: Sequence[S
     told = shares.sum(axis=2, keepdims=True) > 0.7
     weights = np.stack([(owner == number).mean(axis=1) for number in range(len(placed))])
     events = np.stack([row.events for row in rows]).reshape(*shape, len(EVENTS)).mean(axis=2)
+    # A snippet's event is known only if it is known in all of its frames.
     known = np.stack([row.known for row in rows]).reshape(*shape, len(EVENTS)).min(axis=2)
     return SoundBatch(
         audio=((decibels + DB_OFFSET) / DB_SCALE).astype(np.float32).reshape(*shape, MELS),
         present=present,
         targets=(shares * told * present[..., None]).astype(np.float32),
         weights=weights.astype(np.float32),
+        # Of a whole sound only three classes are learned: no voice counts as neutral.
         sentiment=np.array([min(sound.sentiment, 2) for sound in placed]),
         emotion=np.array([sound.emotion for sound in placed]),
         events=events,

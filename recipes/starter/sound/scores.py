@@ -51,6 +51,7 @@ def held_out_sounds(net: SoundNet, bank: SoundBank) -> dict[str, dict[str, list[
     for take in bank.takes(held_out=True, clean=True):
         recording = bank.recordings[bank.recording[take]]
         mels, targets = bank.take(take)
+        # 50 frames a second.
         limit = MOST_SECONDS_OF_A_TAKE * 50
         whole, snippets, events = heard(net, mels[:limit])
         row = rows[f"{recording.event} {recording.source}"]
@@ -68,6 +69,7 @@ def _recognised(event: int, targets: FloatArray, events: FloatArray) -> list[flo
     padded = np.zeros((time * 32, len(EVENTS)), np.float32)
     padded[: len(targets)] = targets
     sounds = padded.reshape(time, 32, -1)[:, :, event].mean(axis=1) > 0.5
+    # Silence is the last column.
     best = events[:, :-1].argmax(axis=1) == event
     return [float(right) for right in best[sounds]]
 

@@ -17,6 +17,7 @@ def unpack_package(name: str, version: str, sha256: str, folder: Path) -> Path:
     def unpack(unfinished: Path) -> None:
         # apt-get verifies the archive's signature; the digest pins the content for later years.
         command = ["apt-get", "download", f"{name}={version}"]
+        # apt-get writes the colon of an epoch as %3a, so the pattern leaves the version out.
         file = fetch(command, folder / "downloads", f"{name}_*.deb", sha256)
         subprocess.run(["dpkg", "-x", str(file), str(unfinished)], check=True)  # noqa: S603, S607
 

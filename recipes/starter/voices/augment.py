@@ -44,6 +44,7 @@ def room(wave: Wave, random: Random) -> Wave:
     time = np.arange(int(rt60 * SAMPLE_RATE)) / SAMPLE_RATE
     # RT60 is the time in which the level falls by 60 dB, a factor of 10 ** -3.
     tail = random.normal(size=len(time)) * 10 ** (-3 * time / rt60)
+    # The first reflection arrives later than the direct sound.
     tail[: int(random.uniform(0.002, 0.02) * SAMPLE_RATE)] = 0
     tail /= np.sqrt(np.square(tail).sum()) + 1e-9
     response = tail * 10 ** (-random.uniform(-3, 12) / 20)
@@ -77,6 +78,7 @@ def clip(wave: Wave, random: Random) -> Wave:
 def mu_law(wave: Wave, random: Random) -> Wave:
     """Telephone coding: 8 kHz, 8 bits of mu-law."""
     narrow = _resample(wave, SAMPLE_RATE, 8_000)
+    # With headroom, so that a quiet recording uses fewer of the 255 steps.
     scale = np.abs(narrow).max() * random.uniform(1, 4) + 1e-9
     # ITU-T G.711 with mu = 255.
     companded = np.sign(narrow) * np.log1p(255 * np.abs(narrow / scale)) / np.log(256)
@@ -98,6 +100,7 @@ def codec(wave: Wave, random: Random) -> Wave:
             output.mux(stream.encode(part))
         output.mux(stream.encode(None))
     file.seek(0)
+    # Codecs fill up their last frame.
     return decode(file)[: len(wave)]
 
 
@@ -137,6 +140,7 @@ def _rms(wave: Wave) -> np.float32:
 
 def coloured_noise(samples: int, random: Random) -> Wave:
     """Noise with a spectrum between white and brown, RMS 1."""
+    # A length with a large prime factor would make the transform slow.
     length = next_fast_len(samples, real=True)
     spectrum = rfft(random.normal(size=length))
     spectrum /= np.maximum(np.arange(len(spectrum)), 1) ** random.uniform(0, 1)

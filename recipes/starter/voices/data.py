@@ -93,6 +93,7 @@ class LogMels:
 def frames_of(wave: Wave) -> NDArray[np.float16]:
     """Log-mel of samples, shape (frames, 60), one frame per 20 ms."""
     count = -(-len(wave) // HOP)
+    # The last snippet is padded; its frames beyond the recording are cut.
     return serving_log_mel(wave).reshape(-1, MELS)[:count].astype(np.float16)
 
 

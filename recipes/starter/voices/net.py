@@ -32,5 +32,6 @@ class SpeechNet(nn.Module):
         main = F.cross_entropy(
             sentiment, torch.from_numpy(batch.sentiment), ignore_index=-1, label_smoothing=LABEL_SMOOTHING
         )
+        # All have an emotion; surprise only lacks a sentiment.
         fine = F.cross_entropy(emotion, torch.from_numpy(batch.emotion), label_smoothing=LABEL_SMOOTHING)
         return main + EMOTION_WEIGHT * fine + SNIPPET_WEIGHT * snippet

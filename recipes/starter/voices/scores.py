@@ -47,6 +47,7 @@ def predict(net: Listener, mels: LogMels, items: Sequence[int]) -> FloatArray:
             chunk = order[first : first + EVALUATION_ROWS]
             audio, present = _padded(mels, chunk)
             embedding = net.encoder(audio, present).flatten(0, 1)
+            # Each utterance has a row of its own, of which the padding does not count.
             weights = (torch.eye(len(chunk))[:, :, None] * present).flatten(1)
             probability = torch.softmax(net.heads.utterances(embedding, weights)[0], dim=1)
             told.update(zip(chunk, probability.numpy(), strict=True))

@@ -80,6 +80,7 @@ class SpeechComposer:
         self._utterances, self._versions, self._noise = utterances, versions, noise
         corpora = sorted({utterances[item].corpus for item in items})
         members = {name: [i for i in items if utterances[i].corpus == name] for name in corpora}
+        # Equal shares would repeat small corpora often, and shares by size would hide them.
         shares = np.sqrt([len(members[name]) for name in corpora])
         self._corpora, self._shares = corpora, shares / shares.sum()
         self._groups = {name: group(utterances, members[name]) for name in corpora}
@@ -129,6 +130,7 @@ class SpeechComposer:
             if single:
                 row.end = min(frames, cursor + int(random.integers(0, 32)))
                 break
+            # URDU's speakers mostly act one emotion each, so a row of one of them would never change.
             if same and corpus != "urdu":
                 speaker = self._utterances[item].speaker
             elif not same:
@@ -141,6 +143,7 @@ class SpeechComposer:
         room = len(row.owner) - cursor
         keep = min(len(mels), room)
         if random.random() < 0.3:
+            # 48 frames are about a second.
             keep = min(keep, max(48, int(len(mels) * random.uniform(0.4, 1))))
         first = int(random.integers(0, len(mels) - keep + 1))
         part = mels[first : first + keep].astype(np.float32) * DB_SCALE - DB_OFFSET
@@ -159,6 +162,7 @@ class SpeechComposer:
         voice = row.decibels[row.owner >= 0]
         level = 10 * np.log10(np.power(10, voice / 10).mean() + 1e-10) if len(voice) else -20.0
         power = np.power(10, row.decibels / 10)
+        # A noise floor, as every recording has one.
         power += 10 ** ((level - random.uniform(25, 60)) / 10)
         if random.random() < 0.6:
             power += np.power(10, (self._noise_db(len(power), random) + level - random.uniform(0, 30)) / 10)

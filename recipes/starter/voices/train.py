@@ -49,6 +49,7 @@ class SpeechTraining:
 def open_run(folder: Path, training: SpeechTraining) -> AveragedRun[SpeechNet]:
     """A new run, or the unfinished one in `folder`, which may be resumed with more steps."""
     torch.manual_seed(training.seed)
+    # Without the steps, so that a finished run can be continued.
     identity = {name: value for name, value in asdict(training).items() if name != "steps"}
     return AveragedRun(folder, SpeechNet(), SpeechNet(), training, SCHEDULE, identity)
 
