@@ -70,7 +70,7 @@ class AveragedRun(Generic[Net]):
         average.load_state_dict(net.state_dict())
         average.eval()
         decayed = [p for p in net.parameters() if p.ndim > 1]
-        # Decay would pull biases and the scales of norms towards zero, to no use.
+        # Decay would only pull biases and the scales of norms towards zero.
         plain = [p for p in net.parameters() if p.ndim <= 1]
         groups = [
             {"params": decayed, "weight_decay": settings.weight_decay},

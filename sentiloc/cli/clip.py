@@ -14,7 +14,7 @@ _SIZE = (160, 120)
 
 
 def write_test_clip(path: Path) -> None:
-    """Write an MP4 with MPEG-4 video and AAC sound, codecs that every build of FFmpeg can write."""
+    """Write an MP4 of three seconds with MPEG-4 video and AAC sound, codecs that every build of FFmpeg can write."""
     with av.open(str(path), "w") as container:
         video = container.add_stream("mpeg4", rate=FPS)
         video.width, video.height = _SIZE

@@ -121,7 +121,7 @@ def _read_input(videos: list[str]) -> Iterator[list[str]]:
 
 
 def check_format(name: str | None) -> None:
-    """Refuse an unknown format before the work begins."""
+    """Refuse an unknown format before the work begins; raises `typer.BadParameter`."""
     if name in (None, JSON, PICTURE):
         return
     from sentiloc.app.formats import FORMATS

@@ -15,7 +15,11 @@ LOOK_SECONDS = 1.0
 
 
 def find_videos(names: list[str]) -> list[Path]:
-    """The files in the given order. Folders and globs are expanded, recursively and sorted by name."""
+    """The files in the given order. Folders and globs are expanded, recursively and sorted by name.
+
+    Raises:
+        typer.BadParameter: A file does not exist, or a folder or glob has no video.
+    """
     found = [path for name in names for path in _expand(name)]
     # A file may be named twice, by its name and by its folder.
     return list(dict.fromkeys(found))

@@ -84,8 +84,10 @@ def random_expression(rng: Generator, emotion: str) -> Expression:
         "fear": ((-0.16, 0.3, 0.22, 0.07, 0.05, 1.05), (-0.05, 0.9, 0.4, 0.14, 0.12, 1.2)),
     }[emotion]
     curve, opened, width, inner, raised, lids = (float(v) for v in rng.uniform(low, high))
+    # A closed mouth, with which surprise and fear would not be unmistakable.
     if rng.random() < 0.4 and emotion not in ("surprise", "fear"):
         opened = 0.0
+    # Eyes that laugh are nearly closed.
     if emotion == "happiness" and rng.random() < 0.15:
         lids = 0.12
     tears = emotion == "sadness" and rng.random() < 0.45

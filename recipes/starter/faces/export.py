@@ -46,7 +46,10 @@ def load_net(checkpoint: Path) -> nn.Module:
 
 
 def export_onnx(net: nn.Module, path: Path, mirror: bool) -> None:
-    """Write the graph; raises RuntimeError if it differs from the net by more than `TOLERANCE`."""
+    """Write the graph; raises RuntimeError if it differs from the net by more than `TOLERANCE`.
+
+    With `mirror`, the graph gives averages over each face and its mirror image.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     served = ServedExpression(net, mirror).eval()
     names = {name: {0: "batch"} for name in ("faces", *OUTPUTS)}

@@ -55,6 +55,7 @@ class Row:
 
     @classmethod
     def empty(cls, frames: int) -> Row:
+        """A row of `frames` frames without any sound."""
         wide = (frames, len(EVENTS))
         return cls(
             np.zeros((frames, MELS), np.float32),
@@ -91,6 +92,7 @@ def place(row: Row, cursor: int, sound: Sound, number: int, random: Random) -> i
 
 
 def collate(rows: list[Row], decibels: FloatArray, time: int, placed: Sequence[Sound]) -> SoundBatch:
+    """A batch of rows of `time` snippets; `decibels` (rows, frames, 60) are their finished log-mels in dB."""
     shape = (len(rows), time, FRAMES)
     ends = np.array([row.end for row in rows])
     present = (np.arange(time) * FRAMES < ends[:, None]).astype(np.float32)
