@@ -242,8 +242,7 @@ def _train_gim(data: Path, run: Path, options: Options, progress: Progress) -> d
         return {}
     save_gim(result.network, run / CHECKPOINT)
     if not fitted.calibration.calibrated:
-        # The run shows raw scores, as in `_train_cten`.
-        fitted = replace(fitted, threshold=CONFIDENCE_THRESHOLD)
+        fitted = replace(fitted, threshold=CONFIDENCE_THRESHOLD)  # Of raw scores, as in `_train_cten`.
     write_outcome(run, expression_spec(run.resolve().name, "1", spec.flow), fitted)
     return {
         "config": asdict(config),
