@@ -68,7 +68,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("proofs", nargs="+", choices=[*PROOFS, "all"])
-    parser.add_argument("--count", type=int, help="repetitions; default: the number in the documentation")
+    parser.add_argument("--count", type=int, help="repetitions; default: each proof's own number")
     parser.add_argument("--work", type=Path, default=Path("runs") / "faults")
     args = parser.parse_args()
     work = args.work.resolve()
