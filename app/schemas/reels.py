@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
 
-from sentiloc.app.jobs.options import AnyLabel, Priority, Webhook
+from sentiloc.app.jobs.options import AnyLabel, Priority, Webhook, check_metadata
 from sentiloc.app.jobs.record import JobState
 from sentiloc.app.schemas.base import Body
 from sentiloc.app.schemas.jobs import EXAMPLE_ID, Failure
@@ -171,8 +171,13 @@ class ReelRequest(_WithTitle):
     priority: Priority = Priority.INTERACTIVE
     webhook: Webhook | None = None
     metadata: dict[str, JsonValue] = Field(
-        default_factory=dict, description="Your own data, returned with the reel"
+        default_factory=dict, description="Your own data, returned with the reel; at most 4096 bytes of JSON"
     )
+
+    @field_validator("metadata")
+    @classmethod
+    def _small(cls, value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        return check_metadata(value)
 
 
 EXAMPLE_REEL_BODY: dict[str, Any] = {

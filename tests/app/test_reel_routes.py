@@ -324,6 +324,14 @@ class TestReels:
         with TestClient(create_app(settings.model_copy(update=limit))) as client:
             assert_problem(client.post("/v1/reels", json={"clips": clips}), 422, "invalid_request")
 
+    @pytest.mark.parametrize("value", ['"' + "x" * 4096 + '"', "NaN"])
+    def test_metadata_that_no_job_may_have(self, client: TestClient, planted: Planted, value: str) -> None:
+        job = planted.job("clip.mp4", segment(1, 2))
+        body = f'{{"clips": [{{"job": "{job}", "start": 1, "end": 2}}], "metadata": {{"a": {value}}}}}'
+        answer = client.post("/v1/reels", content=body)
+        assert_problem(answer, 422, "invalid_request")
+        assert answer.json()["detail"].startswith("metadata: ")
+
     def test_a_job_that_is_no_reel(self, client: TestClient, planted: Planted) -> None:
         job = planted.job("clip.mp4", segment(1, 2))
         assert_problem(client.get(f"/v1/reels/{job}"), 404, "job_not_found")

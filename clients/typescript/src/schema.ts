@@ -868,7 +868,7 @@ export interface ReelRequest {
   /** Priority; default: `interactive` */
   priority?: Priority;
   webhook?: Webhook | null;
-  /** Your own data, returned with the reel */
+  /** Your own data, returned with the reel; at most 4096 bytes of JSON */
   metadata?: Record<string, JsonValue>;
 }
 
