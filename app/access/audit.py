@@ -13,7 +13,10 @@ from sentiloc.app.telemetry.audit import AuditLog
 from sentiloc.app.telemetry.logs import request_id_context
 
 _READING = frozenset({"GET", "HEAD"})
-_CONTENT = re.compile(r"/(video|results?|curve|thumbnails|feedback|diff|highlights|cuts?|archive)\b")
+# Whole parts of a path: the page has files such as `/web/cuts.js`.
+_CONTENT = re.compile(
+    r"/(video|results?|export|curve|thumbnails|feedback|diff|events|highlights|shared)(/|$)"
+)
 # Requests refused before the caller is known appear in the service's log and metrics only. Otherwise anyone could fill
 # the audit log.
 _UNKNOWN = frozenset({401, 421, 429})
@@ -58,7 +61,9 @@ class AuditMiddleware:
         return not is_sign_in and (not self._keys_required or status < HTTPStatus.BAD_REQUEST)
 
     def _write(self, scope: Scope, status: int) -> None:
-        ids = {name: str(value)[:_MAX_ID] for name, value in scope.get("path_params", {}).items()}
+        given = scope.get("path_params", {})
+        # Whoever has a token can see what it shows.
+        ids = {name: str(value)[:_MAX_ID] for name, value in given.items() if name != "token"}
         self._log.write(
             who(current_caller()),
             f"{scope['method']} {getattr(scope.get('route'), 'path', 'unmatched')}",

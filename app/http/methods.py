@@ -10,6 +10,7 @@ from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _ALWAYS = {"OPTIONS"}
+_FOUND = ("route", "path_params")
 
 
 def allowed_methods(routes: Iterable[BaseRoute], scope: Scope) -> list[str]:
@@ -38,18 +39,21 @@ class HeadRequests:
             await self._app(scope, receive, send)
             return
         answered = asyncio.Event()
+        inner = {**scope, "method": "GET"}
 
         async def send_head(message: Message) -> None:
             if answered.is_set():
                 return
             if message["type"] == "http.response.start":
+                # Metrics and the audit log, which are further out, name the request by them.
+                scope.update({name: inner[name] for name in _FOUND if name in inner})
                 await send(message)
             else:
                 await send({"type": "http.response.body", "body": b""})
                 answered.set()
 
         # An event stream would otherwise go on for as long as the job runs.
-        running = asyncio.ensure_future(self._app({**scope, "method": "GET"}, receive, send_head))
+        running = asyncio.ensure_future(self._app(inner, receive, send_head))
         waiting = asyncio.ensure_future(answered.wait())
         await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()

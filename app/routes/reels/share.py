@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi import Path as PathParameter
 from fastapi.responses import FileResponse
 from pydantic import ConfigDict, Field
@@ -93,11 +93,13 @@ class SharedBody(Body):
     expires_at: datetime
 
 
-def find_link(token: Token, services: ServicesDep) -> tuple[JobRecord, int]:
+def find_link(token: Token, request: Request, services: ServicesDep) -> tuple[JobRecord, int]:
     """The job of a link; raises `LinkNotFound`."""
     found = find_shared(services.store, token)
     if found is None:
         raise LinkNotFound
+    # The audit log names the job by it.
+    request.path_params["job_id"] = found[0].id
     return found
 
 
