@@ -14,7 +14,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,6 +31,7 @@ MAX_URL = 2048
 _CONNECT_SECONDS = 10.0
 # How soon a stop is noticed while a server sends nothing.
 _SLICE_SECONDS = 0.5
+_BROKEN = (httpcore.NetworkError, httpcore.ProtocolError, ssl.SSLError)
 
 # The system's resolver reads hosts such as 0x7f.1 or 2130706433 as addresses, as browsers do.
 _NUMBER = re.compile(r"(0x[0-9a-f]*|[0-9]+)\Z")
@@ -134,7 +135,7 @@ class Outbound:
         total_seconds: float,
         max_bytes: int = 4096,
     ) -> Answer:
-        """Send a request and read at most `max_bytes` of the answer's body.
+        """Send a request and read at most `max_bytes` of the answer's body, or what arrives of it in time.
 
         Raises `url_forbidden` and `url_unreachable`.
         """
@@ -142,11 +143,13 @@ class Outbound:
             method, url, headers=headers, content=content, total_seconds=total_seconds
         ) as response:
             body = bytearray()
-            for chunk in response.iter_stream():
-                body += chunk
-                # A receiver could otherwise send an endless answer.
-                if len(body) >= max_bytes:
-                    break
+            # The status has arrived: without the rest of the body the request was answered all the same.
+            with suppress(httpcore.TimeoutException, *_BROKEN):
+                for chunk in response.iter_stream():
+                    body += chunk
+                    # A receiver could otherwise send an endless answer.
+                    if len(body) >= max_bytes:
+                        break
             return Answer(response.status, header_texts(response), bytes(body[:max_bytes]))
 
     def _require_public(self, address: str) -> None:
@@ -204,7 +207,7 @@ def _typed() -> Iterator[None]:
         yield
     except httpcore.TimeoutException as error:
         raise _unreachable("it took too long") from error
-    except (httpcore.NetworkError, httpcore.ProtocolError, ssl.SSLError) as error:
+    except _BROKEN as error:
         is_tls = "SSL" in str(error) or "certificate" in str(error).lower()
         reason = "its certificate or encryption is not accepted" if is_tls else "the connection failed"
         raise _unreachable(reason) from error

@@ -191,6 +191,29 @@ def test_a_server_that_drips_is_left_in_time() -> None:
         assert time.monotonic() - started < 60
 
 
+def _stall(stream: socket.socket) -> None:
+    stream.sendall(b"HTTP/1.1 202 Accepted\r\nContent-Length: 9\r\n\r\npart")
+    stream.recv(1)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 202 Accepted\r\nContent-Length: 9\r\n\r\npart",
+        b"HTTP/1.1 202 Accepted\r\nTransfer-Encoding: chunked\r\n\r\n4\r\npart\r\n",
+        b"HTTP/1.1 202 Accepted\r\nTransfer-Encoding: chunked\r\n\r\n4\r\npart\r\nno length\r\n",
+        _stall,
+    ],
+)
+def test_a_body_that_does_not_arrive_leaves_the_status(
+    answer: bytes | Callable[[socket.socket], None],
+) -> None:
+    with listening(answer) as listener:
+        url = f"http://127.0.0.1:{listener.port}/"
+        found = Outbound(allow=LOOPBACK).send("POST", url, content=b"x", total_seconds=2.0)
+    assert (found.status, found.body) == (202, b"part")
+
+
 def test_a_wait_ends_when_it_should() -> None:
     stop = threading.Event()
 

@@ -202,6 +202,17 @@ def test_it_is_given_up_in_the_end_or_when_the_receiver_is_gone(
     assert [(log["state"], log["attempts"]) for log in logs] == [("failed", 3), ("failed", 1)]
 
 
+def test_a_receiver_that_accepts_without_a_whole_body_is_called_once(
+    sender: WebhookSender, store: JobStore, client: TestClient
+) -> None:
+    with listening(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nok") as hasty:
+        job_id = cancelled_job(store, f"http://127.0.0.1:{hasty.port}/")
+        send_until_settled(sender)
+        assert hasty.connections == 1
+    log = client.get(f"/jobs/{job_id}/webhooks").json()
+    assert (log["state"], [one["status"] for one in log["deliveries"]]) == ("delivered", [200])
+
+
 def test_a_private_address_is_never_called(
     receiver: Receiver, settings: Settings, store: JobStore, client: TestClient
 ) -> None:
