@@ -173,7 +173,13 @@ def test_usage_is_counted_by_day(client: TestClient, store: JobStore) -> None:
     rows = list(csv.DictReader(io.StringIO(client.get("/usage?format=csv").text)))
     assert (rows[0]["day"], rows[0]["media_seconds"]) == (today, "181.0")
     assert client.get("/usage?from=2020-01-01&to=2020-02-01").json()["days"] == []
-    for query in ("from=2026-02-01&to=2026-01-01", "from=2020-01-01", "from=x", "format=xml"):
+    for query in (
+        "from=2026-02-01&to=2026-01-01",
+        "from=2020-01-01",
+        "from=x",
+        "format=xml",
+        "to=0001-01-01",
+    ):
         assert_problem(client.get(f"/usage?{query}"), 422, "invalid_request")
 
 
@@ -224,6 +230,25 @@ def test_keys_are_managed_over_the_api(guarded: TestClient, redis: Redis, settin
         {"name": "x", "expires_at": "2020-01-01T00:00:00Z"},
     ):
         assert_problem(guarded.post("/keys", json=wrong, headers=admin), 422, "invalid_request")
+
+
+def test_a_key_whose_expiry_cannot_be_shown_is_refused(
+    guarded: TestClient,
+    redis: Redis,
+    settings: Settings,  # noqa: F811
+) -> None:
+    keys = KeyStore(redis, settings.redis_prefix)
+    guarded.headers["X-API-Key"] = keys.create("admin", [Scope.ADMIN], rate_per_minute=0).text
+    for end in ("9999-12-31T23:59:59-05:00", "9999-12-31T23:59:59.999999Z", "0001-01-01T00:00:00+05:00"):
+        answer = guarded.post("/keys", json={"name": "x", "expires_at": end})
+        assert_problem(answer, 422, "invalid_request")
+        assert answer.json()["detail"].startswith("expires_at: ")
+    assert len(keys.all()) == 1
+    last = "9999-12-31T23:59:59Z"
+    assert guarded.post("/keys", json={"name": "x", "expires_at": last}).json()["expires_at"] == last
+    # The command, and earlier releases, took any time.
+    keys.create("for ever", [Scope.READ], rate_per_minute=0, expires_at=1e15)
+    assert [one["expires_at"] for one in guarded.get("/keys").json()["keys"]] == [None, last, last]
 
 
 def test_a_key_sees_its_own_usage_and_webhooks(guarded: TestClient, redis: Redis, settings: Settings) -> None:  # noqa: F811

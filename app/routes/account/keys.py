@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from anyio import to_thread
 from fastapi import APIRouter, Path, Query, Request, Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from sentiloc.app.access.caller import Scope
 from sentiloc.app.access.keys import ApiKey, NewKey
@@ -25,7 +25,7 @@ from sentiloc.app.http.problems import (
 from sentiloc.app.jobs.request import MAX_REQUEST_BYTES
 from sentiloc.app.places import parse_prefix
 from sentiloc.app.routes.deps import NO_STORE, json_body
-from sentiloc.app.schemas.base import Body, moment, optional_moment
+from sentiloc.app.schemas.base import Body, ShowableMoment, moment, optional_moment
 from sentiloc.app.services import Services, ServicesDep
 
 router = APIRouter(prefix="/keys", tags=["account"])
@@ -69,7 +69,7 @@ class KeyRequest(BaseModel):
         None, ge=0, le=10**9, description="Requests per minute; 0: no limit; null: the server's default"
     )
     quota_minutes: float = Field(0.0, ge=0, le=1e9, description="Minutes of media per month; 0: no limit")
-    expires_at: AwareDatetime | None = None
+    expires_at: ShowableMoment | None = None
     weight: float = Field(
         1.0, gt=0, le=1000, description="Share of the workers' time while jobs of several keys wait"
     )

@@ -21,6 +21,8 @@ from sentiloc.app.services import Services, ServicesDep
 router = APIRouter(tags=["account"])
 
 _MOST_DAYS = 400
+# The default of `from` must be a date, too.
+_FIRST_DAY = date(1970, 1, 1)
 _COLUMNS = ("day", "key_id", "succeeded", "failed", "cancelled", "media_seconds")
 _DAY: dict[str, Any] = {
     "day": "2026-01-31",
@@ -44,8 +46,12 @@ class UsageQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    first: date | None = Field(None, alias="from", description="First day (UTC); default: 30 days ago")
-    last: date | None = Field(None, alias="to", description="Last day (UTC), included; default: today")
+    first: date | None = Field(
+        None, ge=_FIRST_DAY, alias="from", description="First day (UTC); default: 30 days ago"
+    )
+    last: date | None = Field(
+        None, ge=_FIRST_DAY, alias="to", description="Last day (UTC), included; default: today"
+    )
     key: str | None = Field(
         None, pattern="^[A-Za-z0-9]{1,64}$", description="Only this key; default: all that the caller may see"
     )
