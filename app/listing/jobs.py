@@ -27,6 +27,8 @@ _LARGE_BATCH = 500
 MAX_SCANNED = 2000
 # Sorting and totals need every job in memory, so their number is bounded.
 MAX_COLLECTED = 20_000
+# A folded name takes up to 6 bytes for each of its 255 characters, and in base64 a third more.
+MAX_CURSOR = 2400
 _SortKey = tuple[bool, Any, str]
 """The place of a job in a sorted list: whether it has no value to sort by, the value, and its id."""
 
@@ -318,7 +320,8 @@ def _encode(at: float, job_id: str) -> str:
 
 
 def _encode_sorted(order: JobOrder, key: _SortKey) -> str:
-    return encode_cursor(json.dumps([order, *key]))
+    # An escaped character takes up to 12 bytes.
+    return encode_cursor(json.dumps([order, *key], ensure_ascii=False))
 
 
 def _decode_sorted(cursor: str, order: JobOrder) -> _SortKey:
@@ -329,7 +332,8 @@ def _decode_sorted(cursor: str, order: JobOrder) -> _SortKey:
         if made_by != order or not isinstance(value, kind) or not isinstance(job_id, str):
             raise ValueError(made_by)
         return bool(is_missing), value, job_id
-    except (ValueError, TypeError) as error:
+    # A cursor may be a thousand brackets.
+    except (ValueError, TypeError, RecursionError) as error:
         raise InvalidCursor from error
 
 

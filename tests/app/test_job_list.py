@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from sentiloc.app.http.cursors import encode_cursor
 from sentiloc.app.jobs.found import LabelFound
 from sentiloc.app.jobs.options import JobOptions
 from sentiloc.app.jobs.record import NewJob
@@ -95,6 +96,31 @@ def test_a_deleted_job_is_not_listed(client: TestClient) -> None:
 @pytest.mark.parametrize("cursor", ["x", "!!!", "bm90IGEgY3Vyc29y", "bmFuIHg", "é"])
 def test_an_invented_cursor_is_refused(client: TestClient, cursor: str) -> None:
     assert_problem(client.get("/jobs", params={"cursor": cursor}), 422, "invalid_cursor")
+
+
+@pytest.mark.parametrize("char", ["Я", "語", "𝄞", "ΐ", '"'])
+@pytest.mark.parametrize("order", ["name", "-name"])
+def test_pages_by_name_hold_every_job_whatever_the_name(
+    client: TestClient, store: JobStore, char: str, order: str
+) -> None:
+    # Of the longest names, two are alike in all but the last character, and two alike.
+    jobs = [submit(store, char * 254 + end).id for end in ("a", "b", "b")]
+    seen: list[str] = []
+    query: dict[str, Any] = {"sort": order, "limit": 1}
+    while True:
+        answer = client.get("/jobs", params=query)
+        assert answer.status_code == 200, answer.text
+        seen += [job["id"] for job in answer.json()["jobs"]]
+        if (cursor := answer.json()["next_cursor"]) is None:
+            break
+        query["cursor"] = cursor
+    first, twins = jobs[0], sorted(jobs[1:])
+    assert seen == ([first, *twins] if order == "name" else [*twins, first])
+
+
+def test_a_cursor_of_brackets_is_refused(client: TestClient) -> None:
+    cursor = encode_cursor("[" * 1700)
+    assert_problem(client.get("/jobs", params={"sort": "name", "cursor": cursor}), 422, "invalid_cursor")
 
 
 @pytest.mark.parametrize(

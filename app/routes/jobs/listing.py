@@ -15,6 +15,7 @@ from sentiloc.app.http.problems import InvalidRequest, ProblemCode, RedisUnavail
 from sentiloc.app.jobs.options import AnyLabel, Tag
 from sentiloc.app.jobs.record import JobState
 from sentiloc.app.listing.jobs import (
+    MAX_CURSOR,
     JobFilter,
     JobOrder,
     collect,
@@ -94,7 +95,7 @@ class JobQuery(FilterQuery):
         "jobs only, and jobs without the value come last",
     )
     limit: int = Field(20, ge=1, le=MAX_PAGE, description="Maximum number of jobs in a page")
-    cursor: str | None = Field(None, max_length=600, description="`next_cursor` of the previous page")
+    cursor: str | None = Field(None, max_length=MAX_CURSOR, description="`next_cursor` of the previous page")
 
 
 class DeleteQuery(FilterQuery):
