@@ -13,7 +13,8 @@ from fastapi.testclient import TestClient
 from sentiloc.app.main import create_app
 from sentiloc.app.settings import Settings
 from tests.app.test_metrics import figures
-from tests.app.test_reel_routes import Planted, planted, segment  # noqa: F401
+from tests.app.test_reel_routes import Planted, planted  # noqa: F401
+from tests.model.test_highlights import segment
 
 READS = {
     *("/jobs/{job_id}/result", "/jobs/{job_id}/video", "/jobs/{job_id}/curve", "/jobs/{job_id}/events"),
