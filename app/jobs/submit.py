@@ -55,7 +55,7 @@ class Submitter:
         if record is not None:
             return record
         record = self._record(job)
-        self.store.replicate(self.replicas)
+        self.replicate()
         if record.id == job.id and record.state is JobState.QUEUED:
             self._wake_worker(record.id)
         return record
@@ -74,8 +74,19 @@ class Submitter:
             raise IdempotencyConflict from error
         if record is not None:
             # The first request may have been told to try again because too few replicas had the job.
-            self.store.replicate(self.replicas)
+            self.replicate()
         return record
+
+    def find(self, job_id: str) -> JobRecord | None:
+        """The job that an earlier request created with this id, if any; raises `redis.RedisError`, as `seen` does."""
+        record = self.store.get(job_id)
+        if record is not None:
+            self.replicate()
+        return record
+
+    def replicate(self) -> None:
+        """Wait until enough replicas hold all that was written so far; raises `jobs.store.NotReplicatedError`."""
+        self.store.replicate(self.replicas)
 
     def is_known(self, text: str, key_id: str | None) -> bool:
         """Whether an idempotency key of an API key has a job, whatever the request was. Raises `redis.RedisError`."""

@@ -43,7 +43,7 @@ class UploadJobs:
         Raises `UploadBusy`, `UploadGone`, `UploadUnfinished`, `UploadUsed` and `IdempotencyConflict`.
         """
         # Looked up first: after a lost answer the client asks again, and the upload is then marked as used.
-        job = self.submitter.store.get(upload.id)
+        job = self.submitter.find(upload.id)
         if job is not None:
             if job.asked != options:
                 raise UploadUsed

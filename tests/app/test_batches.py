@@ -129,6 +129,15 @@ def test_a_repeated_batch_creates_nothing(client: TestClient, store: JobStore) -
     )
 
 
+def test_a_batch_is_accepted_only_when_replicas_hold_it(client: TestClient, settings: Settings) -> None:
+    alone = settings.model_copy(update={"redis_wait_replicas": 1})
+    with TestClient(create_app(alone)) as waiting:
+        # Recorded with the first request, so that the second one finds it.
+        for _ in range(2):
+            assert_problem(send(waiting, urls(2), "week-12"), 503, "redis_unavailable")
+    assert send(client, urls(2), "week-12").headers["idempotent-replayed"] == "true"
+
+
 def test_items_share_options_and_keep_their_own(client: TestClient) -> None:
     options = {"threshold": 0.7, "metadata": {"project": "a", "reel": 1}, "tags": ["x"]}
     items: list[dict[str, Any]] = [

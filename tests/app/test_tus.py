@@ -125,6 +125,15 @@ def test_a_job_can_begin_by_itself(client: TestClient, store: JobStore) -> None:
     assert_problem(create(client, **{"Upload-Metadata": bad}), 422, "invalid_request")
 
 
+def test_a_job_that_began_by_itself_is_stated_only_when_replicas_hold_it(settings: Settings) -> None:
+    alone = settings.model_copy(update={"redis_wait_replicas": 1})
+    with TestClient(create_app(alone)) as client:
+        path = begin(client, **{"Upload-Metadata": metadata(localize="{}")})
+        assert_problem(send(client, path, 0, VIDEO), 503, "redis_unavailable")
+        assert client.head(path, headers=VERSION).status_code == 503
+        assert_problem(localize(client, path), 503, "redis_unavailable")
+
+
 def test_creation_may_bring_the_first_piece(client: TestClient, store: JobStore) -> None:
     headers = {**PIECE, "Upload-Length": str(len(VIDEO))}
     response = client.post("/uploads", content=VIDEO[:100], headers=headers)

@@ -331,5 +331,5 @@ def _job_of(services: Services, record: UploadRecord) -> dict[str, str]:
     job = None
     with suppress(ModelNotServed):
         job = services.upload_jobs.begin_by_itself(record)
-    job = job or services.store.get(record.id)
+    job = job or services.submitter.find(record.id)
     return {"Sentiloc-Job": address(f"/jobs/{job.id}")} if job else {}
