@@ -140,6 +140,27 @@ def test_queued_jobs(
     assert len(list((settings.data_dir / "uploads").glob("*.src"))) == 3
 
 
+def test_a_full_queue_refuses_no_bytes_of_an_upload(
+    limited: TestClient, pair: tuple[dict[str, str], dict[str, str]], store: JobStore
+) -> None:
+    mine, _ = pair
+    queued = [localize(limited, mine) for _ in range(2)]
+    chunk = {**mine, "Tus-Resumable": "1.0.0", "Content-Type": "application/offset+octet-stream"}
+    new = {**chunk, "Upload-Length": "100", "Upload-Metadata": "localize"}
+    place = limited.post("/uploads", headers=new, content=bytes(60)).headers["location"]
+    last = limited.patch(place, headers={**chunk, "Upload-Offset": "60"}, content=bytes(40))
+    assert (last.status_code, last.headers["upload-offset"]) == (204, "100")
+    assert limited.post("/uploads", headers=new, content=bytes(100)).status_code == 201
+    for answer in (last, limited.head(place, headers=chunk)):
+        assert answer.is_success
+        assert "sentiloc-job" not in answer.headers
+    assert limited.get(place, headers=mine).json()["state"] == "complete"
+    store.cancel(queued[0])
+    services = limited.app.state.services  # type: ignore[attr-defined]
+    services.upload_jobs.sweep()
+    assert limited.head(place, headers=chunk).headers["sentiloc-job"].endswith(place.rpartition("/")[2])
+
+
 def test_requests_that_combine_many_jobs_take_turns(
     settings: Settings, pair: tuple[dict[str, str], dict[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -25,10 +25,11 @@ from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.main import create_app
 from sentiloc.app.services import Services
 from sentiloc.app.settings import Settings
-from sentiloc.app.uploads.problems import UploadGone
+from sentiloc.app.uploads.jobs import UploadJobs
+from sentiloc.app.uploads.problems import UploadGone, UploadUsed
 from sentiloc.app.uploads.record import upload_key
 from sentiloc.app.uploads.store import INCOMING, UploadBusyError
-from sentiloc.model.errors import SentilocError
+from sentiloc.model.errors import ErrorCode, SentilocError
 from tests.app.asking import VIDEO, assert_problem
 from tests.support.services import PATIENCE, wait_for
 
@@ -468,6 +469,23 @@ def test_a_crash_before_the_job_is_made_good(client: TestClient, settings: Setti
     assert store.queued() == [left.rpartition("/")[2]]
     assert offset(client, moved) == len(VIDEO)
     assert localize(client, moved).status_code == 202
+
+
+@pytest.mark.parametrize("problem", [SentilocError(ErrorCode.STORAGE_UNAVAILABLE, "away"), UploadUsed()])
+def test_a_job_that_cannot_begin_now_hides_no_offset(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, problem: Exception
+) -> None:
+    path = begin(client, **{"Upload-Metadata": metadata(localize="{}")})
+
+    def refuse(*_: object) -> None:
+        raise problem
+
+    with monkeypatch.context() as away:
+        away.setattr(UploadJobs, "localize", refuse)
+        assert send(client, path, 0, VIDEO).status_code == 204
+        assert offset(client, path) == len(VIDEO)
+        assert client.get(path).json()["job"] is None
+    assert client.get(path).json()["job"]
 
 
 def test_options_of_a_newer_release_are_left_to_it(

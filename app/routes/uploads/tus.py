@@ -10,6 +10,7 @@ from anyio import to_thread
 from fastapi import APIRouter, Request, Response
 
 from sentiloc.app.access.caller import current_caller
+from sentiloc.app.access.key_limits import KeyLimitReached
 from sentiloc.app.http.address import address
 from sentiloc.app.http.body import UploadCutOff, UploadStalled
 from sentiloc.app.http.file_names import display_name
@@ -43,7 +44,7 @@ from sentiloc.app.uploads.problems import (
     UploadUsed,
 )
 from sentiloc.app.uploads.record import UploadRecord, UploadState
-from sentiloc.model.errors import ErrorCode
+from sentiloc.model.errors import ErrorCode, SentilocError
 
 router = APIRouter(prefix="/uploads", tags=["uploads"])
 
@@ -326,10 +327,12 @@ async def overridden(upload_id: UploadId, request: Request, services: ServicesDe
 def _job_of(services: Services, record: UploadRecord) -> dict[str, str]:
     """A header with the path of the upload's job, if any. A job that was requested in advance is created here.
 
-    If no worker can run its model any more, the job is created later, once one can.
+    If it cannot be created now (no worker can run its model any more, the key's queue is full, or the storage does not
+    answer), the sweep creates it later. The bytes are stored in either case.
     """
     job = None
-    with suppress(ModelNotServed):
+    # UploadUsed: the client has asked for another job since the record was read.
+    with suppress(ModelNotServed, KeyLimitReached, UploadUsed, SentilocError):
         job = services.upload_jobs.begin_by_itself(record)
     job = job or services.submitter.find(record.id)
     return {"Sentiloc-Job": address(f"/jobs/{job.id}")} if job else {}
