@@ -228,6 +228,7 @@ def test_keys_are_managed_over_the_api(guarded: TestClient, redis: Redis, settin
     for wrong in (
         *({}, {"name": ""}, {"name": "x", "scopes": []}, {"name": "x", "s3_prefixes": ["http://a"]}),
         {"name": "x", "expires_at": "2020-01-01T00:00:00Z"},
+        *({"name": "x", "weight": weight} for weight in (0, 0.009, 101)),
     ):
         assert_problem(guarded.post("/keys", json=wrong, headers=admin), 422, "invalid_request")
 

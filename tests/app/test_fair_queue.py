@@ -85,6 +85,33 @@ def test_a_key_with_more_weight_gets_more_turns(store: JobStore, redis: Redis) -
     assert Counter(owners(store, 40)) == {light: 10, heavy: 30}
 
 
+def test_a_tiny_weight_of_an_earlier_release_moves_nobody_behind_batch_jobs(
+    store: JobStore, redis: Redis
+) -> None:
+    tiny = KeyStore(redis, store.prefix).create("a", [], rate_per_minute=0, weight=1e-14).key.id
+    for _ in range(3):
+        submit(store, tiny)
+    assert owners(store, 3) == [tiny] * 3
+    submit(store, "b", Priority.BATCH)
+    submit(store, "a")
+    assert owners(store, 2) == ["a", "b"]
+
+
+def test_a_clock_of_turns_that_had_left_its_range_returns(store: JobStore, redis: Redis) -> None:
+    """A server may have taken tiny weights before it was upgraded, and jobs may still have such turns."""
+    stuck = submit(store, "tiny")
+    for place in (f"{store.prefix}queue", f"{store.prefix}queued:interactive:tiny"):
+        assert redis.zadd(place, {stuck: 1e14}, xx=True, ch=True)
+    redis.hset(f"{store.prefix}job:{stuck}", "turn", "1e14")
+    redis.hset(f"{store.prefix}turns", mapping={"interactive": "1e14", "interactive tiny": "1e14"})
+    assert owners(store, 1) == ["tiny"]
+    submit(store, "b", Priority.BATCH)
+    for owner in ("a", "tiny"):
+        submit(store, owner)
+    assert Counter(owners(store, 2)) == {"a": 1, "tiny": 1}
+    assert owners(store, 1) == ["b"]
+
+
 def test_cancelled_jobs_are_not_held_against_their_owner(store: JobStore) -> None:
     for job_id in [submit(store, "a") for _ in range(50)]:
         store.cancel(job_id)

@@ -55,9 +55,9 @@ put('state', 'decoding', 'stage', 'decoding', 'progress', '0', 'owner', owner, '
 leave_queue()
 redis.call('ZADD', leases, stamp(now + seconds), id)
 -- The clock of turns never goes back: a job that returns to the queue keeps its earlier turn.
-local turn = tonumber(get('turn'))
+local priority, turns = get('priority'), prefix .. 'turns'
+local turn = turn_of(get('turn'), priority)
 if turn then
-  local priority, turns = get('priority'), prefix .. 'turns'
   if turn > (tonumber(redis.call('HGET', turns, priority)) or 0) then
     redis.call('HSET', turns, priority, get('turn'))
   end

@@ -89,16 +89,26 @@ local function has_room(key_id, more, limit)
   end
   return fits()
 end
+-- A turn of its priority, or nothing: interactive jobs lie before 10^12, batch jobs behind. Earlier releases took tiny
+-- weights, whose steps have left that range.
+local function turn_of(text, priority)
+  local turn = tonumber(text or '')
+  return turn and math.floor(turn / 1e12) == (priority == 'batch' and 1 or 0) and turn or nil
+end
 -- Fair queueing (start-time): an owner's jobs lie 1 / weight apart, and never before the turn that is served now. So
 -- owners take turns, however many jobs one of them has. Returns the turn of an owner's next job, and that distance.
 local function next_turn(priority, key_id, sequence)
   local turns = prefix .. 'turns'
-  local step = 1 / (tonumber(redis.call('HGET', prefix .. 'key:' .. key_id, 'weight')) or 1)
-  redis.call('HSETNX', turns, priority, sequence)
-  local turn = tonumber(redis.call('HGET', turns, priority))
+  local weight = tonumber(redis.call('HGET', prefix .. 'key:' .. key_id, 'weight')) or 1
+  local step = 1 / math.min(math.max(weight, 0.01), 100)
+  local turn = turn_of(redis.call('HGET', turns, priority), priority)
+  if not turn then
+    turn = tonumber(sequence)
+    redis.call('HSET', turns, priority, sequence)
+  end
   local newest = redis.call('ZREVRANGE', owners_queue(priority, key_id), 0, 0, 'WITHSCORES')[2]
   for _, earlier in ipairs({newest or '', redis.call('HGET', turns, priority .. ' ' .. key_id) or ''}) do
-    if tonumber(earlier) then turn = math.max(turn, tonumber(earlier) + step) end
+    if turn_of(earlier, priority) then turn = math.max(turn, tonumber(earlier) + step) end
   end
   return turn, step
 end

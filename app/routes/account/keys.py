@@ -71,7 +71,7 @@ class KeyRequest(BaseModel):
     quota_minutes: float = Field(0.0, ge=0, le=1e9, description="Minutes of media per month; 0: no limit")
     expires_at: ShowableMoment | None = None
     weight: float = Field(
-        1.0, gt=0, le=1000, description="Share of the workers' time while jobs of several keys wait"
+        1.0, ge=0.01, le=100, description="Share of the workers' time while jobs of several keys wait"
     )
     s3_prefixes: list[str] = Field(
         default=[], max_length=100, description="Places `s3://bucket/prefix` whose videos the key may name"
