@@ -21,7 +21,7 @@ from sentiloc.app.access.daily import anonymize_days
 from sentiloc.app.access.sessions import end_sessions
 from sentiloc.app.access.usage import forget_earlier_months
 from sentiloc.app.batches.store import BatchStore, batch_key
-from sentiloc.app.housekeeping.retention import delete_files
+from sentiloc.app.housekeeping.retention import delete_with_files
 from sentiloc.app.jobs.keys import job_key
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.storage.local import Storage
@@ -115,14 +115,14 @@ class Eraser:
         self.store.cancel(job_id)
         has_feedback = self._redis.exists(f"{self._prefix}feedback:{job_id}")
         has_key = self._has_key(job_key(self._prefix, job_id))
-        record = self.store.delete(job_id)
+        gone = delete_with_files(self.store, self.storage, [job_id])
         # The record of the upload has the job's id and would remember the file's name.
         self._redis.delete(upload_key(self._prefix, job_id))
-        if record is None:
+        if not gone:
             # The record is already gone; only the index entry is left.
             self._redis.zrem(self._index("jobs", owner), job_id)
             return
-        delete_files(self.storage, record)
+        (record,) = gone
         receipt.jobs += 1
         receipt.results += record.result_key is not None
         receipt.thumbnails += record.thumbnails

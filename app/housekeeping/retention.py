@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Any, cast
 
@@ -49,6 +49,19 @@ def keep_seconds(settings: Settings) -> dict[str, float]:
     }
 
 
+def delete_with_files(store: JobStore, storage: Storage, job_ids: Sequence[str]) -> list[JobRecord]:
+    """Delete those of the jobs that have ended, with their files; returns their records.
+
+    Raises `redis.RedisError` and `storage_unavailable`; then call it again. The files go first, because nothing but the
+    record says which files there are.
+    """
+    ended = [one for one in store.get_many(job_ids) if one is not None and one.state.is_terminal]
+    for record in ended:
+        delete_files(storage, record)
+    gone = store.delete_many([record.id for record in ended])
+    return [record for record in gone if record is not None]
+
+
 def delete_files(storage: Storage, record: JobRecord) -> None:
     """Delete all files of a job."""
     storage.delete(record.source_key)
@@ -83,12 +96,8 @@ class Retention:
 
     def sweep(self) -> None:
         """Delete expired data, at most one batch of each kind."""
-        # The record is deleted before the files: files without a record are swept later, but a record without files
-        # would answer 410.
         for job_id in self._due("records"):
-            record = self._store.delete(job_id)
-            if record is not None:
-                delete_files(self._storage, record)
+            if delete_with_files(self._store, self._storage, [job_id]):
                 logger.info("job %s has expired", job_id)
                 self._audit.write("retention", "deleted an expired job", job_id=job_id)
             self._done("records", job_id)

@@ -188,7 +188,9 @@ class UploadStore:
         """Remove an upload and its bytes; False if a job owns them, in which case nothing is removed.
 
         One atomic step checks that no job owns the bytes and sets the record to `gone`, before the bytes are deleted.
-        So a job that is submitted at the same moment either finds the upload gone or keeps its video.
+        So a job that is submitted at the same moment either finds the upload gone or keeps its video. Raises
+        `storage_unavailable`; the next sweep then deletes the bytes, because the upload stays in the index until it is
+        forgotten, as one that has expired.
         """
         keys = [self._key(record.id), self._index, job_key(self._settings.redis_prefix, record.id)]
         if not self._scripts.run("end_upload", keys, [record.id, _REMEMBER_GONE_SECONDS]):
@@ -197,6 +199,7 @@ class UploadStore:
         self._storage.delete(record.source_key)
         if record.presigned:
             self._storage.delete(record.incoming_key)
+        self._scripts.run("forget_upload", keys[:2], [record.id, _REMEMBER_GONE_SECONDS])
         return True
 
     def expired(self) -> list[str]:

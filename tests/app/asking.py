@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
 from fastapi.testclient import TestClient
 from httpx import Response
 
@@ -10,6 +14,7 @@ from sentiloc.app.jobs.record import JobRecord
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.settings import Settings
 from sentiloc.app.storage.local import LocalStorage
+from sentiloc.model.errors import ErrorCode, SentilocError
 
 VIDEO = bytes(range(256)) * 20
 
@@ -38,3 +43,15 @@ def finish(store: JobStore, job_id: str, settings: Settings, data: bytes) -> Job
         writer.commit()
     assert store.succeed(record.lease, key)
     return record
+
+
+@contextmanager
+def storage_deletes_nothing() -> Iterator[None]:
+    """An outage of the storage, as far as deletions notice it."""
+
+    def refuse(*_: object) -> None:
+        raise SentilocError(ErrorCode.STORAGE_UNAVAILABLE, "The object store does not answer.")
+
+    with pytest.MonkeyPatch.context() as away:
+        away.setattr(LocalStorage, "delete", refuse)
+        yield

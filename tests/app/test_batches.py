@@ -28,7 +28,7 @@ from sentiloc.app.schemas.results import EXAMPLE_RESULT
 from sentiloc.app.settings import Settings
 from sentiloc.app.storage.local import LocalStorage
 from sentiloc.model.errors import ErrorCode
-from tests.app.asking import assert_problem, finish
+from tests.app.asking import assert_problem, finish, storage_deletes_nothing
 from tests.support.services import wait_for
 
 URL = "https://media.example/week/{}.mp4"
@@ -309,6 +309,8 @@ def test_a_batch_is_cancelled_then_deleted(client: TestClient, store: JobStore, 
     finish(store, batch["job_ids"][0], settings, RESULT)
     cancelled = client.post(f"{batch['links']['self']}/cancel")
     assert cancelled.json()["counts"]["cancelled"] == 2
+    with storage_deletes_nothing():
+        assert_problem(client.delete(batch["links"]["self"]), 503, "storage_unavailable")
     assert client.delete(batch["links"]["self"]).status_code == 204
     assert_problem(client.get(batch["links"]["self"]), 404, "batch_not_found")
     assert [client.get(f"/jobs/{one}").status_code for one in batch["job_ids"]] == [404] * 3

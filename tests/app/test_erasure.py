@@ -30,7 +30,7 @@ from sentiloc.app.signing import new_webhook_secret
 from sentiloc.cli.server.keys import keys_app
 from sentiloc.worker.extraction.array_cache import ArrayCache, cached_for
 from sentiloc.worker.jobs.sweeper import Forgetter
-from tests.app.asking import VIDEO, assert_problem, finish
+from tests.app.asking import VIDEO, assert_problem, finish, storage_deletes_nothing
 
 NAME = "a-name-that-must-not-stay.mp4"
 
@@ -189,6 +189,41 @@ def test_all_data_of_an_owner_and_none_of_others_is_deleted(
     assert again["complete"] and again["jobs"] == 0
     # The key still works.
     assert fill(client, keys["mine"], store, audited)
+
+
+def test_an_erasure_is_complete_only_when_no_file_is_left(
+    client: TestClient, keys: dict[str, NewKey], store: JobStore, redis: Redis, audited: Settings
+) -> None:
+    mine = keys["mine"]
+    jobs = fill(client, mine, store, audited)
+    name = f"filename {base64.b64encode(name_of(mine).encode()).decode()}"
+    whole = {"Tus-Resumable": "1.0.0", "Upload-Length": "100", "Upload-Metadata": name}
+    whole["Content-Type"] = "application/offset+octet-stream"
+    place = ask(client, mine, "POST", "/uploads", headers=whole, content=bytes(100)).headers["location"]
+    with storage_deletes_nothing():
+        for _ in range(2):
+            assert_problem(ask(client, mine, "DELETE", "/owners/me/data"), 503, "storage_unavailable")
+    receipt = ask(client, mine, "DELETE", "/owners/me/data").json()
+    assert (receipt["complete"], receipt["jobs"], receipt["uploads"]) == (True, 6, 2)
+    left = traces(redis, audited, mine, [*jobs, place.rpartition("/")[2]])
+    assert [name for name in left if not name.endswith(":forgotten")] == []
+
+
+def test_uploads_whose_end_was_interrupted_are_erased(
+    client: TestClient, keys: dict[str, NewKey], store: JobStore, redis: Redis, audited: Settings
+) -> None:
+    headers = {"Tus-Resumable": "1.0.0", "Upload-Length": "100"}
+    whole = {**headers, "Content-Type": "application/offset+octet-stream"}
+    place = ask(client, keys["mine"], "POST", "/uploads", headers=whole, content=bytes(100)).headers[
+        "location"
+    ]
+    with storage_deletes_nothing():
+        for method, path in (("DELETE", place), ("DELETE", "/owners/me/data")):
+            refused = ask(client, keys["mine"], method, path, headers=headers)
+            assert_problem(refused, 503, "storage_unavailable")
+    receipt = ask(client, keys["mine"], "DELETE", "/owners/me/data").json()
+    assert (receipt["complete"], receipt["uploads"]) == (True, 1)
+    assert traces(redis, audited, keys["mine"], [place.rpartition("/")[2]]) == [f"{store.prefix}forgotten"]
 
 
 def test_a_worker_s_late_result_is_discarded(

@@ -18,7 +18,8 @@ from sentiloc.app.main import create_app
 from sentiloc.app.schemas.results import EXAMPLE_RESULT
 from sentiloc.app.settings import Settings
 from sentiloc.app.storage.local import LocalStorage, result_key, thumbnail_key
-from tests.app.asking import assert_problem, finish, upload
+from sentiloc.model.errors import SentilocError
+from tests.app.asking import assert_problem, finish, storage_deletes_nothing, upload
 
 RESULT = json.dumps(EXAMPLE_RESULT).encode()
 
@@ -131,6 +132,17 @@ def test_parts_go_one_after_the_other(
     assert not store.redis.exists(f"{store.prefix}kept:records")
 
 
+def test_a_job_that_expires_during_an_outage_of_the_storage_goes_later(
+    client: TestClient, store: JobStore, settings: Settings, retention: Retention
+) -> None:
+    record = done(client, store, settings)
+    let_pass(store, record, "records")
+    with storage_deletes_nothing(), pytest.raises(SentilocError):
+        retention.sweep()
+    retention.sweep()
+    assert (files(settings), store.get(record.id)) == ([], None)
+
+
 def test_jobs_that_ended_without_retention_get_their_time(store: JobStore, settings: Settings) -> None:
     old = [
         store.submit(NewJob(source_key="uploads/abcdefgh", source_name="a", source_bytes=1, model="m"))
@@ -168,3 +180,14 @@ def test_a_deleted_job_leaves_no_file(client: TestClient, store: JobStore, setti
     record = done(client, store, settings)
     assert client.delete(f"/jobs/{record.id}").status_code == 204
     assert not [path for path in Path(settings.data_dir).rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("path", ["/jobs/{}", "/jobs?all=true"])
+def test_a_deletion_during_an_outage_of_the_storage_can_be_repeated(
+    client: TestClient, store: JobStore, settings: Settings, path: str
+) -> None:
+    record = done(client, store, settings)
+    with storage_deletes_nothing():
+        assert_problem(client.delete(path.format(record.id)), 503, "storage_unavailable")
+    assert client.delete(path.format(record.id)).is_success
+    assert (files(settings), store.get(record.id)) == ([], None)

@@ -30,7 +30,7 @@ from sentiloc.app.uploads.problems import UploadGone, UploadUsed
 from sentiloc.app.uploads.record import upload_key
 from sentiloc.app.uploads.store import INCOMING, UploadBusyError
 from sentiloc.model.errors import ErrorCode, SentilocError
-from tests.app.asking import VIDEO, assert_problem
+from tests.app.asking import VIDEO, assert_problem, storage_deletes_nothing
 from tests.support.services import PATIENCE, wait_for
 
 Client = httpx.Client | TestClient
@@ -383,6 +383,20 @@ def test_time_runs_out(settings: Settings) -> None:
         services(client).upload_jobs.sweep()
         assert services(client).uploads.waiting() == []
         assert [*(settings.data_dir / INCOMING).iterdir(), *(settings.data_dir / "uploads").iterdir()] == []
+
+
+def test_an_upload_that_is_ended_during_an_outage_of_the_storage_is_deleted_later(
+    client: TestClient, settings: Settings, store: JobStore
+) -> None:
+    path = begin(client)
+    send(client, path, 0, VIDEO)
+    with storage_deletes_nothing():
+        assert_problem(client.delete(path, headers=VERSION), 503, "storage_unavailable")
+    assert_problem(client.get(path), 410, "upload_gone")
+    services(client).upload_jobs.sweep()
+    assert list((settings.data_dir / "uploads").iterdir()) == []
+    assert services(client).uploads.waiting() == []
+    assert 0 < int(store.redis.ttl(upload_key(store.prefix, path.rpartition("/")[2]))) <= 86_400
 
 
 def test_a_used_upload_does_not_expire(client: TestClient, store: JobStore) -> None:

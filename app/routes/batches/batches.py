@@ -12,7 +12,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from sentiloc.app.access.caller import current_caller
 from sentiloc.app.batches.record import BatchRecord, BatchState
 from sentiloc.app.batches.request import BatchRequest
-from sentiloc.app.housekeeping.retention import delete_files
+from sentiloc.app.housekeeping.retention import delete_with_files
 from sentiloc.app.http.body import UploadStalled, parse_body, read_body
 from sentiloc.app.http.cursors import InvalidCursor, decode_cursor, encode_cursor
 from sentiloc.app.http.etags import ETAG_HEADER, JSON_TYPE, NOT_MODIFIED, tagged
@@ -211,9 +211,7 @@ def cancel_or_delete(record: BatchDep, services: ServicesDep) -> BatchBody | Res
         return _now(services, record)
     ids = services.batches.job_ids(record.id)
     for start in range(0, len(ids), _CHUNK):
-        for deleted in services.store.delete_many(ids[start : start + _CHUNK]):
-            if deleted is not None:
-                delete_files(services.storage, deleted)
+        delete_with_files(services.store, services.storage, ids[start : start + _CHUNK])
     # Last: if a deletion fails, the batch stays and the request can be repeated.
     services.batches.forget(record)
     return Response(status_code=204)

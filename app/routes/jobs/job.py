@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from sentiloc.app.housekeeping.retention import delete_files
+from sentiloc.app.housekeeping.retention import delete_with_files
 from sentiloc.app.http.etags import ETAG_HEADER, JSON_TYPE, NOT_MODIFIED, tagged
 from sentiloc.app.http.problems import RedisUnavailable, documented
 from sentiloc.app.jobs.record import JobState
@@ -77,9 +77,6 @@ def cancel_or_delete(record: JobDep, services: ServicesDep) -> JobBody | Respons
     # Cancelled or already ended is decided by Redis: a worker may finish the job at this moment.
     if services.store.cancel(record.id):
         return job_body(reload(services, record.id), None)
-    deleted = services.store.delete(record.id)
-    if deleted is None:
+    if not delete_with_files(services.store, services.storage, [record.id]):
         raise JobNotFound
-    # After the record: no client may see a job without its files. A sweep removes files that a crash leaves here.
-    delete_files(services.storage, deleted)
     return Response(status_code=204)

@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from sentiloc.app.housekeeping.retention import delete_files
+from sentiloc.app.housekeeping.retention import delete_with_files
 from sentiloc.app.http.cursors import InvalidCursor
 from sentiloc.app.http.problems import InvalidRequest, ProblemCode, RedisUnavailable, documented
 from sentiloc.app.jobs.options import AnyLabel, Tag
@@ -186,7 +186,4 @@ def _cancel(services: Services, job_ids: list[str]) -> int:
 
 
 def _delete(services: Services, job_ids: list[str]) -> int:
-    gone = [record for record in services.store.delete_many(job_ids) if record is not None]
-    for record in gone:
-        delete_files(services.storage, record)
-    return len(gone)
+    return len(delete_with_files(services.store, services.storage, job_ids))
