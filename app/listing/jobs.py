@@ -123,10 +123,15 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """Rows that match a filter, newest first. `is_complete` is False if there were too many jobs to read them all."""
+    """Rows that match a filter, newest first. `next_cursor` leads to those that were not read; None if all were."""
 
     rows: list[JobRow]
-    is_complete: bool
+    next_cursor: str | None
+
+    @property
+    def is_complete(self) -> bool:
+        """True if all jobs were read."""
+        return self.next_cursor is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,17 +171,26 @@ def list_jobs(
     return _sorted(store, wanted, limit, cursor, order)
 
 
-def collect(store: JobStore, wanted: JobFilter) -> Collected:
-    """The matching jobs among the newest `MAX_COLLECTED` within the filter's times."""
+def collect(
+    store: JobStore, wanted: JobFilter, cursor: str | None = None, most_ended: int | None = None
+) -> Collected:
+    """The matching jobs among the newest `MAX_COLLECTED` within the filter's times, or among those after `cursor`.
+
+    Stops early at the job that is number `most_ended` of those that have ended. Raises `InvalidCursor`.
+    """
     found: list[JobRow] = []
-    walk = _of_batch(store, wanted) if wanted.batch else _walk(store, wanted, None, _LARGE_BATCH)
-    for scanned, (_, _, row) in enumerate(walk, 1):
+    ended = 0
+    place = None if cursor is None else _decode(cursor)
+    # A batch has fewer jobs than are read at once, so it is always read from its beginning.
+    walk = _of_batch(store, wanted) if wanted.batch else _walk(store, wanted, place, _LARGE_BATCH)
+    for scanned, (at, job_id, row) in enumerate(walk, 1):
         if row is not None and wanted.matches(row):
             found.append(row)
+            ended += row.state.is_terminal
         # Stopping here also if exactly this many exist only costs the note "incomplete".
-        if scanned == MAX_COLLECTED:
-            return Collected(found, False)
-    return Collected(found, True)
+        if scanned == MAX_COLLECTED or ended == most_ended:
+            return Collected(found, _encode(at, job_id))
+    return Collected(found, None)
 
 
 def summarize(store: JobStore, wanted: JobFilter) -> Summary:

@@ -278,10 +278,13 @@ class DeletedBody(Body):
 
     model_config = ConfigDict(
         extra="forbid",
-        json_schema_extra={"examples": [{"deleted": 40, "cancelled": 0, "skipped": 2, "complete": True}]},
+        json_schema_extra={
+            "examples": [{"deleted": 40, "cancelled": 0, "skipped": 2, "complete": True, "next_cursor": None}]
+        },
     )
 
     deleted: int = Field(ge=0)
     cancelled: int = Field(ge=0, description="Jobs that had not ended and are cancelled now; not deleted yet")
     skipped: int = Field(ge=0, description="Jobs that match and have not ended")
-    complete: bool = Field(description="False if more ended jobs match: repeat the request")
+    complete: bool = Field(description="False if more jobs may match: repeat the request with `next_cursor`")
+    next_cursor: str | None = Field(description="The `cursor` of the next request; null if this was the last")

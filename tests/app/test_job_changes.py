@@ -129,14 +129,53 @@ def test_jobs_are_deleted_by_filter(client: TestClient, store: JobStore, setting
     patch(client, ended[0], tags=["keep"])
     waiting = make(client, tags=["x"])
     assert_problem(client.delete("/jobs"), 422, "invalid_request")
+    end = {"complete": True, "next_cursor": None}
     answer = client.delete("/jobs", params={"tag": "x"}).json()
-    assert answer == {"deleted": 0, "cancelled": 0, "skipped": 1, "complete": True}
+    assert answer == {"deleted": 0, "cancelled": 0, "skipped": 1, **end}
     answer = client.delete("/jobs", params={"tag": "x", "cancel": "true"}).json()
-    assert answer == {"deleted": 0, "cancelled": 1, "skipped": 0, "complete": True}
+    assert answer == {"deleted": 0, "cancelled": 1, "skipped": 0, **end}
     assert client.get(f"/jobs/{waiting}").json()["state"] == "cancelled"
     assert client.delete("/jobs", params={"tag": "keep"}).json()["deleted"] == 1
     assert not Path(settings.data_dir / f"uploads/{ended[0]}.src").exists()
     assert client.delete("/jobs", params={"all": "true"}).json()["deleted"] == 3
+    assert client.get("/jobs").json()["jobs"] == []
+
+
+def delete_all(client: TestClient, **query: Any) -> list[int]:
+    """How many jobs each request deletes until the answer is complete."""
+    deleted: list[int] = []
+    while True:
+        answer = client.delete("/jobs", params=query)
+        assert answer.status_code == 200, answer.text
+        deleted.append(answer.json()["deleted"])
+        assert len(deleted) < 20
+        if answer.json()["complete"]:
+            return deleted
+        query["cursor"] = answer.json()["next_cursor"]
+
+
+def test_a_deletion_goes_on_behind_jobs_that_do_not_match(
+    client: TestClient, store: JobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sentiloc.app.listing.jobs.MAX_COLLECTED", 4)
+    old = [make(client, tags=["x"]) for _ in range(3)]
+    new = [make(client) for _ in range(5)]
+    store.cancel_many([*old, *new])
+    running = [make(client, tags=["x"]) for _ in range(5)]
+    assert sum(delete_all(client, tag="x")) == 3
+    left = client.get("/jobs").json()["jobs"]
+    assert {one["id"] for one in left} == {*new, *running}
+    assert_problem(client.delete("/jobs?tag=x&cursor=invented"), 422, "invalid_cursor")
+
+
+@pytest.mark.parametrize("by_batch", [True, False])
+def test_a_request_deletes_a_part_of_many_jobs(
+    client: TestClient, store: JobStore, monkeypatch: pytest.MonkeyPatch, by_batch: bool
+) -> None:
+    monkeypatch.setattr("sentiloc.app.routes.jobs.listing._MOST_DELETED", 2)
+    batch = client.post("/batches", json={"items": [{"url": URL}] * 5}).json()
+    store.cancel_many(batch["job_ids"])
+    assert delete_all(client, **({"batch": batch["id"]} if by_batch else {"all": True})) == [2, 2, 1]
     assert client.get("/jobs").json()["jobs"] == []
 
 

@@ -105,6 +105,7 @@ class DeleteQuery(FilterQuery):
         False, description="Whether jobs that have not ended are cancelled; otherwise they are left unchanged"
     )
     all: bool = Field(False, description="Needed to delete without any filter")
+    cursor: str | None = Field(None, max_length=600, description="`next_cursor` of the previous answer")
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -155,25 +156,31 @@ def summary(query: Annotated[FilterQuery, Query()], response: Response, services
     operation_id="deleteJobs",
     summary="Delete jobs by filter",
     responses=documented(
-        (422, ProblemCode.INVALID_REQUEST, "query: name a filter, or say `all=true`"), RedisUnavailable
+        (422, ProblemCode.INVALID_REQUEST, "query: name a filter, or say `all=true`"),
+        InvalidCursor,
+        RedisUnavailable,
     ),
 )
 def delete_jobs(query: Annotated[DeleteQuery, Query()], services: ServicesDep) -> DeletedBody:
-    """Deletes jobs that have ended, with their files: at most 1000 at once; repeat it until `complete` is true."""
+    """Deletes jobs that have ended, with their files: at most 1000 of 20000 that are looked at.
+
+    Repeat it with `cursor`, the `next_cursor` of the answer, until `complete` is true.
+    """
     wanted = query.filter()
     if wanted.is_empty and not query.all:
         raise InvalidRequest("query: name a filter, or say `all=true`")
-    collected = collect(services.store, wanted)
+    # Bounded, so that one request ends within a client's time limit.
+    collected = collect(services.store, wanted, query.cursor, _MOST_DELETED)
     ended = [row.id for row in collected.rows if row.state.is_terminal]
     running = [row.id for row in collected.rows if not row.state.is_terminal]
     cancelled = sum(_cancel(services, part) for part in _parts(running)) if query.cancel else 0
-    # Bounded, so that one request ends within a client's time limit.
-    deleted = sum(_delete(services, part) for part in _parts(ended[:_MOST_DELETED]))
+    deleted = sum(_delete(services, part) for part in _parts(ended))
     return DeletedBody(
         deleted=deleted,
         cancelled=cancelled,
         skipped=len(running) - cancelled,
-        complete=collected.is_complete and len(ended) <= _MOST_DELETED,
+        complete=collected.is_complete,
+        next_cursor=collected.next_cursor,
     )
 
 

@@ -99,12 +99,13 @@ class Summary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deleted:
-    """The outcome of a deletion by filter; repeat the call until `complete`."""
+    """The outcome of a deletion by filter; repeat the call with `next_cursor` until `complete`."""
 
     deleted: int
     cancelled: int
     skipped: int
     complete: bool
+    next_cursor: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,9 +204,11 @@ def summary(filters: Filters) -> Call[Summary]:
     return Call(method="GET", path=f"{API}/jobs/summary", parse=one(Summary), params=filter_params(filters))
 
 
-def delete_jobs(filters: Filters, *, cancel_others: bool) -> Call[Deleted]:
+def delete_jobs(filters: Filters, *, cancel_others: bool, cursor: str | None) -> Call[Deleted]:
     """Delete the ended jobs that match."""
     params = {**filter_params(filters), "cancel": cancel_others}
+    if cursor is not None:
+        params["cursor"] = cursor
     return Call(method="DELETE", path=f"{API}/jobs", parse=one(Deleted), params=params)
 
 

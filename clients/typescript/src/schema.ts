@@ -241,8 +241,10 @@ export interface DeletedBody {
   cancelled: number;
   /** Jobs that match and have not ended */
   skipped: number;
-  /** False if more ended jobs match: repeat the request */
+  /** False if more jobs may match: repeat the request with `next_cursor` */
   complete: boolean;
+  /** The `cursor` of the next request; null if this was the last */
+  next_cursor: string | null;
 }
 
 /** The last 100 delivery attempts to a webhook, oldest first. */

@@ -167,9 +167,14 @@ class AsyncJobs(AsyncTransport):
         """Counts and totals of the jobs that match."""
         return await self._send(batches.summary(filters))
 
-    async def delete_jobs(self, *, cancel: bool = False, **filters: Unpack[Filters]) -> Deleted:
-        """Delete the ended jobs that match; `cancel` also cancels those that have not ended."""
-        return await self._send(batches.delete_jobs(filters, cancel_others=cancel))
+    async def delete_jobs(
+        self, *, cancel: bool = False, cursor: str | None = None, **filters: Unpack[Filters]
+    ) -> Deleted:
+        """Delete the ended jobs that match; `cancel` also cancels those that have not ended.
+
+        `cursor` is the `next_cursor` of the previous call.
+        """
+        return await self._send(batches.delete_jobs(filters, cancel_others=cancel, cursor=cursor))
 
     async def webhook_log(self, job_id: str) -> WebhookLog:
         """The deliveries of the job's event."""

@@ -166,9 +166,14 @@ class Jobs(Transport):
         """Counts and totals of the jobs that match."""
         return self._send(batches.summary(filters))
 
-    def delete_jobs(self, *, cancel: bool = False, **filters: Unpack[Filters]) -> Deleted:
-        """Delete the ended jobs that match; `cancel` also cancels those that have not ended."""
-        return self._send(batches.delete_jobs(filters, cancel_others=cancel))
+    def delete_jobs(
+        self, *, cancel: bool = False, cursor: str | None = None, **filters: Unpack[Filters]
+    ) -> Deleted:
+        """Delete the ended jobs that match; `cancel` also cancels those that have not ended.
+
+        `cursor` is the `next_cursor` of the previous call.
+        """
+        return self._send(batches.delete_jobs(filters, cancel_others=cancel, cursor=cursor))
 
     def webhook_log(self, job_id: str) -> WebhookLog:
         """The deliveries of the job's event."""
