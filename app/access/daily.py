@@ -50,7 +50,12 @@ def used_by_day(redis: Redis, prefix: str, keys: Sequence[str], first: date, las
 
 
 def anonymize_days(redis: Redis, prefix: str, key_id: str) -> int:
-    """Add the days of a key to those of `ERASED`, and delete them; returns their number. May be repeated."""
+    """Add the days of a key to those of `ERASED`, and delete them; returns their number. May be repeated.
+
+    Raises `ValueError` for `ERASED`, whose days would be lost.
+    """
+    if key_id == ERASED:
+        raise ValueError("the days of erased owners belong to nobody in particular")
     today = (datetime.now(UTC).date() - _EPOCH).days
     # One more at either end, because Redis's clock may be at another day.
     days = range(today - KEPT_SECONDS // 86_400 - 1, today + 2)

@@ -160,7 +160,8 @@ class Eraser:
         receipt.usage_months = forget_earlier_months(self._redis, self._prefix, owner)
 
     def _webhooks(self, owner: str | None, receipt: Receipt) -> None:
-        for endpoint in self.endpoints.of_key(owner) if owner else ():
+        # Those that belong to no key are kept under the empty name.
+        for endpoint in self.endpoints.of_key(owner or ""):
             self.endpoints.delete(endpoint)
             receipt.webhooks += 1
 

@@ -255,14 +255,28 @@ def test_a_server_without_keys_erases_data_without_an_owner(settings: Settings, 
         client.post("/localize", files={"video": VIDEO})
         headers = {"Tus-Resumable": "1.0.0", "Upload-Length": "100"}
         client.post("/uploads", headers=headers)
+        assert client.post("/webhooks", json={"url": "https://93.184.215.14/hook"}).status_code == 201
         receipt = client.delete("/owners/me/data").json()
-        assert (receipt["owner"], receipt["complete"], receipt["jobs"], receipt["uploads"]) == (
-            None,
-            True,
-            1,
-            1,
-        )
+        assert (receipt["owner"], receipt["complete"]) == (None, True)
+        assert (receipt["jobs"], receipt["uploads"], receipt["webhooks"]) == (1, 1, 1)
         assert client.get("/jobs").json()["jobs"] == []
+        assert client.get("/webhooks").json()["webhooks"] == []
+        assert list(store.redis.scan_iter(f"{store.prefix}hook*")) == []
+
+
+def test_an_owner_who_is_no_key_is_not_found(
+    client: TestClient, keys: dict[str, NewKey], store: JobStore, redis: Redis, audited: Settings
+) -> None:
+    fill(client, keys["mine"], store, audited)
+    KeyStore(redis, store.prefix).revoke(keys["mine"].key.id)
+    assert ask(client, keys["admin"], "DELETE", f"/owners/{keys['mine'].key.id}/data").json()["jobs"] == 6
+    totals = usage(client, keys["admin"])["erased"]
+    for unknown in ("erased", "0123456789ab"):
+        answer = ask(client, keys["admin"], "DELETE", f"/owners/{unknown}/data")
+        assert_problem(answer, 404, "key_not_found")
+    assert usage(client, keys["admin"])["erased"] == totals
+    with pytest.raises(ValueError, match="nobody"):
+        anonymize_days(redis, store.prefix, "erased")
 
 
 def test_the_command_prints_the_receipt(

@@ -13,6 +13,7 @@ from sentiloc.app.access.caller import Scope, current_caller
 from sentiloc.app.access.guard import Forbidden
 from sentiloc.app.housekeeping.erasure import KEPT
 from sentiloc.app.http.problems import ProblemCode, RedisUnavailable, documented
+from sentiloc.app.routes.account.keys import KeyNotFound
 from sentiloc.app.routes.deps import NO_STORE
 from sentiloc.app.routes.results.problems import STORE_DOWN
 from sentiloc.app.schemas.base import Body
@@ -85,6 +86,7 @@ class ErasureBody(Body):
     operation_id="eraseOwner",
     responses=documented(
         (422, ProblemCode.INVALID_REQUEST, "path.owner: String should match pattern …"),
+        KeyNotFound,
         STORE_DOWN,
         RedisUnavailable,
     ),
@@ -99,6 +101,9 @@ def erase_owner(owner: OwnerName, services: ServicesDep, response: Response) -> 
     # Before looking for the owner, so that the answer does not reveal which keys exist.
     if owner not in ("me", caller.key_id) and not caller.may(Scope.ADMIN):
         raise Forbidden(Scope.ADMIN)
+    # Revoked keys are known, too. `erased` is none: it stands for all erased owners in the counts by day.
+    if owner != "me" and services.keys.get(owner) is None:
+        raise KeyNotFound
     receipt = services.eraser.erase(caller.key_id if owner == "me" else owner)
     # Counts only: the audit log must not name what was erased.
     services.audit.write(who(caller), "erased an owner's data", **_counts(receipt.to_dict()))
