@@ -26,11 +26,13 @@ from sentiloc.app.storage.local import (
 )
 from sentiloc.app.telemetry.audit import AuditLog
 from sentiloc.app.uploads.record import UploadState, upload_key
+from sentiloc.model.errors import SentilocError
 
 logger = logging.getLogger(__name__)
 
 # A sweep must not block a process for long. What is left is deleted by the next one.
 _BATCH = 200
+_RETRY_SECONDS = 600.0
 _RESULT = re.compile(r"results/([A-Za-z0-9_-]+)\.(\d+)\..+")
 
 
@@ -95,22 +97,34 @@ class Retention:
         self._store.redis.hset(f"{self._store.prefix}retention", mapping=cast("dict[Any, Any]", times))
 
     def sweep(self) -> None:
-        """Delete expired data, at most one batch of each kind."""
-        for job_id in self._due("records"):
-            if delete_with_files(self._store, self._storage, [job_id]):
-                logger.info("job %s has expired", job_id)
-                self._audit.write("retention", "deleted an expired job", job_id=job_id)
-            self._done("records", job_id)
-        for job_id in self._due("results"):
-            record = self._store.get(job_id)
-            if record is not None:
-                delete_results(self._storage, record)
-            self._done("results", job_id)
-        for job_id in self._due("uploads"):
-            record = self._store.get(job_id)
-            if record is not None:
-                self._storage.delete(record.source_key)
-            self._done("uploads", job_id)
+        """Delete expired data, at most one batch of each kind. Raises `storage_unavailable` at the first failure.
+
+        What could not be deleted is tried again later, so a file that cannot be deleted does not stop the others.
+        """
+        steps = {"records": self._end_record, "results": self._end_results, "uploads": self._end_video}
+        for what, end in steps.items():
+            for job_id in self._due(what):
+                try:
+                    end(job_id)
+                except (OSError, SentilocError):
+                    self._postpone(what, job_id)
+                    raise
+                self._done(what, job_id)
+
+    def _end_record(self, job_id: str) -> None:
+        if delete_with_files(self._store, self._storage, [job_id]):
+            logger.info("job %s has expired", job_id)
+            self._audit.write("retention", "deleted an expired job", job_id=job_id)
+
+    def _end_results(self, job_id: str) -> None:
+        record = self._store.get(job_id)
+        if record is not None:
+            delete_results(self._storage, record)
+
+    def _end_video(self, job_id: str) -> None:
+        record = self._store.get(job_id)
+        if record is not None:
+            self._storage.delete(record.source_key)
 
     def index_older_jobs(self) -> None:
         """Add expiry dates to jobs that ended under a version without retention."""
@@ -180,10 +194,20 @@ class Retention:
         return record.state.is_terminal and kept != f"results/{record.id}.{found[2]}"
 
     def _due(self, what: str) -> list[str]:
-        seconds, micros = self._store.redis.time()
-        now = seconds + micros / 1e6
-        index = f"{self._store.prefix}kept:{what}"
-        return cast("list[str]", self._store.redis.zrangebyscore(index, "-inf", now, start=0, num=_BATCH))
+        return cast(
+            "list[str]",
+            self._store.redis.zrangebyscore(self._index_of(what), "-inf", self._now(), start=0, num=_BATCH),
+        )
+
+    def _postpone(self, what: str, job_id: str) -> None:
+        self._store.redis.zadd(self._index_of(what), {job_id: self._now() + _RETRY_SECONDS}, xx=True)
 
     def _done(self, what: str, job_id: str) -> None:
-        self._store.redis.zrem(f"{self._store.prefix}kept:{what}", job_id)
+        self._store.redis.zrem(self._index_of(what), job_id)
+
+    def _index_of(self, what: str) -> str:
+        return f"{self._store.prefix}kept:{what}"
+
+    def _now(self) -> float:
+        seconds, micros = self._store.redis.time()
+        return float(seconds + micros / 1e6)

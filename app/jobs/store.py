@@ -122,10 +122,6 @@ class JobStore(Leases):
         """Cancel a queued or running job; its worker notices at its next renewal. False if the job had ended."""
         return bool(self.run("cancel", job_id, listed(sources(JobState.CANCELLED))))
 
-    def delete(self, job_id: str) -> JobRecord | None:
-        """Delete an ended job and its events. Returns its record; None if it has not ended or does not exist."""
-        return read_record(read_pairs(self.run("delete", job_id, listed(TERMINAL))))
-
     def change(self, job_id: str, seen: Mapping[str, str], new: Mapping[str, str]) -> bool | None:
         """Set fields of the record if their values are still those in `seen`.
 
@@ -146,7 +142,10 @@ class JobStore(Leases):
         return [bool(answer) for answer in self._scripts.run_many("cancel", calls)]
 
     def delete_many(self, job_ids: Sequence[str]) -> list[JobRecord | None]:
-        """`delete` of many, in one round trip."""
+        """Delete ended jobs and their events, in one round trip.
+
+        Returns their records; None for each that has not ended or does not exist.
+        """
         calls = [(self._keys(job_id), (listed(TERMINAL),)) for job_id in job_ids]
         return [read_record(read_pairs(answer)) for answer in self._scripts.run_many("delete", calls)]
 

@@ -30,6 +30,7 @@ from sentiloc.model.errors import ErrorCode, SentilocError
 INCOMING = "incoming"
 # For a day, clients hear 410 (gone) instead of 404, so that they start a new upload.
 _REMEMBER_GONE_SECONDS = 86_400
+_RETRY_SECONDS = 600.0
 
 
 class UploadBusyError(Exception):
@@ -189,18 +190,26 @@ class UploadStore:
 
         One atomic step checks that no job owns the bytes and sets the record to `gone`, before the bytes are deleted.
         So a job that is submitted at the same moment either finds the upload gone or keeps its video. Raises
-        `storage_unavailable`; the next sweep then deletes the bytes, because the upload stays in the index until it is
-        forgotten, as one that has expired.
+        `storage_unavailable`; a later sweep then deletes the bytes, because the upload stays in the index until it is
+        forgotten.
         """
         keys = [self._key(record.id), self._index, job_key(self._settings.redis_prefix, record.id)]
         if not self._scripts.run("end_upload", keys, [record.id, _REMEMBER_GONE_SECONDS]):
             return False
+        try:
+            self._delete_bytes(record)
+        except (OSError, SentilocError):
+            # Later, so that a file that cannot be deleted does not stop the sweep of the others.
+            self._redis.zadd(self._index, {record.id: time.time() + _RETRY_SECONDS}, xx=True)
+            raise
+        self._scripts.run("forget_upload", keys[:2], [record.id, _REMEMBER_GONE_SECONDS])
+        return True
+
+    def _delete_bytes(self, record: UploadRecord) -> None:
         self._path(record.id).unlink(missing_ok=True)
         self._storage.delete(record.source_key)
         if record.presigned:
             self._storage.delete(record.incoming_key)
-        self._scripts.run("forget_upload", keys[:2], [record.id, _REMEMBER_GONE_SECONDS])
-        return True
 
     def expired(self) -> list[str]:
         """The ids of expired uploads."""

@@ -318,7 +318,7 @@ def test_a_batch_is_cancelled_then_deleted(client: TestClient, store: JobStore, 
     assert [path for path in kept if "storage-owner" not in path.name] == []
     other = sent(client, urls(2))
     assert client.delete(other["links"]["self"]).json()["state"] == "finished"
-    store.delete(other["job_ids"][0])
+    store.delete_many([other["job_ids"][0]])
     assert client.get(other["links"]["self"]).json()["counts"]["deleted"] == 1
     assert lines(client, other)[0]["state"] == "deleted"
 

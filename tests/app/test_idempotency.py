@@ -93,7 +93,7 @@ def test_a_job_that_is_deleted_while_its_request_is_repeated_is_asked_for_again(
 
     def body() -> Iterator[bytes]:
         yield b"--b\r\n" + field + b"\r\n\r\n" + VIDEO
-        store.delete(first["id"])
+        store.delete_many([first["id"]])
         yield b"\r\n--b--\r\n"
 
     headers = {"Idempotency-Key": "k", "Content-Type": "multipart/form-data; boundary=b"}

@@ -203,7 +203,7 @@ def test_every_order_is_paged_without_gaps(client: TestClient, store: JobStore, 
         body = client.get("/jobs", params=query).json()
         seen += [job["id"] for job in body["jobs"]]
         if cursor is None:
-            store.delete(seen[-1])
+            store.delete_many([seen[-1]])
         cursor = body["next_cursor"]
         if cursor is None:
             break

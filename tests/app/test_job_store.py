@@ -178,9 +178,9 @@ def test_a_lease_that_holds_is_not_taken_unless_its_owner_is_dead(store: JobStor
 
 def test_only_finished_jobs_can_be_deleted(store: JobStore) -> None:
     job = submit(store)
-    assert store.delete(job.id) is None
+    assert store.delete_many([job.id])[0] is None
     store.cancel(job.id)
-    deleted = store.delete(job.id)
+    deleted = store.delete_many([job.id])[0]
     assert deleted is not None
     assert deleted.source_key == job.source_key
     assert store.get(job.id) is None
@@ -210,7 +210,7 @@ def test_announcements_are_rarer_each_time(store: JobStore) -> None:
 def test_deletion_removes_every_redis_key(store: JobStore, redis: Redis) -> None:
     job = submit(store)
     store.fail(claim(store, job.id).lease, ERROR)
-    store.delete(job.id)
+    store.delete_many([job.id])
     counters = {f"{store.prefix}{name}" for name in ("sequence", "figures", "turns")}
     # Answers are kept for a minute; a day's usage is kept for the account.
     kept = (":answer:", ":daily:")
@@ -273,7 +273,7 @@ def test_a_deleted_job_leaves_its_owners_list(store: JobStore) -> None:
     mine = f"{store.prefix}jobs:{new.key_id}"
     assert store.redis.zrange(mine, 0, -1) == [job.id]
     store.cancel(job.id)
-    assert store.delete(job.id) is not None
+    assert store.delete_many([job.id])[0] is not None
     assert store.redis.zcard(mine) == 0
 
 
@@ -288,7 +288,7 @@ def test_a_deleted_job_forgets_no_later_request_of_its_idempotency_key(store: Jo
     store.redis.delete(job_request(store.prefix, None, key.text))
     late = store.submit(second)
     store.cancel(early.id)
-    store.delete(early.id)
+    store.delete_many([early.id])
     seen = store.seen(key, None)
     assert late.id != early.id
     assert seen is not None and seen.id == late.id

@@ -410,7 +410,7 @@ class TestShare:
         job = planted.job("a.mp4", segment(1, 2))
 
         def delete_first(_record: JobRecord) -> None:
-            store.delete(job)
+            store.delete_many([job])
 
         monkeypatch.setattr("sentiloc.app.routes.reels.share.require_stored", delete_first)
         assert_problem(client.post(f"/v1/jobs/{job}/share"), 404, "job_not_found")

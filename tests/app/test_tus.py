@@ -393,6 +393,10 @@ def test_an_upload_that_is_ended_during_an_outage_of_the_storage_is_deleted_late
     with storage_deletes_nothing():
         assert_problem(client.delete(path, headers=VERSION), 503, "storage_unavailable")
     assert_problem(client.get(path), 410, "upload_gone")
+    # Not at once, so that a file that can never be deleted does not stop the sweep of the others.
+    assert services(client).uploads.expired() == []
+    (upload_id,) = services(client).uploads.waiting()
+    store.redis.zadd(f"{store.prefix}uploads", {upload_id: 0}, xx=True)
     services(client).upload_jobs.sweep()
     assert list((settings.data_dir / "uploads").iterdir()) == []
     assert services(client).uploads.waiting() == []
