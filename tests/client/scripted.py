@@ -105,6 +105,17 @@ def hang_up(handler: Handler) -> None:
     handler.connection.shutdown(socket.SHUT_RDWR)
 
 
+def cut_off(handler: Handler) -> None:
+    """The connection ends in the middle of the body."""
+    handler.send_response(200)
+    handler.send_header("Content-Type", "application/json")
+    handler.send_header("Content-Length", "1000")
+    handler.end_headers()
+    handler.wfile.write(b'{"id":')
+    handler.wfile.flush()
+    hang_up(handler)
+
+
 def events(*blocks: str) -> Answer:
     """An event stream that breaks off after these blocks."""
     return answer(200, "".join(f"{block}\n\n" for block in blocks), "text/event-stream", Connection="close")

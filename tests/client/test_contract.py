@@ -14,13 +14,28 @@ import pytest
 from sentiloc.app.http.problems import ProblemCode
 from sentiloc.app.main import create_app
 from sentiloc.app.settings import Settings
-from sentiloc.client import account, errors, models, reels, results, service
+from sentiloc.client import account, batches, errors, models, reels, results, service
 from sentiloc.client.decoding import decode, encode
 from sentiloc.model.errors import ErrorCode
 
 DOCUMENT = create_app(Settings(redis_url="redis://localhost:1/0")).openapi()
 SCHEMAS: dict[str, Any] = DOCUMENT["components"]["schemas"]
 KINDS: dict[str, type] = {
+    "AudioTrackBody": results.AudioTrack,
+    "BatchCountsBody": batches.BatchCounts,
+    "BatchItem": batches.BatchItem,
+    "BatchListBody": batches.BatchPage,
+    "ClipRequest": reels.Clip,
+    "ComparedSegment": models.ComparedSegment,
+    "DayBody": batches.DayOfUse,
+    "DeletedBody": batches.Deleted,
+    "DiffBody": models.Difference,
+    "LabelFoundBody": models.LabelFound,
+    "LabelTotalBody": batches.LabelTotal,
+    "MatchBody": models.SegmentMatch,
+    "SummaryBody": batches.Summary,
+    "WaitingBody": models.Waiting,
+    "WarningBody": results.ResultWarning,
     "KeyBody": account.OwnKey,
     "NewKeyBody": account.ApiKey,
     "NewWebhookBody": account.RegisteredWebhook,

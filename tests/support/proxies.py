@@ -50,6 +50,25 @@ http {
   }
 }
 """)
+_REDIRECT = Template("""
+$user
+worker_processes 1;
+pid $folder/nginx.pid;
+error_log $folder/error.log;
+events {}
+http {
+  access_log off;
+  client_body_temp_path $folder/body;
+  proxy_temp_path $folder/proxy;
+  fastcgi_temp_path $folder/fastcgi;
+  uwsgi_temp_path $folder/uwsgi;
+  scgi_temp_path $folder/scgi;
+  server {
+    listen 127.0.0.1:$port;
+    return 301 $target$$request_uri;
+  }
+}
+""")
 _CADDY = Template("""
 {
   admin off
@@ -141,17 +160,7 @@ def _start(
             ),
             encoding="utf-8",
         )
-        command = [
-            "nginx",
-            "-p",
-            str(folder),
-            "-c",
-            str(config),
-            "-g",
-            "daemon off;",
-            "-e",
-            str(folder / "error.log"),
-        ]
+        command = _nginx_command(folder, config)
     else:
         buffering = "buffer_requests" if buffers else "flush_interval -1"
         config.write_text(
@@ -164,6 +173,15 @@ def _start(
             encoding="utf-8",
         )
         command = ["caddy", "run", "--config", str(config), "--adapter", "caddyfile"]
+    return _run(folder, command)
+
+
+def _nginx_command(folder: Path, config: Path) -> list[str]:
+    errors = str(folder / "error.log")
+    return ["nginx", "-p", str(folder), "-c", str(config), "-g", "daemon off;", "-e", errors]
+
+
+def _run(folder: Path, command: list[str]) -> subprocess.Popen[bytes]:
     output = (folder / "output").open("wb")
     return subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
 
@@ -172,3 +190,22 @@ def _wait(process: subprocess.Popen[bytes], port: int, folder: Path) -> None:
     wait_for(lambda: process.poll() is not None or not is_free(port))
     if process.poll() is not None:
         raise RuntimeError((folder / "output").read_text(encoding="utf-8"))
+
+
+@contextmanager
+def redirecting(folder: Path, target: str) -> Iterator[str]:
+    """Start nginx, which redirects every request to `target`, as for `https`; yields its address."""
+    folder.mkdir(parents=True, exist_ok=True)
+    port = free_port()
+    user = "user root;" if os.geteuid() == 0 else ""
+    config = folder / "nginx.conf"
+    config.write_text(
+        _REDIRECT.substitute(user=user, folder=folder, port=port, target=target), encoding="utf-8"
+    )
+    process = _run(folder, _nginx_command(folder, config))
+    try:
+        _wait(process, port, folder)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(PATIENCE)

@@ -13,6 +13,7 @@ from .batches import Batch, BatchItem, BatchLine, BatchPage, Summary
 from .errors import (
     ApiError,
     AuthenticationError,
+    BatchTimeoutError,
     ClientError,
     ConnectionFailedError,
     InvalidRequestError,
@@ -24,6 +25,7 @@ from .errors import (
     ServerError,
     UnexpectedAnswerError,
     WaitTimeoutError,
+    WrongVideoError,
 )
 from .models import (
     Cut,
@@ -59,6 +61,7 @@ __all__ = [
     "BatchItem",
     "BatchLine",
     "BatchPage",
+    "BatchTimeoutError",
     "Client",
     "ClientError",
     "Clip",
@@ -104,5 +107,6 @@ __all__ = [
     "WaitTimeoutError",
     "Webhook",
     "WebhookLog",
+    "WrongVideoError",
     "__version__",
 ]

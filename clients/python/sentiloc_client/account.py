@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Any, Literal, TypedDict
 from urllib.parse import quote
 
-from .calls import API, Call, one
+from .answers import nothing, one
+from .calls import API, Call
 from .decoding import encode
 
 Scope = Literal["read", "write", "metrics", "admin"]
@@ -171,8 +172,8 @@ def update_webhook(webhook_id: str, changes: Mapping[str, Any]) -> Call[Register
 
 
 def delete_webhook(webhook_id: str) -> Call[None]:
-    """Delete a webhook; one that does not exist is no error."""
-    return Call(method="DELETE", path=_webhook(webhook_id), parse=lambda _: None, accepted=(204, 404))
+    """Delete a webhook."""
+    return Call(method="DELETE", path=_webhook(webhook_id), parse=nothing)
 
 
 def rotate_webhook(webhook_id: str) -> Call[RegisteredWebhook]:

@@ -12,8 +12,10 @@ from urllib.parse import quote
 
 import httpx
 
-from .calls import API, Call, filter_params, one
+from .answers import deleted, file_content, one, sentiment
+from .calls import API, Call, filter_params
 from .decoding import decode, encode
+from .errors import UnexpectedAnswerError
 from .models import Failure, Filters, Job, JobOptions, JobState, Webhook
 from .results import Result
 
@@ -74,6 +76,16 @@ class BatchLine:
     name: str | None
     result: Result | Mapping[str, Any] | None
     error: Failure | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Line:
+    index: int
+    job_id: str
+    state: str
+    name: str | None = None
+    result: Mapping[str, Any] | None = None
+    error: Failure | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,13 +176,13 @@ def results(batch_id: str) -> Call[tuple[BatchLine, ...]]:
 
 def result_lines(batch_id: str) -> Call[str]:
     """The state and result of every item as JSON lines, as the server wrote them."""
-    return Call(method="GET", path=_batch(batch_id, "/results"), parse=lambda answer: answer.text)
+    return Call(method="GET", path=_batch(batch_id, "/results"), parse=_text)
 
 
 def export(batch_id: str, name: str) -> Call[bytes]:
     """All results in one format as a zip archive."""
     params = {"format": name}
-    return Call(method="GET", path=_batch(batch_id, "/export"), parse=lambda r: r.content, params=params)
+    return Call(method="GET", path=_batch(batch_id, "/export"), parse=file_content, params=params)
 
 
 def cancel(batch_id: str) -> Call[Batch]:
@@ -180,12 +192,7 @@ def cancel(batch_id: str) -> Call[Batch]:
 
 def delete(batch_id: str) -> Call[bool]:
     """True if it was deleted; False if it was only cancelled, in which case the next call deletes it."""
-    return Call(
-        method="DELETE",
-        path=_batch(batch_id),
-        parse=lambda response: response.status_code != 200,
-        accepted=(200, 204, 404),
-    )
+    return Call(method="DELETE", path=_batch(batch_id), parse=deleted(Batch))
 
 
 def update(job_id: str, changes: Mapping[str, Any]) -> Call[Job]:
@@ -196,7 +203,7 @@ def update(job_id: str, changes: Mapping[str, Any]) -> Call[Job]:
 def partial(job_id: str) -> Call[Result]:
     """The provisional result of a running job."""
     params = {"partial": True, "format": "json"}
-    return Call(method="GET", path=_job(job_id, "/result"), parse=one(Result), params=params)
+    return Call(method="GET", path=_job(job_id, "/result"), parse=sentiment, params=params)
 
 
 def summary(filters: Filters) -> Call[Summary]:
@@ -223,20 +230,31 @@ def _item(item: BatchItem) -> dict[str, Any]:
     return {name: value for name, value in encode(item).items() if value not in ({}, [])}
 
 
+def _text(response: httpx.Response) -> str:
+    file_content(response)
+    return response.text
+
+
 def _lines(response: httpx.Response) -> tuple[BatchLine, ...]:
-    return tuple(_line(json.loads(line)) for line in response.text.splitlines() if line)
+    # Not `splitlines`: texts in JSON may contain other line ends, such as U+2028.
+    return tuple(_line(line) for line in _text(response).split("\n") if line)
 
 
-def _line(raw: dict[str, Any]) -> BatchLine:
-    found, error = raw.get("result"), raw.get("error")
+def _line(text: str) -> BatchLine:
+    try:
+        raw = decode(_Line, json.loads(text))
+        state = raw.state if raw.state == "deleted" else JobState(raw.state)
+    except ValueError as error:
+        raise UnexpectedAnswerError(f"{text[:80]!r} is no line of a batch's results") from error
+    found = raw.result
     is_sentiment = found is not None and found.get("task", "sentiment") == "sentiment"
     return BatchLine(
-        index=raw["index"],
-        job_id=raw["job_id"],
-        state=raw["state"] if raw["state"] == "deleted" else JobState(raw["state"]),
-        name=raw.get("name"),
+        index=raw.index,
+        job_id=raw.job_id,
+        state=state,
+        name=raw.name,
         result=decode(Result, found) if is_sentiment else found,
-        error=None if error is None else decode(Failure, error),
+        error=raw.error,
     )
 
 

@@ -12,8 +12,9 @@ from urllib.parse import quote
 
 import httpx
 
+from .answers import deleted, file_content, json_of, many, one, readiness, require_stored, sentiment
 from .decoding import decode, encode
-from .errors import ConnectionFailedError, UnexpectedAnswerError
+from .errors import ConnectionFailedError
 from .models import (
     Cut,
     Difference,
@@ -38,6 +39,8 @@ DEFAULT_SERVER = "http://127.0.0.1:8000"
 API = "/v1"
 """The version of the API that this client was written for."""
 _PLAIN_FILTERS = ("q", "batch", "min_duration", "max_duration", "min_confidence", "sort")
+# An object store explains its refusal in XML, which the parser of problems cannot read.
+STORE_REFUSALS = range(400, 500)
 DEFAULT_TIMEOUT = httpx.Timeout(60.0, connect=10.0)
 # Event streams send a heartbeat every ten seconds; after three missed ones the connection is dead.
 EVENTS_TIMEOUT = httpx.Timeout(35.0, connect=10.0)
@@ -48,7 +51,8 @@ class Call(Generic[T]):
     """One request. `repeatable`: sending it twice has the same effect as once. `accepted`: statuses that are not
     errors.
 
-    `foreign`: `path` is a URL of another server, which must not receive the API key.
+    `foreign`: `path` is a URL of another server, which must not receive the API key. `linked`: the answer may be a
+    redirect to an object store, which has the file.
     """
 
     method: str
@@ -61,6 +65,22 @@ class Call(Generic[T]):
     repeatable: bool = True
     accepted: Container[int] = ()
     foreign: bool = False
+    linked: bool = False
+
+    def at_store(self, response: httpx.Response) -> Call[T] | None:
+        """The call that reads the file from the object store, if the answer is a link to it."""
+        if not self.linked or response.status_code != 307 or "location" not in response.headers:
+            return None
+        url = response.url.join(response.headers["location"])
+        if url.path == response.url.path:
+            # A proxy's redirect to the same API at another address.
+            return None
+
+        def parse(answer: httpx.Response) -> T:
+            require_stored(answer)
+            return self.parse(answer)
+
+        return Call(method="GET", path=str(url), parse=parse, accepted=STORE_REFUSALS, foreign=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +96,10 @@ def connection(server: str | None, api_key: str | None) -> dict[str, Any]:
     """Arguments of the httpx client. Defaults come from SENTILOC_SERVER and SENTILOC_API_KEY."""
     # Empty variables count as unset: that is what a shell makes of `SENTILOC_SERVER=`.
     url = server or os.environ.get("SENTILOC_SERVER") or DEFAULT_SERVER
-    key = api_key or os.environ.get("SENTILOC_API_KEY")
+    # Without the line end that a key read from a file has.
+    key = (api_key or os.environ.get("SENTILOC_API_KEY") or "").strip()
+    if not (key.isascii() and key.isprintable()):
+        raise ConnectionFailedError("the API key has characters that cannot be sent")
     headers = {"User-Agent": f"sentiloc-client/{__version__}"}
     if key:
         headers["Authorization"] = f"Bearer {key}"
@@ -122,7 +145,8 @@ def status(job_id: str) -> Call[Job]:
 def poll(job_id: str, etag: str) -> Call[Polled]:
     """The job if it has changed since the answer with this ETag."""
     headers = {"If-None-Match": etag} if etag else {}
-    return Call(method="GET", path=_job(job_id), parse=_polled, headers=headers, accepted=(304,))
+    accepted = (304,) if etag else ()
+    return Call(method="GET", path=_job(job_id), parse=_polled, headers=headers, accepted=accepted)
 
 
 def cancel(job_id: str) -> Call[Job]:
@@ -132,12 +156,7 @@ def cancel(job_id: str) -> Call[Job]:
 
 def delete(job_id: str) -> Call[bool]:
     """True if it was deleted; False if it was only cancelled, in which case the next call deletes it."""
-    return Call(
-        method="DELETE",
-        path=_job(job_id),
-        parse=lambda response: response.status_code != 200,
-        accepted=(200, 204, 404),
-    )
+    return Call(method="DELETE", path=_job(job_id), parse=deleted(Job))
 
 
 def rerun(job_id: str, options: Mapping[str, Any], key: str | None) -> Call[Job]:
@@ -146,9 +165,8 @@ def rerun(job_id: str, options: Mapping[str, Any], key: str | None) -> Call[Job]
         method="POST",
         path=_job(job_id, "/rerun"),
         parse=one(Job),
-        json={"options": dict(options)},
+        json={"options": {name: encode(value) for name, value in options.items()}},
         headers={"Idempotency-Key": key or str(uuid.uuid4())},
-        accepted=(202,),
     )
 
 
@@ -160,7 +178,7 @@ def difference(job_id: str, other_id: str) -> Call[Difference]:
 def result(job_id: str, cut: Cut | None) -> Call[Result]:
     """The result as JSON."""
     params = {**_given(cut), "format": "json"}
-    return Call(method="GET", path=_job(job_id, "/result"), parse=_sentiment, params=params)
+    return Call(method="GET", path=_job(job_id, "/result"), parse=sentiment, params=params)
 
 
 def render(
@@ -170,7 +188,7 @@ def render(
     params = {**_given(cut), **_given(timeline), "format": name}
     if corrected:
         params["corrected"] = "true"
-    return Call(method="GET", path=_job(job_id, "/result"), parse=lambda r: r.content, params=params)
+    return Call(method="GET", path=_job(job_id, "/result"), parse=file_content, params=params)
 
 
 def curve(job_id: str) -> Call[Curve]:
@@ -218,8 +236,11 @@ def feedback(job_id: str) -> Call[FeedbackList]:
 
 
 def webhooks(job_id: str, *, again: bool) -> Call[WebhookLog]:
-    """The deliveries of a job's event; `again` requests another one, which has the same event id."""
-    return Call(method="POST" if again else "GET", path=_job(job_id, "/webhooks"), parse=one(WebhookLog))
+    """The deliveries of a job's event; `again` requests another one, which has the same event id. Each request for
+    another one sends one, so it is only resent if it certainly did not arrive.
+    """
+    method, path = "POST" if again else "GET", _job(job_id, "/webhooks")
+    return Call(method=method, path=path, parse=one(WebhookLog), repeatable=not again)
 
 
 def limits() -> Call[Limits]:
@@ -229,17 +250,17 @@ def limits() -> Call[Limits]:
 
 def models() -> Call[tuple[InstalledModel, ...]]:
     """The models that a job can name."""
-    return Call(method="GET", path=f"{API}/models", parse=_many(InstalledModel))
+    return Call(method="GET", path=f"{API}/models", parse=many(InstalledModel))
 
 
 def formats() -> Call[tuple[ResultFormat, ...]]:
     """The formats that a result can be rendered in, besides JSON."""
-    return Call(method="GET", path=f"{API}/formats", parse=_many(ResultFormat))
+    return Call(method="GET", path=f"{API}/formats", parse=many(ResultFormat))
 
 
 def ready() -> Call[Readiness]:
     """Whether a video that is uploaded now will be localized."""
-    return Call(method="GET", path="/readyz", parse=one(Readiness), accepted=(200, 503))
+    return Call(method="GET", path="/readyz", parse=readiness, accepted=(503,))
 
 
 def events_path(job_id: str) -> str:
@@ -255,39 +276,8 @@ def _given(options: Cut | TimelineOptions | None) -> dict[str, Any]:
     return {} if options is None else {**encode(options)}
 
 
-def _json(response: httpx.Response) -> Any:
-    try:
-        return response.json()
-    except ValueError as error:
-        detail = f"{response.url} answered {response.status_code} without JSON. Is this a Sentiloc server?"
-        raise UnexpectedAnswerError(detail) from error
-
-
-def _sentiment(response: httpx.Response) -> Result:
-    raw = _json(response)
-    if isinstance(raw, dict) and "task" in raw and raw["task"] != "sentiment":
-        detail = f"the job's model has another task, {raw['task']}: read it as render(job_id, 'json')"
-        raise UnexpectedAnswerError(detail)
-    return decode(Result, raw)
-
-
-def one(kind: type[T]) -> Callable[[httpx.Response], T]:
-    """A parser of answers as a dataclass."""
-    return lambda response: decode(kind, _json(response))
-
-
-def _many(kind: type[T]) -> Callable[[httpx.Response], tuple[T, ...]]:
-    def parse(response: httpx.Response) -> tuple[T, ...]:
-        found = _json(response)
-        if not isinstance(found, list):
-            raise UnexpectedAnswerError(f"{response.url}: expected a list")
-        return tuple(decode(kind, item) for item in found)
-
-    return parse
-
-
 def _polled(response: httpx.Response) -> Polled:
     # The server knows how fast a job changes, so it sets the pace of polling.
     wait = parse_retry_after(response.headers.get("retry-after"), 1.0) or 1.0
-    job = None if response.status_code == 304 else decode(Job, _json(response))
+    job = None if response.status_code == 304 else decode(Job, json_of(response))
     return Polled(job, response.headers.get("etag", ""), wait)

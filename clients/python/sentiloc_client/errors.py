@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .batches import Batch
     from .models import Failure, Job
 
 
@@ -104,6 +105,21 @@ class WaitTimeoutError(ClientError):
     def __init__(self, job: Job, seconds: float) -> None:
         super().__init__(f"job {job.id} is still {job.state} after {seconds:g} seconds")
         self.job = job
+
+
+class BatchTimeoutError(ClientError, TimeoutError):
+    """The batch did not end in time. It continues. `batch` is its last known state."""
+
+    def __init__(self, batch: Batch, seconds: float) -> None:
+        super().__init__(f"batch {batch.id} is at {batch.progress:.0%} after {seconds:g} seconds")
+        self.batch = batch
+
+
+class WrongVideoError(ClientError):
+    """The upload to continue is of a video of another length."""
+
+    def __init__(self, upload: str, stored: int | None, given: int) -> None:
+        super().__init__(f"upload {upload} is of a video with {stored} bytes; this one has {given}")
 
 
 class JobFailedError(ClientError):

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import json
 
+import httpx
+
 from .decoding import decode
 from .errors import UnexpectedAnswerError
 from .models import Event
+from .retries import media_type, shown
+
+EVENT_STREAM = "text/event-stream"
 
 
 class EventLines:
@@ -29,7 +34,7 @@ class EventLines:
         """Headers for a new connection. An unfinished event of the previous connection is dropped."""
         self._reset()
         resume = {} if self.last_id is None else {"Last-Event-ID": self.last_id}
-        return {"Accept": "text/event-stream", "Cache-Control": "no-store", **resume}
+        return {"Accept": EVENT_STREAM, "Cache-Control": "no-store", **resume}
 
     def feed(self, line: str) -> Event | None:
         """The event that this line (without its line end) completes, if any."""
@@ -53,7 +58,7 @@ class EventLines:
             self._data.append(value)
         elif name == "id":
             self._id = value
-        elif name == "retry" and value.isdigit():
+        elif name == "retry" and value.isdecimal():
             self.wait = int(value) / 1000
 
     def _event(self) -> Event:
@@ -61,4 +66,16 @@ class EventLines:
             raw = json.loads("\n".join(self._data))
         except ValueError as error:
             raise UnexpectedAnswerError(f"an event's data is no JSON: {self._data!r}") from error
+        if not isinstance(raw, dict):
+            raise UnexpectedAnswerError(f"an event's data is no object: {self._data!r}")
         return decode(Event, {**raw, "kind": self._kind, "id": self._id or None})
+
+
+def require_stream(response: httpx.Response) -> None:
+    """Raise `UnexpectedAnswerError` for a success that is no event stream, such as a proxy's page to log in."""
+    if media_type(response) != EVENT_STREAM:
+        kind = response.headers.get("content-type", "no content type")
+        detail = (
+            f"{shown(response.url)} answered {response.status_code} with {kind} instead of {EVENT_STREAM}"
+        )
+        raise UnexpectedAnswerError(f"{detail}. Is this a Sentiloc server?")

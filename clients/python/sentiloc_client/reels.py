@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Any, TypedDict
 from urllib.parse import quote
 
-from .calls import API, Call, one
+from .answers import file_content, one
+from .calls import API, Call
 from .decoding import encode
 from .models import Failure, JobState
 
@@ -129,7 +130,7 @@ def highlights(jobs: Sequence[str], options: HighlightOptions) -> Call[Highlight
 def cut(clips: Sequence[Clip], name: str, title: str, folder: str) -> Call[bytes]:
     """Clips as a sequence for an editing program."""
     body = {"clips": [encode(clip) for clip in clips], "format": name, "title": title, "folder": folder}
-    return Call(method="POST", path=f"{API}/cuts", parse=lambda response: response.content, json=body)
+    return Call(method="POST", path=f"{API}/cuts", parse=file_content, json=body)
 
 
 def create(clips: Sequence[Clip], options: ReelOptions, key: str) -> Call[Reel]:
@@ -146,8 +147,8 @@ def get(reel_id: str) -> Call[Reel]:
 
 
 def video(reel_id: str) -> Call[bytes]:
-    """The rendered MP4."""
-    return Call(method="GET", path=_reel(reel_id, "/video"), parse=lambda response: response.content)
+    """The rendered MP4, which may be in an object store."""
+    return Call(method="GET", path=_reel(reel_id, "/video"), parse=file_content, linked=True)
 
 
 def _reel(reel_id: str, rest: str = "") -> str:

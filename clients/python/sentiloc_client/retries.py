@@ -47,8 +47,11 @@ class Attempts:
         """Reset the count after a success."""
         self._made = 0
 
-    def after_error(self, error: httpx.TransportError) -> float:
-        """Seconds to wait before the next attempt; raises `ConnectionFailedError` after the last one."""
+    def after_error(self, error: httpx.RequestError) -> float:
+        """Seconds to wait before the next attempt; raises the `ClientError` if there is none."""
+        if not isinstance(error, httpx.TransportError):
+            # An answer arrived, but httpx cannot read it, for example because it is compressed wrongly.
+            raise UnexpectedAnswerError(f"{_address(error)}: {error}") from error
         self._made += 1
         # No connection was made, so the server cannot have seen the request.
         never_arrived = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
@@ -58,10 +61,20 @@ class Attempts:
             raise ConnectionFailedError(_explain(error)) from error
         return self._retry.wait(self._made)
 
+    def after_silence(self, response: httpx.Response) -> float:
+        """The same after a stream that ended without a line."""
+        self._made += 1
+        if self._made >= self._retry.attempts:
+            raise ConnectionFailedError(f"{shown(response.url)} ends at once each time, without an event")
+        return self._retry.wait(self._made)
+
     def after(self, response: httpx.Response) -> float | None:
-        """None if the answer is not an error, else the seconds to wait; raises the `ApiError` if it is final."""
-        if response.status_code < 400:
+        """None if the answer is a success, else the seconds to wait; raises the `ClientError` if it is final."""
+        if response.status_code < 300:
             return None
+        if response.status_code < 400:
+            # Not followed: it may lead to a place that must not see the key, and most methods would become GET.
+            raise UnexpectedAnswerError(_redirected(response))
         self._made += 1
         error = read_problem(response)
         delay = self._retry.wait(self._made) if error.retry_after is None else error.retry_after
@@ -73,18 +86,39 @@ class Attempts:
 
 
 def _explain(error: httpx.TransportError) -> str:
+    return f"no answer from {_address(error)}: {str(error) or type(error).__name__}"
+
+
+def _address(error: httpx.RequestError) -> str:
     try:
-        url: httpx.URL | str = error.request.url
+        return shown(error.request.url)
     except RuntimeError:
-        url = "the server"
-    return f"no answer from {url}: {str(error) or type(error).__name__}"
+        return "the server"
+
+
+def _redirected(response: httpx.Response) -> str:
+    answered = f"{shown(response.url)} answered {response.status_code}"
+    if "location" not in response.headers:
+        return f"{answered}. Is this a Sentiloc server?"
+    place = shown(response.url.join(response.headers["location"]))
+    return f"{answered}, a redirect to {place}. Is the server's address right?"
+
+
+def shown(url: httpx.URL) -> str:
+    """A URL for people, without a password, and without the query, which may hold a signature."""
+    return str(url.copy_with(query=None, fragment=None, userinfo=b""))
+
+
+def media_type(response: httpx.Response) -> str:
+    """The media type of an answer, without parameters."""
+    return str(response.headers.get("content-type", "")).partition(";")[0].strip().lower()
 
 
 def read_problem(response: httpx.Response) -> ApiError:
     """The error that a response carries; raises `UnexpectedAnswerError` for one that Sentiloc did not write."""
     retry_after = parse_retry_after(response.headers.get("retry-after"))
     status = response.status_code
-    if response.headers.get("content-type", "").split(";")[0] == _PROBLEM:
+    if media_type(response) == _PROBLEM:
         try:
             body = response.json()
             return api_error(status, body["code"], body["title"], body["detail"], retry_after)
@@ -97,7 +131,7 @@ def read_problem(response: httpx.Response) -> ApiError:
         detail = f"the server or a proxy answered {status} {response.reason_phrase}"
         return api_error(status, f"http_{status}", response.reason_phrase, detail, retry_after)
     raise UnexpectedAnswerError(
-        f"{response.url} answered {status} without a problem document. Is this a Sentiloc server?"
+        f"{shown(response.url)} answered {status} without a problem document. Is this a Sentiloc server?"
     )
 
 

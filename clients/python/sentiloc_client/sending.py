@@ -9,14 +9,22 @@ import base64
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
-from xml.etree import ElementTree
+from urllib.parse import quote
 
 import httpx
 
-from .calls import API, Call, localize_upload, one
-from .errors import ApiError, ClientError, Code, ConnectionFailedError, UnexpectedAnswerError
+from .answers import one, require_stored
+from .calls import API, STORE_REFUSALS, Call, localize_upload
+from .errors import (
+    ApiError,
+    ClientError,
+    Code,
+    ConnectionFailedError,
+    UnexpectedAnswerError,
+    WrongVideoError,
+)
 from .models import Job, JobOptions, PresignedForm
-from .retries import Retry
+from .retries import Retry, shown
 from .uploads import FormBody, PieceBody, Progress, Video, VideoFile
 
 Steps = Generator[Call[Any] | float, Any, Job]
@@ -52,7 +60,7 @@ def resumable(
         if on_begin is not None:
             on_begin(upload)
     else:
-        offset = yield _where(upload)
+        offset = yield _where(upload, file)
     while offset < file.total:
         try:
             offset = yield _piece(upload, PieceBody(file, offset, min(file.total, offset + piece_bytes)))
@@ -66,7 +74,7 @@ def resumable(
                 raise
             yield retry.wait(failures)
             # A broken chunk may have arrived in part. Then the connection works, and failures are counted from 0 again.
-            known, offset = offset, (yield _where(upload))
+            known, offset = offset, (yield _where(upload, file))
             failures = 0 if offset > known else failures
     job: Job = yield localize_upload(upload, options)
     return job
@@ -83,12 +91,11 @@ def presigned(
     yield Call(
         method="POST",
         path=form.url,
-        parse=_stored,
+        parse=require_stored,
         headers=body.headers,
         body=body,
         foreign=True,
-        # An object store explains its refusal in XML, which the parser of problems cannot read.
-        accepted=range(400, 500),
+        accepted=STORE_REFUSALS,
     )
     job: Job = yield localize_upload(form.id, options)
     return job
@@ -97,6 +104,7 @@ def presigned(
 @dataclass(frozen=True, slots=True)
 class _Upload:
     offset: int
+    length: int | None = None
 
 
 def _begin(file: VideoFile) -> Call[str]:
@@ -105,18 +113,29 @@ def _begin(file: VideoFile) -> Call[str]:
     return Call(method="POST", path=f"{API}/uploads", parse=_upload_id, headers=headers)
 
 
-def _where(upload: str) -> Call[int]:
+def _where(upload: str, file: VideoFile) -> Call[int]:
     """Read the offset with GET, because the answer to HEAD has no body that could explain an error."""
-    return Call(
-        method="GET", path=f"{API}/uploads/{upload}", parse=lambda response: one(_Upload)(response).offset
-    )
+
+    def parse(response: httpx.Response) -> int:
+        found = one(_Upload)(response)
+        # The rest of another video would be joined to what is stored.
+        if found.length not in (None, file.total):
+            raise WrongVideoError(upload, found.length, file.total)
+        return found.offset
+
+    return Call(method="GET", path=_upload(upload), parse=parse)
 
 
 def _piece(upload: str, body: PieceBody) -> Call[int]:
     headers = {**_TUS, **body.headers}
-    path = f"{API}/uploads/{upload}"
     # Not repeatable as it is: after a failure the offset must be read first.
-    return Call(method="PATCH", path=path, parse=_offset, headers=headers, body=body, repeatable=False)
+    return Call(
+        method="PATCH", path=_upload(upload), parse=_offset, headers=headers, body=body, repeatable=False
+    )
+
+
+def _upload(upload: str) -> str:
+    return f"{API}/uploads/{quote(upload, safe='')}"
 
 
 def _is_of_proxy(error: ClientError) -> bool:
@@ -140,16 +159,6 @@ def _offset(response: httpx.Response) -> int:
 
 
 def _confused(response: httpx.Response) -> str:
-    raise UnexpectedAnswerError(f"{response.url} answered {response.status_code} without the headers of tus")
-
-
-def _stored(response: httpx.Response) -> None:
-    if response.status_code < 300:
-        return
-    try:
-        reason = ElementTree.fromstring(response.content).findtext("Code")  # noqa: S314
-    except ElementTree.ParseError:
-        reason = None
     raise UnexpectedAnswerError(
-        f"the object store answered {response.status_code}: {reason or 'no reason given'}"
+        f"{shown(response.url)} answered {response.status_code} without the headers of tus"
     )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping
+from contextlib import aclosing, contextmanager
 from os import PathLike
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -24,10 +24,10 @@ class Body(Protocol):
     def headers(self) -> dict[str, str]:
         """The headers for type and length."""
 
-    def chunks(self) -> Iterator[bytes]:
+    def chunks(self) -> Generator[bytes, None, None]:
         """The body."""
 
-    def achunks(self) -> AsyncIterator[bytes]:
+    def achunks(self) -> AsyncGenerator[bytes, None]:
         """The body, read in a thread."""
 
 
@@ -44,23 +44,28 @@ class VideoFile:
             self.total = file.seek(0, 2) - self._at
             file.seek(self._at)
 
-    def chunks(self, start: int, stop: int) -> Iterator[bytes]:
+    def chunks(self, start: int, stop: int) -> Generator[bytes, None, None]:
         """Bytes `start` to `stop`."""
         self._tell(start)
         with self._opened(start) as file:
-            for sent in range(start, stop, CHUNK_BYTES):
+            sent = start
+            # A file may return less than it is asked for.
+            while sent < stop:
                 chunk = file.read(min(CHUNK_BYTES, stop - sent))
                 yield _checked(chunk)
-                self._tell(sent + len(chunk))
+                sent += len(chunk)
+                self._tell(sent)
 
-    async def achunks(self, start: int, stop: int) -> AsyncIterator[bytes]:
+    async def achunks(self, start: int, stop: int) -> AsyncGenerator[bytes, None]:
         """The same, read in a thread."""
         self._tell(start)
         with self._opened(start) as file:
-            for sent in range(start, stop, CHUNK_BYTES):
+            sent = start
+            while sent < stop:
                 chunk = await anyio.to_thread.run_sync(file.read, min(CHUNK_BYTES, stop - sent))
                 yield _checked(chunk)
-                self._tell(sent + len(chunk))
+                sent += len(chunk)
+                self._tell(sent)
 
     def _tell(self, sent: int) -> None:
         if self._progress is not None:
@@ -100,17 +105,19 @@ class FormBody:
             "Content-Length": str(len(self._head) + self._video.total + len(self._tail)),
         }
 
-    def chunks(self) -> Iterator[bytes]:
+    def chunks(self) -> Generator[bytes, None, None]:
         """The form."""
         yield self._head
         yield from self._video.chunks(0, self._video.total)
         yield self._tail
 
-    async def achunks(self) -> AsyncIterator[bytes]:
+    async def achunks(self) -> AsyncGenerator[bytes, None]:
         """The form, the video read in a thread."""
         yield self._head
-        async for chunk in self._video.achunks(0, self._video.total):
-            yield chunk
+        # Closed with this generator, so that the video is not left open.
+        async with aclosing(self._video.achunks(0, self._video.total)) as video:
+            async for chunk in video:
+                yield chunk
         yield self._tail
 
     def _before(self, file_field: str, fields: Mapping[str, tuple[str | None, str]]) -> bytes:
@@ -141,11 +148,11 @@ class PieceBody:
             "Upload-Offset": str(self._start),
         }
 
-    def chunks(self) -> Iterator[bytes]:
+    def chunks(self) -> Generator[bytes, None, None]:
         """The piece."""
         return self._video.chunks(self._start, self._stop)
 
-    def achunks(self) -> AsyncIterator[bytes]:
+    def achunks(self) -> AsyncGenerator[bytes, None]:
         """The piece, read in a thread."""
         return self._video.achunks(self._start, self._stop)
 

@@ -82,8 +82,8 @@ def batch(
 def read_items(text: str) -> list[BatchItem]:
     """The items of a file; raises `typer.BadParameter` with the number of a line that is wrong."""
     found = []
-    # Windows editors begin a text file with a byte order mark.
-    for number, line in enumerate(text.lstrip("\ufeff").splitlines(), 1):
+    # Windows editors begin a text file with a byte order mark. Not `splitlines`: JSON may contain U+2028.
+    for number, line in enumerate(text.lstrip("\ufeff").split("\n"), 1):
         if (stripped := line.strip()) and not stripped.startswith("#"):
             found.append(_item(stripped, number))
     if not found:

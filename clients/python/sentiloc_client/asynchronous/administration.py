@@ -8,6 +8,7 @@ from typing import Unpack
 from .. import account, batches
 from ..account import ApiKey, KeyOptions, OwnKey, RegisteredWebhook, SentEvent, WebhookChanges, WebhookOptions
 from ..batches import DayOfUse
+from ..errors import Code, NotFoundError
 from .transport import AsyncTransport
 
 
@@ -55,8 +56,12 @@ class AsyncAdministration(AsyncTransport):
         return await self._send(account.update_webhook(webhook_id, changes))
 
     async def delete_webhook(self, webhook_id: str) -> None:
-        """Delete a registered webhook."""
-        await self._send(account.delete_webhook(webhook_id))
+        """Delete a registered webhook. It is not an error if it is already deleted."""
+        try:
+            await self._send(account.delete_webhook(webhook_id))
+        except NotFoundError as error:
+            if error.code != Code.WEBHOOK_NOT_FOUND:
+                raise
 
     async def rotate_webhook(self, webhook_id: str) -> RegisteredWebhook:
         """Make a new signing secret. The previous one also signs until the next rotation."""

@@ -8,6 +8,7 @@ from time import monotonic
 
 from .. import batches
 from ..batches import Batch, BatchItem, BatchLine, BatchPage
+from ..errors import BatchTimeoutError, Code, NotFoundError
 from ..models import JobOptions, Webhook
 from .transport import AsyncTransport
 
@@ -34,13 +35,14 @@ class AsyncBatches(AsyncTransport):
         return await self._send(batches.get(batch_id))
 
     async def wait_batch(self, batch_id: str, *, timeout: float | None = None) -> Batch:
-        """Poll until every job of the batch has ended; raises `TimeoutError` after `timeout` seconds."""
+        """Poll until every job of the batch has ended; raises `BatchTimeoutError` after `timeout` seconds."""
         ends_at = None if timeout is None else monotonic() + timeout
         while (found := await self.batch(batch_id)).state != "finished":
-            # Not one poll more than the caller allows: the next one would end after the limit.
-            if ends_at is not None and monotonic() + _POLL_SECONDS > ends_at:
-                raise TimeoutError(f"batch {batch_id} is at {found.progress:.0%} after {timeout:g} seconds")
-            await asyncio.sleep(_POLL_SECONDS)
+            left = _POLL_SECONDS if ends_at is None else ends_at - monotonic()
+            if left <= 0:
+                raise BatchTimeoutError(found, timeout or 0.0)
+            # The last poll is at the limit, because the batch may end until then.
+            await asyncio.sleep(min(_POLL_SECONDS, left))
         return found
 
     async def list_batches(self, *, limit: int = 20, cursor: str | None = None) -> BatchPage:
@@ -65,6 +67,10 @@ class AsyncBatches(AsyncTransport):
 
     async def delete_batch(self, batch_id: str) -> None:
         """Delete the batch with its jobs and their files, in any state."""
-        # The first request only cancels running jobs; the batch is deleted once they have ended.
-        while not await self._send(batches.delete(batch_id)):
-            pass
+        try:
+            # The first request only cancels running jobs; the batch is deleted once they have ended.
+            while not await self._send(batches.delete(batch_id)):
+                pass
+        except NotFoundError as error:
+            if error.code != Code.BATCH_NOT_FOUND:
+                raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from time import monotonic
 from typing import Any, Unpack
@@ -12,7 +12,7 @@ import httpx
 
 from .. import batches, calls, sending
 from ..batches import Deleted, Summary
-from ..errors import WaitTimeoutError
+from ..errors import Code, NotFoundError, WaitTimeoutError
 from ..events import EventLines
 from ..models import Event, Filters, Job, JobOptions, JobPage, WebhookLog
 from ..retries import Attempts
@@ -106,11 +106,13 @@ class AsyncJobs(AsyncTransport):
             assert job is not None  # noqa: S101
             if job.state.is_terminal:
                 return job
-            if ends_at is not None and monotonic() + found.wait > ends_at:
+            left = found.wait if ends_at is None else ends_at - monotonic()
+            if left <= 0:
                 raise WaitTimeoutError(job, timeout or 0.0)
-            await asyncio.sleep(found.wait)
+            # The last poll is at the limit, because the job may end until then.
+            await asyncio.sleep(min(found.wait, left))
 
-    async def watch(self, job_id: str, *, after: str | None = None) -> AsyncIterator[Event]:
+    async def watch(self, job_id: str, *, after: str | None = None) -> AsyncGenerator[Event, None]:
         """The job's events, as they happen, up to the final one; `after` is the id of the last one known.
 
         A broken connection is resumed after the last event received.
@@ -123,7 +125,7 @@ class AsyncJobs(AsyncTransport):
                 async with aclosing(self._listen(job_id, lines, attempts)) as events:
                     async for event in events:
                         yield event
-            except httpx.TransportError as error:
+            except httpx.RequestError as error:
                 await asyncio.sleep(attempts.after_error(error))
             else:
                 await asyncio.sleep(0.0 if lines.ended else lines.wait)
@@ -134,9 +136,14 @@ class AsyncJobs(AsyncTransport):
 
     async def delete(self, job_id: str) -> None:
         """Delete the job with its files in any state. It is not an error if the job is already deleted."""
-        # The first request only cancels a running job; it is deleted once it has ended.
-        while not await self._send(calls.delete(job_id)):
-            pass
+        try:
+            # The first request only cancels a running job; it is deleted once it has ended.
+            while not await self._send(calls.delete(job_id)):
+                pass
+        except NotFoundError as error:
+            # Another 404 comes from a wrong address, where nothing was deleted.
+            if error.code != Code.JOB_NOT_FOUND:
+                raise
 
     async def rerun(self, job_id: str, *, idempotency_key: str | None = None, **options: Any) -> Job:
         """Localize the job's video again as a new job; `options` are the `JobOptions` that change."""
@@ -152,7 +159,7 @@ class AsyncJobs(AsyncTransport):
         """One page of the jobs, newest first; the filters are those of `list_jobs`."""
         return await self._send(calls.page(limit, cursor, filters))
 
-    async def list_jobs(self, **filters: Unpack[Filters]) -> AsyncIterator[Job]:
+    async def list_jobs(self, **filters: Unpack[Filters]) -> AsyncGenerator[Job, None]:
         """Every job, newest first: `state` (a tuple), `label`, `created_after`, `created_before`, `metadata`."""
         cursor = None
         while True:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -11,7 +12,7 @@ import httpx
 
 from .. import calls, sending
 from ..errors import ClientError
-from ..events import EventLines
+from ..events import EventLines, require_stream
 from ..models import Event, Job
 from ..retries import Attempts, Retry
 
@@ -55,20 +56,28 @@ class AsyncTransport:
     ) -> AsyncGenerator[Event, None]:
         path, headers = calls.events_path(job_id), lines.begin()
         async with self._http.stream("GET", path, headers=headers, timeout=calls.EVENTS_TIMEOUT) as response:
-            if response.status_code != 200:
+            if response.status_code == 204:
+                lines.ended = True
+                return
+            if response.status_code >= 300:
                 # The body of an error has to be read before it can be parsed.
                 await response.aread()
-                lines.ended = response.status_code == 204
                 await asyncio.sleep(attempts.after(response) or 0.0)
                 return
+            require_stream(response)
+            is_silent = True
             async for line in response.aiter_lines():
+                is_silent = False
                 event = lines.feed(line)
-                if event is not None:
-                    # An event shows that the server is well, so earlier failures no longer count.
+                if event is not None or line.startswith(":"):
+                    # An event or a heartbeat shows that the server is well, so earlier failures no longer count.
                     attempts.begin_again()
+                if event is not None:
                     yield event
                 if lines.ended:
                     return
+            if is_silent:
+                await asyncio.sleep(attempts.after_silence(response))
 
     async def _follow(self, steps: sending.Steps) -> Job:
         try:
@@ -94,9 +103,13 @@ class AsyncTransport:
         while True:
             try:
                 response = await self._request(call)
-            except httpx.TransportError as error:
+            except httpx.RequestError as error:
                 delay = attempts.after_error(error)
             else:
+                stored = call.at_store(response)
+                if stored is not None:
+                    call = stored
+                    continue
                 wait = None if response.status_code in call.accepted else attempts.after(response)
                 if wait is None:
                     return call.parse(response)
@@ -104,7 +117,15 @@ class AsyncTransport:
             await asyncio.sleep(delay)
 
     async def _request(self, call: calls.Call[T]) -> httpx.Response:
-        content = None if call.body is None else call.body.achunks()
+        if call.body is None:
+            return await self._exchange(call, None)
+        # Closed at once, so that the video is not left open until the garbage collector finds it.
+        async with aclosing(call.body.achunks()) as content:
+            return await self._exchange(call, content)
+
+    async def _exchange(
+        self, call: calls.Call[T], content: AsyncGenerator[bytes, None] | None
+    ) -> httpx.Response:
         if call.foreign:
             # A new client: this one would send the API key to the object store.
             async with httpx.AsyncClient(timeout=self._http.timeout) as http:

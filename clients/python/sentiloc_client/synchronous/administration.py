@@ -9,6 +9,7 @@ from typing import Unpack
 from .. import account, batches
 from ..account import ApiKey, KeyOptions, OwnKey, RegisteredWebhook, SentEvent, WebhookChanges, WebhookOptions
 from ..batches import DayOfUse
+from ..errors import Code, NotFoundError
 from .transport import Transport
 
 
@@ -56,8 +57,12 @@ class Administration(Transport):
         return self._send(account.update_webhook(webhook_id, changes))
 
     def delete_webhook(self, webhook_id: str) -> None:
-        """Delete a registered webhook."""
-        self._send(account.delete_webhook(webhook_id))
+        """Delete a registered webhook. It is not an error if it is already deleted."""
+        try:
+            self._send(account.delete_webhook(webhook_id))
+        except NotFoundError as error:
+            if error.code != Code.WEBHOOK_NOT_FOUND:
+                raise
 
     def rotate_webhook(self, webhook_id: str) -> RegisteredWebhook:
         """Make a new signing secret. The previous one also signs until the next rotation."""

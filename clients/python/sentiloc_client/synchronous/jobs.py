@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from time import monotonic
 from typing import Any, Unpack
@@ -13,7 +13,7 @@ import httpx
 
 from .. import batches, calls, sending
 from ..batches import Deleted, Summary
-from ..errors import WaitTimeoutError
+from ..errors import Code, NotFoundError, WaitTimeoutError
 from ..events import EventLines
 from ..models import Event, Filters, Job, JobOptions, JobPage, WebhookLog
 from ..retries import Attempts
@@ -107,11 +107,13 @@ class Jobs(Transport):
             assert job is not None  # noqa: S101
             if job.state.is_terminal:
                 return job
-            if ends_at is not None and monotonic() + found.wait > ends_at:
+            left = found.wait if ends_at is None else ends_at - monotonic()
+            if left <= 0:
                 raise WaitTimeoutError(job, timeout or 0.0)
-            time.sleep(found.wait)
+            # The last poll is at the limit, because the job may end until then.
+            time.sleep(min(found.wait, left))
 
-    def watch(self, job_id: str, *, after: str | None = None) -> Iterator[Event]:
+    def watch(self, job_id: str, *, after: str | None = None) -> Generator[Event, None]:
         """The job's events, as they happen, up to the final one; `after` is the id of the last one known.
 
         A broken connection is resumed after the last event received.
@@ -124,7 +126,7 @@ class Jobs(Transport):
                 with closing(self._listen(job_id, lines, attempts)) as events:
                     for event in events:
                         yield event
-            except httpx.TransportError as error:
+            except httpx.RequestError as error:
                 time.sleep(attempts.after_error(error))
             else:
                 time.sleep(0.0 if lines.ended else lines.wait)
@@ -135,9 +137,14 @@ class Jobs(Transport):
 
     def delete(self, job_id: str) -> None:
         """Delete the job with its files in any state. It is not an error if the job is already deleted."""
-        # The first request only cancels a running job; it is deleted once it has ended.
-        while not self._send(calls.delete(job_id)):
-            pass
+        try:
+            # The first request only cancels a running job; it is deleted once it has ended.
+            while not self._send(calls.delete(job_id)):
+                pass
+        except NotFoundError as error:
+            # Another 404 comes from a wrong address, where nothing was deleted.
+            if error.code != Code.JOB_NOT_FOUND:
+                raise
 
     def rerun(self, job_id: str, *, idempotency_key: str | None = None, **options: Any) -> Job:
         """Localize the job's video again as a new job; `options` are the `JobOptions` that change."""
@@ -151,7 +158,7 @@ class Jobs(Transport):
         """One page of the jobs, newest first; the filters are those of `list_jobs`."""
         return self._send(calls.page(limit, cursor, filters))
 
-    def list_jobs(self, **filters: Unpack[Filters]) -> Iterator[Job]:
+    def list_jobs(self, **filters: Unpack[Filters]) -> Generator[Job, None]:
         """Every job, newest first: `state` (a tuple), `label`, `created_after`, `created_before`, `metadata`."""
         cursor = None
         while True:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator
+from contextlib import closing
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -12,7 +13,7 @@ import httpx
 
 from .. import calls, sending
 from ..errors import ClientError
-from ..events import EventLines
+from ..events import EventLines, require_stream
 from ..models import Event, Job
 from ..retries import Attempts, Retry
 
@@ -52,20 +53,28 @@ class Transport:
     def _listen(self, job_id: str, lines: EventLines, attempts: Attempts) -> Generator[Event, None]:
         path, headers = calls.events_path(job_id), lines.begin()
         with self._http.stream("GET", path, headers=headers, timeout=calls.EVENTS_TIMEOUT) as response:
-            if response.status_code != 200:
+            if response.status_code == 204:
+                lines.ended = True
+                return
+            if response.status_code >= 300:
                 # The body of an error has to be read before it can be parsed.
                 response.read()
-                lines.ended = response.status_code == 204
                 time.sleep(attempts.after(response) or 0.0)
                 return
+            require_stream(response)
+            is_silent = True
             for line in response.iter_lines():
+                is_silent = False
                 event = lines.feed(line)
-                if event is not None:
-                    # An event shows that the server is well, so earlier failures no longer count.
+                if event is not None or line.startswith(":"):
+                    # An event or a heartbeat shows that the server is well, so earlier failures no longer count.
                     attempts.begin_again()
+                if event is not None:
                     yield event
                 if lines.ended:
                     return
+            if is_silent:
+                time.sleep(attempts.after_silence(response))
 
     def _follow(self, steps: sending.Steps) -> Job:
         try:
@@ -91,9 +100,13 @@ class Transport:
         while True:
             try:
                 response = self._request(call)
-            except httpx.TransportError as error:
+            except httpx.RequestError as error:
                 delay = attempts.after_error(error)
             else:
+                stored = call.at_store(response)
+                if stored is not None:
+                    call = stored
+                    continue
                 wait = None if response.status_code in call.accepted else attempts.after(response)
                 if wait is None:
                     return call.parse(response)
@@ -101,7 +114,13 @@ class Transport:
             time.sleep(delay)
 
     def _request(self, call: calls.Call[T]) -> httpx.Response:
-        content = None if call.body is None else call.body.chunks()
+        if call.body is None:
+            return self._exchange(call, None)
+        # Closed at once, so that the video is not left open until the garbage collector finds it.
+        with closing(call.body.chunks()) as content:
+            return self._exchange(call, content)
+
+    def _exchange(self, call: calls.Call[T], content: Generator[bytes, None] | None) -> httpx.Response:
         if call.foreign:
             # A new client: this one would send the API key to the object store.
             with httpx.Client(timeout=self._http.timeout) as http:
