@@ -18,7 +18,9 @@ from sentiloc.app.schemas.jobs import EXAMPLE_QUEUED
 from sentiloc.app.settings import Settings
 from tests.app.asking import VIDEO
 from tests.app.test_address import OPERATIONS
+from tests.client.scripted import answer, cut_off, scripted
 from tests.support import typescript_types
+from tests.support.proxies import installed, redirecting
 from tests.support.quick_service import QuickService
 from tests.support.services import private_redis
 
@@ -26,6 +28,7 @@ ROOT = Path(__file__).parents[2]
 CLIENT = ROOT / "clients" / "typescript"
 COMPILER = ROOT / "node_modules" / ".bin" / "tsc"
 USE = Path(__file__).with_name("typescript_use.mjs")
+UNEXPECTED = USE.with_name("typescript_unexpected.mjs")
 README_PROGRAM = 5
 
 
@@ -155,6 +158,49 @@ def test_reels_keys_and_webhooks_have_methods(used: dict[str, Any]) -> None:
 def test_webhooks_are_verified(used: dict[str, Any]) -> None:
     assert used["webhook"] == EXAMPLE_QUEUED["id"]
     assert used["refused"] == [True, True, True]
+
+
+def test_answers_of_other_programs_are_errors(built: Path, server: QuickService, tmp_path: Path) -> None:
+    if not installed("nginx"):
+        pytest.skip("nginx is not installed")
+    page = answer(200, "<title>Log in</title>", "text/html")
+    lines = answer(200, '{"index": 0}\n<html>\n', "application/x-ndjson")
+    with (
+        redirecting(tmp_path / "nginx", f"{server.url}/a/sentiloc") as redirect,
+        scripted(page) as login,
+        scripted(lines) as half,
+        scripted(cut_off) as broken,
+    ):
+        command = ["node", str(UNEXPECTED), str(built), redirect, login.url, half.url, broken.url]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
+    assert done.returncode == 0, done.stderr
+    seen: dict[str, dict[str, str]] = json.loads(done.stdout)
+    redirected = seen["redirect"]
+    # GET is followed.
+    assert redirected.pop("limits") == "done: Object"
+    assert all(f"is redirected to {server.url}/a/sentiloc/v1/" in said for said in redirected.values())
+    kinds = {
+        said.partition(":")[0] for part in ("redirect", "login", "lines") for said in seen[part].values()
+    }
+    assert kinds == {"UnexpectedAnswerError", "UploadError"}
+    assert seen["redirect"]["upload"].startswith("UnexpectedAnswerError")
+    assert {said.partition(":")[0] for said in seen["broken"].values()} == {"ConnectionError"}
+
+
+def test_only_the_service_can_say_that_a_job_is_gone(
+    built: Path, server: QuickService, tmp_path: Path
+) -> None:
+    program = tmp_path / "program.mjs"
+    program.write_text(
+        f"import {{ Sentiloc }} from {json.dumps((built / 'index.js').as_uri())};\n"
+        "for (const server of process.argv.slice(2))\n"
+        "  console.log(await new Sentiloc({ server }).delete('nobody').then(() => 'gone', ({ code }) => code));\n",
+        encoding="utf-8",
+    )
+    with scripted(answer(404, "<h1>Not Found</h1>", "text/html")) as other:
+        command = ["node", str(program), f"{server.url}/a/sentiloc", f"{server.url}/wrong", other.url]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
+    assert done.stdout.split() == ["gone", "not_found", "unknown"], done.stderr
 
 
 def test_the_readme_starts_with_lines_that_work(built: Path, server: QuickService, tmp_path: Path) -> None:

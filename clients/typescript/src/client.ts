@@ -1,6 +1,6 @@
 import { JobFailedError } from "./errors.js";
 import { type FollowOptions, type JobEvent, follow } from "./events.js";
-import { type Call, Http, type Query, type Retries } from "./http.js";
+import { type Call, Http, type Query, type Retries, readFile, readJson } from "./http.js";
 import { Batches, Keys, Reels, Webhooks } from "./resources.js";
 import type {
   CurveBody,
@@ -72,7 +72,10 @@ export interface JobFilters {
 
 type AnyResult = ResultBody | EmotionResultBody | ExpressionResultBody;
 
-/** A Sentiloc server. Every method throws `ApiError` for a refused request and `ConnectionError` without an answer. */
+/**
+ * A Sentiloc server. Every method throws `ApiError` for a refused request, `ConnectionError` without an answer, and
+ * `UnexpectedAnswerError` for an answer that is not one of the API.
+ */
 export class Sentiloc {
   readonly #http: Http;
   readonly batches: Batches;
@@ -151,7 +154,7 @@ export class Sentiloc {
   /** The result as a file in one of `formats()`. */
   async render(id: string, format: string, asked: Cut & Timeline = {}, options: RequestOptions = {}): Promise<Blob> {
     const query = { ...asked, format };
-    return (await this.call({ method: "GET", path: path(id, "/result"), query, signal: options.signal })).blob();
+    return readFile(await this.call({ method: "GET", path: path(id, "/result"), query, signal: options.signal }));
   }
 
   /** The scores of every snippet. */
@@ -161,7 +164,7 @@ export class Sentiloc {
 
   /** The picture at the peak of a segment, as a JPEG. */
   async thumbnail(id: string, n: number, options: RequestOptions = {}): Promise<Blob> {
-    return (await this.call({ method: "GET", path: path(id, `/thumbnails/${n}`), signal: options.signal })).blob();
+    return readFile(await this.call({ method: "GET", path: path(id, `/thumbnails/${n}`), signal: options.signal }));
   }
 
   /** Every job that matches, newest first. */
@@ -186,9 +189,8 @@ export class Sentiloc {
 
   /** Delete a job with its files, whatever its state; a job that is gone is no error. */
   async delete(id: string, options: RequestOptions = {}): Promise<void> {
-    const call: Call = { method: "DELETE", path: path(id), signal: options.signal, accepted: [404] };
     // The first one cancels a job that has not ended.
-    while ((await this.call(call)).status === 200);
+    while (!(await this.#http.remove({ path: path(id), signal: options.signal }, "job_not_found")));
   }
 
   /** Correct a result. */
@@ -242,7 +244,7 @@ export class Sentiloc {
   }
 
   async #read<T>(call: Call): Promise<T> {
-    return (await (await this.call(call)).json()) as T;
+    return readJson(await this.call(call));
   }
 }
 

@@ -28,6 +28,9 @@ export class ApiError extends SentilocError {
   }
 }
 
+/** No answer of the API: another program sent it, such as a proxy that redirects or asks to log in. */
+export class UnexpectedAnswerError extends SentilocError {}
+
 /** The job ended without a result. */
 export class JobFailedError extends SentilocError {
   constructor(readonly job: JobBody) {

@@ -1,5 +1,5 @@
 import { ApiError, ConnectionError, secondsOf } from "./errors.js";
-import { type Http, pause } from "./http.js";
+import { type Http, pause, readJson } from "./http.js";
 import type { JobBody, JobState } from "./schema.js";
 
 /** What a job tells while it runs. `id` resumes after this event; events that were polled have none. */
@@ -127,7 +127,7 @@ async function* poll(http: Http, path: string, signal: AbortSignal | undefined):
     const response = await http.send({ method: "GET", path, headers, signal, accepted: [304] });
     tag = response.headers.get("ETag") ?? tag;
     if (response.status !== 304) {
-      const event = eventOf((await response.json()) as JobBody);
+      const event = eventOf(await readJson<JobBody>(response));
       yield event;
       if (event.type === "final") return;
     }
@@ -136,8 +136,7 @@ async function* poll(http: Http, path: string, signal: AbortSignal | undefined):
 }
 
 async function finalEvent(http: Http, path: string, signal: AbortSignal | undefined): Promise<JobEvent> {
-  const response = await http.send({ method: "GET", path, signal });
-  return eventOf((await response.json()) as JobBody);
+  return eventOf(await readJson<JobBody>(await http.send({ method: "GET", path, signal })));
 }
 
 function eventOf(job: JobBody): JobEvent {

@@ -1,4 +1,4 @@
-import { ConnectionError, apiError, secondsOf } from "./errors.js";
+import { ApiError, ConnectionError, UnexpectedAnswerError, apiError, secondsOf } from "./errors.js";
 
 export type Query = Record<string, string | number | boolean | null | undefined | readonly (string | number)[]>;
 
@@ -53,7 +53,7 @@ export class Http {
     return `${this.base}${path}${asked.size ? `?${asked}` : ""}`;
   }
 
-  /** The answer. Throws `ApiError` and `ConnectionError`. */
+  /** The answer. Throws `ApiError`, `ConnectionError` and `UnexpectedAnswerError`. */
   async send(call: Call): Promise<Response> {
     for (let attempt = 1; ; attempt++) {
       const isLast = attempt >= this.#retries.attempts;
@@ -76,20 +76,93 @@ export class Http {
     }
   }
 
-  /** The answer of one try, whatever its status. Throws `ConnectionError` without one. */
+  /** Delete something; false if it was only cancelled. What is `gone`, as the server calls it, is no error. */
+  async remove(call: Omit<Call, "method">, gone: string): Promise<boolean> {
+    try {
+      const response = await this.send({ method: "DELETE", ...call });
+      if (response.status === 204) return true;
+      const { id } = (await readJson<{ id?: unknown } | null>(response)) ?? {};
+      if (typeof id !== "string") throw unexpected(response, "saying what it deleted");
+      return false;
+    } catch (error) {
+      // Another 404 comes from a wrong address, where nothing was deleted.
+      if (error instanceof ApiError && error.code === gone) return true;
+      throw error;
+    }
+  }
+
+  /** The answer of one try, whatever its status, unless it is a redirect. Throws `ConnectionError` without one. */
   async once(call: Call): Promise<Response> {
     const headers: Record<string, string> = { ...this.#headers, ...call.headers };
     if (call.json !== undefined) headers["Content-Type"] = "application/json";
     const body = call.json === undefined ? call.body : JSON.stringify(call.json);
-    const init: RequestInit = { method: call.method, headers, signal: call.signal ?? null };
+    // A redirect makes GET of most other methods, so a new reel would be a list of reels. Files are in object stores.
+    const redirect = call.method === "GET" ? "follow" : "manual";
+    const init: RequestInit = { method: call.method, headers, redirect, signal: call.signal ?? null };
     if (body !== undefined) init.body = body;
+    let response: Response;
     try {
-      return await this.#fetch(this.url(call.path, call.query), init);
+      response = await this.#fetch(this.url(call.path, call.query), init);
     } catch (error) {
       if (call.signal?.aborted) throw error;
       throw new ConnectionError(`${call.method} ${this.url(call.path)}: no answer`, { cause: error });
     }
+    if (isRedirect(response)) {
+      // Browsers do not say where it leads.
+      const place = shown(response.headers.get("Location") ?? "another address");
+      const detail = `${call.method} ${this.url(call.path)} is redirected to ${place}`;
+      throw new UnexpectedAnswerError(`${detail}. Is the server's address right?`);
+    }
+    return response;
   }
+}
+
+/** A URL for people, without the query, which may hold a signature. */
+function shown(url: string): string {
+  return url.replace(/[?#].*$/s, "");
+}
+
+function isRedirect({ status, type }: Response): boolean {
+  return type === "opaqueredirect" || [301, 302, 303, 307, 308].includes(status);
+}
+
+/** The JSON of an answer. Throws `UnexpectedAnswerError` if it is something else, such as a page to log in. */
+export async function readJson<T>(response: Response): Promise<T> {
+  const text = await readBody(response, () => response.text());
+  try {
+    return JSON.parse(text) as T;
+  } catch {
+    throw unexpected(response, "JSON");
+  }
+}
+
+/** The file of an answer. */
+export function readFile(response: Response): Promise<Blob> {
+  requireFile(response);
+  return readBody(response, () => response.blob());
+}
+
+/** Throws `UnexpectedAnswerError` for a page that a proxy sends instead. The server names its own pages as files. */
+export function requireFile(response: Response): void {
+  const isPage = /^text\/html\b/i.test(response.headers.get("Content-Type") ?? "");
+  if (isPage && !response.headers.has("Content-Disposition")) throw unexpected(response, "a file");
+}
+
+/** What `read` reads of an answer. Throws `ConnectionError` if the connection breaks meanwhile. */
+export async function readBody<T>(response: Response, read: () => Promise<T>): Promise<T> {
+  try {
+    return await read();
+  } catch (error) {
+    // `fetch` reports a broken connection as a TypeError; other errors come from an aborted signal.
+    if (!(error instanceof TypeError)) throw error;
+    throw new ConnectionError(`${shown(response.url)}: the answer broke off`, { cause: error });
+  }
+}
+
+export function unexpected(response: Response, wanted: string): UnexpectedAnswerError {
+  return new UnexpectedAnswerError(
+    `${shown(response.url)} answered ${response.status} without ${wanted}. Is this a Sentiloc server?`,
+  );
 }
 
 function isRepeatable(call: Call): boolean {

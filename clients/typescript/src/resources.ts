@@ -1,5 +1,15 @@
 import type { RequestOptions } from "./client.js";
-import { type Call, type Http, pause, type Query } from "./http.js";
+import {
+  type Call,
+  type Http,
+  type Query,
+  pause,
+  readBody,
+  readFile,
+  readJson,
+  requireFile,
+  unexpected,
+} from "./http.js";
 import type {
   ApiKeyBody,
   BatchBody,
@@ -63,7 +73,7 @@ class Resource {
   }
 
   protected async read<T>(method: string, path: string, call: Partial<Call>, options: RequestOptions): Promise<T> {
-    return (await (await this.send(method, path, call, options)).json()) as T;
+    return readJson(await this.send(method, path, call, options));
   }
 
   protected make<T>(json: unknown, options: MakeOptions): Promise<T> {
@@ -109,26 +119,28 @@ export class Batches extends Resource {
 
   /** The state and result of every video, in order, as they arrive. */
   async *results(id: string, options: RequestOptions = {}): AsyncGenerator<BatchLine, void> {
-    const { body } = await this.send("GET", this.path(id, "/results"), {}, options);
-    if (body === null) return;
+    const response = await this.send("GET", this.path(id, "/results"), {}, options);
+    requireFile(response);
+    if (response.body === null) return;
     let waiting = "";
-    const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
     try {
       for (;;) {
-        const { done, value = "" } = await reader.read();
+        const { done, value = "" } = await readBody(response, () => reader.read());
         const lines = (waiting + value).split("\n");
         waiting = done ? "" : (lines.pop() ?? "");
-        for (const line of lines) if (line) yield JSON.parse(line) as BatchLine;
+        for (const line of lines) if (line) yield parse(response, line);
         if (done) return;
       }
     } finally {
-      await reader.cancel();
+      // A broken stream refuses to be cancelled; its own error is already on its way.
+      await reader.cancel().catch(() => {});
     }
   }
 
   /** All results in one format, as a zip. */
   async export(id: string, format: string, options: RequestOptions = {}): Promise<Blob> {
-    return (await this.send("GET", this.path(id, "/export"), { query: { format } }, options)).blob();
+    return readFile(await this.send("GET", this.path(id, "/export"), { query: { format } }, options));
   }
 
   /** End the jobs that have not ended. */
@@ -139,7 +151,7 @@ export class Batches extends Resource {
   /** Delete the batch with its jobs, whatever its state; one that is gone is no error. */
   async delete(id: string, { interval = 500, ...options }: WaitOptions = {}): Promise<void> {
     // The first request cancels what has not ended.
-    while ((await this.send("DELETE", this.path(id), { accepted: [404] }, options)).status === 200) {
+    while (!(await this.http.remove({ path: this.path(id), signal: options.signal }, "batch_not_found"))) {
       await pause(interval, options.signal);
     }
   }
@@ -168,7 +180,7 @@ export class Reels extends Resource {
 
   /** The rendered MP4. */
   async video(id: string, options: RequestOptions = {}): Promise<Blob> {
-    return (await this.send("GET", this.path(id, "/video"), {}, options)).blob();
+    return readFile(await this.send("GET", this.path(id, "/video"), {}, options));
   }
 }
 
@@ -232,11 +244,19 @@ export class Webhooks extends Resource {
 
   /** Delete a webhook; one that is gone is no error. */
   async delete(id: string, options: RequestOptions = {}): Promise<void> {
-    await this.send("DELETE", this.path(id), { accepted: [404] }, options);
+    await this.http.remove({ path: this.path(id), signal: options.signal }, "webhook_not_found");
   }
 
   /** The last 100 delivery attempts, oldest first. */
   async deliveries(id: string, options: RequestOptions = {}): Promise<SentEvent[]> {
     return (await this.read<DeliveriesBody>("GET", this.path(id, "/deliveries"), {}, options)).deliveries;
+  }
+}
+
+function parse(response: Response, line: string): BatchLine {
+  try {
+    return JSON.parse(line) as BatchLine;
+  } catch {
+    throw unexpected(response, "lines of JSON");
   }
 }

@@ -1,5 +1,5 @@
 import { ApiError, ConnectionError, UploadError, apiError } from "./errors.js";
-import { type Http, pause } from "./http.js";
+import { type Http, pause, readJson } from "./http.js";
 import type { JobOptions, UploadBody } from "./schema.js";
 
 /** Bytes that the server has stored, of all. */
@@ -91,8 +91,7 @@ async function sendChunk(
 }
 
 async function offsetOf(http: Http, path: string, size: number, signal: AbortSignal | undefined): Promise<number> {
-  const response = await http.send({ method: "GET", path, signal });
-  const upload = (await response.json()) as UploadBody;
+  const upload = await readJson<UploadBody>(await http.send({ method: "GET", path, signal }));
   if (upload.length !== null && upload.length !== size) {
     throw new UploadError(`The upload is of a file with ${upload.length} bytes, this one has ${size}.`, upload.id);
   }
