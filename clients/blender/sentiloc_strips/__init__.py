@@ -36,6 +36,16 @@ class ServerError(Exception):
     """A request that the server refused, or that did not reach it."""
 
 
+class _StayHere(urllib.request.HTTPRedirectHandler):
+    """Follows no redirect: urllib would send the key on to another server, and a POST as a GET."""
+
+    def redirect_request(self, *_):
+        return None
+
+
+_OPENER = urllib.request.build_opener(_StayHere)
+
+
 class Server:
     """The requests that the add-on makes."""
 
@@ -93,7 +103,7 @@ class Server:
         if self._key:
             asked.add_header("Authorization", f"Bearer {self._key}")
         try:
-            with urllib.request.urlopen(asked, timeout=120) as answer:
+            with _OPENER.open(asked, timeout=120) as answer:
                 return json.loads(answer.read())
         except urllib.error.HTTPError as error:
             raise ServerError(_detail(error)) from error
@@ -102,6 +112,8 @@ class Server:
 
 
 def _detail(error: urllib.error.HTTPError) -> str:
+    if error.headers.get("Location"):
+        return f"The server redirects to {error.headers['Location']}. Enter the address that it begins with."
     try:
         return json.loads(error.read())["detail"]
     except (ValueError, KeyError):
