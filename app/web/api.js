@@ -10,10 +10,12 @@ const OTHER_TABS = 150;
 const API = new URL("../v1", import.meta.url).pathname;
 
 export class Problem extends Error {
-  constructor(body, status) {
+  // `retryAfter` is the header: seconds, or a date, which counts as no wait.
+  constructor(body, status, retryAfter) {
     super(body.detail || body.title || `HTTP ${status}`);
     this.code = body.code;
     this.status = status;
+    this.retrySeconds = Number(retryAfter) || 0;
   }
 }
 
@@ -127,7 +129,7 @@ export async function request(path, init = {}) {
 }
 
 export async function asProblem(response) {
-  return new Problem(await response.json().catch(() => ({})), response.status);
+  return new Problem(await response.json().catch(() => ({})), response.status, response.headers.get("Retry-After"));
 }
 
 async function checked(path, init) {

@@ -126,7 +126,7 @@ function meter(title, size) {
       const left = speed ? (size - bytes) / speed : 0;
       show(say.uploaded(bytes / size, speed ? say.speed(speed) : "", left > 3 ? say.left(left) : ""));
     },
-    retrying: () => restart(say.retrying),
+    retrying: (why) => restart(say.retrying(why)),
     paused: () => restart(say.pausedAt(size ? now / size : 0)),
   };
 }

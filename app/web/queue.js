@@ -165,7 +165,7 @@ class Item {
     this.set("sending", say.uploaded(0, "", ""));
     this.sending = new Upload(this.file, this.options, {
       progress: (bytes) => this.state === "sending" && this.set("sending", say.uploaded(bytes / size, "", ""), bytes / size),
-      retrying: () => this.set("sending", say.retrying),
+      retrying: (why) => this.set("sending", say.retrying(why)),
       paused: () => {},
     });
     this.sending.done.then((id) => this.sent(id), (error) => error.name !== "AbortError" && this.set("failed", explain(error)));

@@ -281,7 +281,7 @@ export const say = {
   queueCount: (sent, all, wrong) => `${sent} of ${all} sent${wrong ? `, ${wrong} failed` : ""}`,
   workingAt: (part) => `working ${Math.floor(part * 100)} %`,
   pausedAt: (part) => `Paused at ${Math.floor(part * 100)} %. Nothing is lost; continue whenever you like.`,
-  retrying: "The connection broke. Trying again from where it stopped…",
+  retrying: (why) => (why ? `${why} This page tries again by itself.` : "The connection broke. Trying again from where it stopped…"),
   queued: (place) => (place ? (place === 1 ? "Next in the queue" : `Number ${place} in the queue`) : "Waiting for a worker"),
   waitsFor: (why) => `waiting: ${why}`,
   steps: { upload: "Upload", queued: "Queue", decoding: "Open", extracting: "Look and listen", localizing: "Locate" },

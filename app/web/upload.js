@@ -7,10 +7,17 @@ const VERSION = { "Tus-Resumable": "1.0.0" };
 let pieceBytes = 32 * 1024 * 1024;
 const SMALLEST_PIECE = 128 * 1024;
 const RETRIES = [500, 1000, 2000, 4000];
+// A busy server says when to ask again. It is asked after this time at the latest.
+const LONGEST_WAIT = 300_000;
+const BUSY = [429, 503];
+// Refusals that trying again does not change. After the last two, what has been sent is of no use.
+const SETTLED = ["quota_exceeded", "storage_full", "upload_used", "upload_elsewhere"];
+const USELESS = ["upload_used", "upload_elsewhere"];
 
 const base64 = (text) => btoa(String.fromCodePoint(...new TextEncoder().encode(text)));
 
-// `report.progress(bytes)`, `report.retrying()` and `report.paused()` say how it goes; `done` resolves to the job's id.
+// `report.progress(bytes)`, `report.retrying(why)` and `report.paused()` say how it goes, `why` in the words of a
+// busy server; `done` resolves to the job's id.
 export class Upload {
   constructor(file, options, report) {
     this.file = file;
@@ -29,12 +36,14 @@ export class Upload {
     /** @type {Promise<void> | null} */
     this.held = new Promise((resolve) => (this.goOn = resolve));
     this.sending?.abort();
+    this.wake?.();
     this.report.paused(this.offset);
   }
 
   resume() {
     this.held = null;
     this.goOn?.();
+    this.wake?.();
   }
 
   async cancel() {
@@ -75,13 +84,21 @@ export class Upload {
       pieceBytes = Math.max(SMALLEST_PIECE, Math.min(pieceBytes, this.tried / 4));
       return;
     }
+    if (USELESS.includes(error.code)) this.forget();
+    if (SETTLED.includes(error.code)) throw error;
     const lost = error instanceof Problem && [404, 410].includes(error.status);
     const passing = !(error instanceof Problem) || error.status >= 500 || [401, 409, 423, 429].includes(error.status);
     if (!lost && !passing) throw error;
     if (lost && !this.path) throw error;
     if (lost) this.forget();
-    this.report.retrying();
-    await wait(RETRIES[Math.min(this.failures++, RETRIES.length - 1)]);
+    this.report.retrying(error.code && BUSY.includes(error.status) ? error.message : "");
+    const asked = Math.min(1000 * (error.retrySeconds ?? 0), LONGEST_WAIT);
+    await this.sleep(Math.max(asked, RETRIES[Math.min(this.failures++, RETRIES.length - 1)]));
+  }
+
+  // "Pause", "Resume" and "Cancel" are not kept waiting.
+  sleep(milliseconds) {
+    return Promise.race([wait(milliseconds), new Promise((resolve) => (this.wake = () => resolve(null)))]);
   }
 
   forget() {
@@ -105,12 +122,13 @@ export class Upload {
     store(this.memory, this.path);
   }
 
-  // How far the server has got.
+  // How far the server has got. Not by HEAD, as other clients of tus ask, because a refusal of that has no words.
   async ask() {
-    const response = await request(this.path, { method: "HEAD", headers: VERSION });
-    if (!response.ok) throw new Problem({}, response.status);
-    this.offset = Number(response.headers.get("Upload-Offset"));
-    this.job = response.headers.get("Sentiloc-Job");
+    const response = await request(this.path, { headers: VERSION, cache: "no-store" });
+    if (!response.ok) throw await asProblem(response);
+    const { offset, job } = await response.json();
+    this.offset = offset;
+    this.job = job;
     if (!this.held) this.report.progress(this.offset);
   }
 
@@ -130,7 +148,7 @@ export class Upload {
       sending.onerror = () => reject(new TypeError("broken"));
       sending.onabort = () => reject(new DOMException("", "AbortError"));
       sending.onload = () => {
-        if (sending.status !== 204) return reject(new Problem(parse(sending.responseText), sending.status));
+        if (sending.status !== 204) return reject(new Problem(parse(sending.responseText), sending.status, sending.getResponseHeader("Retry-After")));
         this.offset = Number(sending.getResponseHeader("Upload-Offset"));
         this.job = sending.getResponseHeader("Sentiloc-Job");
         this.failures = 0;

@@ -135,7 +135,7 @@ def test_a_paused_upload_resumes_after_the_tab_was_closed(visit: Visitor, clip: 
     page.set_input_files("#file", large)
     person.wait_result()
     uploads = [method for method, path in person.asked[before:] if path.startswith("/v1/uploads")]
-    assert uploads[0] == "HEAD" and "POST" not in uploads
+    assert uploads[0] == "GET" and "POST" not in uploads
 
 
 def test_corrections_are_undone_redone_and_kept(visit: Visitor, service: SteadyService, clip: Path) -> None:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import base64
+import json
+import re
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, Route
@@ -162,6 +166,116 @@ def test_a_file_that_failed_is_retried(visit: Visitor, ten: Path) -> None:
     refusing[0] = False
     wait_for(lambda: items(page, "done") == 2)
     person.errors.clear()
+
+
+def problem(status: int, code: str, detail: str, **headers: str) -> dict[str, Any]:
+    """The server's answer to what it refuses, for `Route.fulfill`."""
+    body = json.dumps({"status": status, "code": code, "detail": detail})
+    return {
+        "status": status,
+        "content_type": "application/problem+json",
+        "body": body,
+        "headers": {name.replace("_", "-"): value for name, value in headers.items()},
+    }
+
+
+def expect_logged(person: Visit, words: str) -> None:
+    """The browser logs refused requests, and nothing else was wrong."""
+    assert person.errors
+    assert [line for line in person.errors if words not in line] == []
+    person.errors.clear()
+
+
+QUOTA = "The key's 600 minutes of this month are used up."
+ELSEWHERE = "This server does not hold the upload's bytes; another API process may."
+SETTLED = {
+    ("POST", 429, "quota_exceeded", QUOTA): "can raise the key's quota",
+    ("PATCH", 507, "storage_full", "The server's storage is full."): "Delete videos that nobody needs",
+    ("PATCH", 409, "upload_elsewhere", ELSEWHERE): "",
+    ("PATCH", 409, "upload_used", "This upload already has a job, with other options."): "",
+}
+
+
+@pytest.mark.parametrize(("refusal", "hint"), SETTLED.items(), ids=[code for _, _, code, _ in SETTLED])
+def test_a_refusal_that_stays_ends_the_upload_in_words(
+    visit: Visitor, ten: Path, refusal: tuple[str, int, str, str], hint: str
+) -> None:
+    method, status, code, detail = refusal
+    person = visit().go()
+    page = person.page
+    asked: list[str] = []
+
+    def refuse(route: Route) -> None:
+        if route.request.method != method:
+            return route.continue_()
+        asked.append(route.request.url)
+        # Not to be waited for: until the next month.
+        return route.fulfill(**problem(status, code, detail, Retry_After="1000000"))
+
+    page.route(re.compile(r"/v1/uploads(/|$)"), refuse)
+    page.set_input_files("#file", ten / "clip 0.mp4")
+    page.wait_for_selector("#problem:not([hidden])")
+    assert page.inner_text("#problem-detail") == detail
+    assert hint in page.inner_text("#problem-hint")
+    kept = page.evaluate(
+        "Object.keys(localStorage).filter(name => name.startsWith('sentiloc.upload')).length"
+    )
+    # What has arrived is of use again when there is room, but not on another machine, nor for another job.
+    assert kept == (code == "storage_full")
+    page.click("#again")
+    page.set_input_files("#file", [ten / "clip 1.mp4", ten / "clip 2.mp4", ten / "clip 3.mp4"])
+    # No file keeps a place in the queue from the others.
+    wait_for(lambda: items(page, "failed") == 3)
+    assert hint in page.inner_text("#queue-list") and detail in page.inner_text("#queue-list")
+    assert len(asked) == 4
+    expect_logged(person, str(status))
+
+
+FULL = "The server has the maximum number of open uploads. Try again later."
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_busy_server_is_asked_again_when_it_says(visit: Visitor, ten: Path, count: int) -> None:
+    person = visit().go()
+    page = person.page
+    asked: list[float] = []
+
+    def refuse(route: Route) -> None:
+        asked.append(time.monotonic())
+        if len(asked) > count:
+            return route.continue_()
+        return route.fulfill(**problem(503, "too_many_uploads", FULL, Retry_After="3"))
+
+    page.route("**/v1/uploads", refuse)
+    page.set_input_files("#file", sorted(ten.glob("*.mp4"))[:count])
+    page.wait_for_selector(f"#{'stage' if count == 1 else 'queue-list'} >> text={FULL}")
+    if count == 1:
+        person.wait_result()
+    else:
+        wait_for(lambda: items(page, "done") == count)
+    assert asked[count] - asked[0] >= 3
+    expect_logged(person, "503")
+
+
+def test_nobody_waits_for_a_busy_server_longer_than_wanted(visit: Visitor, ten: Path) -> None:
+    person = visit().go()
+    page = person.page
+    asked: list[str] = []
+
+    def refuse(route: Route) -> None:
+        asked.append(route.request.url)
+        if len(asked) > 1:
+            return route.continue_()
+        return route.fulfill(**problem(503, "too_many_uploads", FULL, Retry_After="3600"))
+
+    page.route("**/v1/uploads", refuse)
+    page.set_input_files("#file", ten / "clip 0.mp4")
+    page.wait_for_selector(f"#stage >> text={FULL}")
+    page.click("#pause")
+    page.wait_for_selector("#stage >> text=Paused at")
+    page.click("#pause")
+    person.wait_result()
+    expect_logged(person, "503")
 
 
 def drop(page: Page, *paths: Path) -> None:
