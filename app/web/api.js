@@ -144,6 +144,8 @@ const post = (path, body) => read(path, { method: "POST", headers: JSON_BODY, bo
 
 export const getJob = (id) => read(`${API}/jobs/${id}`);
 export const listJobs = (query) => read(`${API}/jobs?${new URLSearchParams(query)}`);
+// A job that has ended stays as it is.
+export const cancelJob = (id) => post(`${API}/jobs/${id}/cancel`, {});
 export const deleteJob = (id) => checked(`${API}/jobs/${id}`, { method: "DELETE" });
 export const modelCard = async (name) => (await checked(new URL(`cards/${encodeURIComponent(name)}`, import.meta.url).pathname)).text();
 export const getLimits = () => read(`${API}/limits`);

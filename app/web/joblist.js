@@ -1,5 +1,5 @@
 // The list of jobs on the first screen: searched, filtered and sorted by the server; chosen ones are exported or deleted together.
-import { deleteJob, listJobs } from "./api.js";
+import { cancelJob, deleteJob, listJobs } from "./api.js";
 import { clock } from "./clock.js";
 import { $, make, percent } from "./dom.js";
 import { nameOf } from "./labels.js";
@@ -19,6 +19,8 @@ const FILTERS = ["job-state", "job-label", "job-sort"];
 
 let jobs = [];
 let cursor = null;
+// How many pages of the list are shown.
+let pages = 1;
 let timer = 0;
 let typing = 0;
 let asked = 0;
@@ -35,13 +37,13 @@ export function setUpJobs() {
     typing = setTimeout(load, SETTLED);
   });
   $("search").placeholder = text.searchJobs;
-  $("more").addEventListener("click", () => load(cursor));
+  $("more").addEventListener("click", () => load(pages + 1));
   setUpChosen();
 }
 
 export async function showJobs() {
   clearTimeout(timer);
-  await load();
+  await load(pages);
   await setUpModels();
   draw();
 }
@@ -57,22 +59,28 @@ function query(after) {
 // The default order is not a filter.
 const isNarrowed = () => Boolean($("search").value.trim() || $("job-state").value || $("job-label").value);
 
-async function load(after = null) {
+// All pages are read again, since the jobs of any of them may have gone on.
+async function load(wanted = 1) {
   const mine = ++asked;
-  const from = typeof after === "string" ? after : null;
   clearTimeout(timer);
   try {
-    const page = await listJobs(query(from));
+    let page = await listJobs(query());
+    const found = page.jobs;
+    for (let read = 1; read < wanted && page.next_cursor && mine === asked; read++) {
+      page = await listJobs(query(page.next_cursor));
+      found.push(...page.jobs);
+    }
     if (mine !== asked) return;
-    jobs = from ? [...jobs, ...page.jobs] : page.jobs;
+    jobs = found;
     cursor = page.next_cursor;
+    pages = wanted;
     chosen = new Set(jobs.map(({ id }) => id).filter((id) => chosen.has(id)));
     draw();
   } catch {
     // The list is a convenience: without the server the rest of the screen still says what is wrong.
   }
   const busy = jobs.some(({ state }) => !FINAL.includes(state));
-  if (busy && !from && !$("intake").hidden) timer = setTimeout(load, REFRESH);
+  if (busy && mine === asked && !$("intake").hidden) timer = setTimeout(() => load(pages), REFRESH);
 }
 
 function draw() {
@@ -119,14 +127,15 @@ function chip(job) {
   return make("span", { class: `chip ${job.state}` }, ...marks, working ? `${words} ${percent(job.progress)} %` : words);
 }
 
-// A second press confirms: deleting cannot be undone.
+// A second press confirms: deleting cannot be undone. What was drawn as running may have a result by now, so that
+// cancelling must not delete.
 function removal(job) {
   const final = FINAL.includes(job.state);
   const button = make("button", { type: "button", class: "needs-write", "aria-label": (final ? say.removeJob : say.cancelJob)(job.source.name) }, final ? text.remove : text.cancel);
   button.addEventListener("click", async () => {
     if (final && !confirmed(button)) return;
-    await deleteJob(job.id).catch(() => {});
-    await load();
+    await (final ? deleteJob : cancelJob)(job.id).catch(() => {});
+    await load(pages);
   });
   return button;
 }
@@ -161,7 +170,7 @@ function setUpChosen() {
     if (!confirmed($("chosen-delete"))) return;
     for (const id of chosen) await deleteJob(id).catch(() => {});
     chosen.clear();
-    await load();
+    await load(pages);
     $("search").focus();
   });
 }

@@ -1,5 +1,5 @@
 // The page: intake → progress → result. The job's id is in the address, so a reload or a shared link goes on where it was.
-import { Problem, deleteJob, getKey, logOut, onKeyNeeded, provider, returnFromSignIn, signIn, signOut, startJobOfUrl } from "./api.js";
+import { Problem, cancelJob, getKey, logOut, onKeyNeeded, provider, returnFromSignIn, signIn, signOut, startJobOfUrl } from "./api.js";
 import { $, make, store } from "./dom.js";
 import { droppedFiles, looksLikeVideo, placeOf, refusal } from "./checks.js";
 import { setUpExports } from "./exports.js";
@@ -161,8 +161,8 @@ async function openJob(id, link) {
   $("pause").hidden = true;
   if (sent?.id === id) showProgress(sent.file.name, "queued", 0, "");
   else showProgress(text.loading, "", 0, "");
-  const cancel = () => deleteJob(id).then(goHome, fail);
-  // The job may have a result already, which "Cancel" must not delete.
+  const cancel = () => cancelJob(id).then(goHome, fail);
+  // Before it is known that the job runs, only one's own is cancelled.
   stop = sent?.id === id ? cancel : goHome;
   try {
     const job = await follow(id, signal, () => (stop = cancel));

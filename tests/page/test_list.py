@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Route
 
 from tests.page.conftest import SHOWN_FROM, SteadyService, Visitor
 from tests.page.test_page import serious
@@ -54,6 +56,75 @@ def test_a_row_shows_picture_length_counts_and_segments(
     wait_for(lambda: row.locator("img").evaluate("image => image.naturalWidth > 0"))
     text = row.inner_text()
     assert "0:20" in text and "1 positive" in text
+
+
+def as_running(route: Route, job_id: str) -> None:
+    """The answer of a server for which the job still runs."""
+    answer = route.fetch()
+    body = answer.json()
+    for one in [body, *body.get("jobs", [])]:
+        if one.get("id") == job_id:
+            one.update(state="extracting", stage="extracting", progress=0.99)
+    route.fulfill(response=answer, json=body)
+
+
+def test_a_row_is_cancelled_without_deleting_what_has_ended_since(
+    visit: Visitor, service: SteadyService, three: list[str]
+) -> None:
+    page = visit().go().page
+    page.route(re.compile(r"/v1/jobs\?"), lambda route: as_running(route, three[1]))
+    page.fill("#search", "trip a")
+    row = page.locator(f"#job-list li[data-id='{three[1]}']")
+    # The browser asks the server before the next lines go on.
+    with page.expect_response(lambda answer: answer.request.method in ("POST", "DELETE")):
+        row.get_by_role("button", name="Cancel trip a.mp4").click()
+    assert service.job(three[1])["state"] == "succeeded"
+    page.unroute_all(behavior="wait")
+    page.fill("#search", "trip")
+    row.get_by_role("button", name="Delete trip a.mp4").wait_for()
+
+
+def test_a_job_on_its_screen_is_cancelled_without_deleting_what_has_ended_since(
+    visit: Visitor, service: SteadyService, three: list[str]
+) -> None:
+    page = visit().page
+    page.route(re.compile(rf"/v1/jobs/{three[2]}$"), lambda route: as_running(route, three[2]))
+    # The connection for the events is broken.
+    page.route(re.compile(rf"/v1/jobs/{three[2]}/events$"), lambda route: route.fulfill(status=204))
+    page.goto(f"{service.url}/#{three[2]}")
+    page.wait_for_selector("#progress-title:text-is('trip b.mp4')")
+    page.click("#cancel")
+    page.wait_for_selector("#intake:not([hidden])")
+    assert service.job(three[2])["state"] == "succeeded"
+    page.unroute_all(behavior="wait")
+
+
+def test_older_ones_are_refreshed_too(visit: Visitor, three: list[str]) -> None:
+    page = visit().go().page
+    runs = [True]
+
+    def answer(route: Route) -> None:
+        # Pages of two, so that three jobs are enough.
+        short = route.request.url.replace("limit=50", "limit=2")
+        page_of_two = route.fetch(url=short)
+        body = page_of_two.json()
+        for one in body["jobs"]:
+            if one["id"] == three[0] and runs[0]:
+                one.update(state="extracting", progress=0.5)
+        route.fulfill(response=page_of_two, json=body)
+
+    page.route(re.compile(r"/v1/jobs\?"), answer)
+    page.select_option("#job-sort", "name")
+    page.fill("#search", "trip")
+    rows = page.locator("#job-list li")
+    wait_for(lambda: rows.locator("a").all_inner_texts() == ["trip a.mp4", "trip b.mp4"])
+    page.click("#more")
+    wait_for(lambda: rows.count() == 3)
+    assert "working 50 %" in rows.nth(2).inner_text()
+    runs[0] = False
+    wait_for(lambda: "positive" in rows.nth(2).inner_text())
+    assert rows.count() == 3
+    page.unroute_all(behavior="wait")
 
 
 def test_several_are_exported_in_one_file_and_deleted(
