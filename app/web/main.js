@@ -6,7 +6,7 @@ import { setUpExports } from "./exports.js";
 import { hideJobs, setUpJobs, showJobs } from "./joblist.js";
 import { pressKey } from "./keys.js";
 import { jobOptions, setUpQuality, setUpTracks } from "./models.js";
-import { enqueue, isSending, setUpQueue } from "./queue.js";
+import { adopt, enqueue, isSending, setUpQueue } from "./queue.js";
 import { follow, showProgress } from "./progress.js";
 import { help, hints, say, text } from "./strings.js";
 import { Upload } from "./upload.js";
@@ -26,6 +26,8 @@ const view = new View();
 let running = new AbortController();
 let sent = null;
 let stop = () => {};
+// The file whose upload has the screen, with its upload once that has begun.
+/** @type {{ file: File, options: object, sending: Upload | null } | null} */
 let uploading = null;
 
 function showOnly(name) {
@@ -80,31 +82,37 @@ const byPlace = (one, two) => placeOf(one).localeCompare(placeOf(two), undefined
 
 async function send(file) {
   const signal = begin();
+  const options = jobOptions();
+  const mine = (uploading = { file, options, sending: null });
   showOnly("progress");
   const title = say.uploading(file.name);
   $("pause").hidden = true;
-  stop = goHome;
   showProgress(title, "upload", 0, text.queueChecking);
-  const refused = await refusal(file);
-  if (signal.aborted) return;
-  if (refused) return fail(refused, file.name);
-  const sending = new Upload(file, jobOptions(), meter(title, file.size));
-  showPause(sending);
   stop = () => {
-    sending.cancel();
+    uploading = null;
+    mine.sending?.cancel();
     goHome();
   };
-  signal.addEventListener("abort", () => sending.cancel());
-  uploading = sending;
+  // Only "Cancel" ends it: whoever leaves the screen in another way finds the file in the queue.
+  signal.addEventListener("abort", () => {
+    if (uploading !== mine) return;
+    uploading = null;
+    adopt(mine);
+  });
   try {
-    const id = await sending.done;
+    const refused = await refusal(file);
+    if (signal.aborted) return;
+    if (refused) return fail(refused, file.name);
+    mine.sending = new Upload(file, options, meter(title, file.size));
+    showPause(mine.sending);
+    const id = await mine.sending.done;
     if (signal.aborted) return;
     sent = { id, file };
     location.hash = id;
   } catch (error) {
-    if (!signal.aborted && error.name !== "AbortError") fail(error, file.name);
+    if (!signal.aborted) fail(error, file.name);
   } finally {
-    uploading = null;
+    if (uploading === mine) uploading = null;
   }
 }
 
@@ -322,7 +330,7 @@ addEventListener("keydown", (event) => {
 });
 addEventListener("beforeunload", (event) => {
   const unsaved = !$("result").hidden && view.corrections.dirty;
-  const underWay = uploading && !uploading.held;
+  const underWay = uploading && !uploading.sending?.held;
   if (unsaved || underWay || isSending()) event.preventDefault();
 });
 addEventListener("beforeprint", () => view.print(true));

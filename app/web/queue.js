@@ -49,6 +49,16 @@ export function enqueue(files, options, leftOut = 0) {
   next();
 }
 
+// A file whose own screen was left goes on here, from where its upload is, if it has begun.
+export function adopt({ file, options, sending }) {
+  const item = new Item(file, options);
+  items.push(item);
+  draw();
+  if (sending) item.follow(sending);
+  keep();
+  next();
+}
+
 // While files wait, a reload would lose them; when none waits, there is nothing to remember.
 function keep() {
   const waiting = items.filter(({ id, state }) => !id && state !== "refused").length;
@@ -157,18 +167,28 @@ class Item {
       this.set("refused", [refused.message, hints[refused.code]].filter(Boolean).join(" "));
       return keep();
     }
-    this.upload();
+    this.follow(new Upload(this.file, this.options, this));
   }
 
-  upload() {
-    const { size } = this.file;
-    this.set("sending", say.uploaded(0, "", ""));
-    this.sending = new Upload(this.file, this.options, {
-      progress: (bytes) => this.state === "sending" && this.set("sending", say.uploaded(bytes / size, "", ""), bytes / size),
-      retrying: (why) => this.set("sending", say.retrying(why)),
-      paused: () => {},
-    });
-    this.sending.done.then((id) => this.sent(id), (error) => error.name !== "AbortError" && this.set("failed", explain(error)));
+  // An upload says how it goes.
+  progress(bytes) {
+    const part = bytes / this.file.size;
+    if (this.state === "sending") this.set("sending", say.uploaded(part, "", ""), part);
+  }
+
+  retrying(why) {
+    this.set("sending", say.retrying(why));
+  }
+
+  paused() {}
+
+  follow(sending) {
+    this.sending = sending;
+    sending.report = this;
+    const part = sending.offset / this.file.size;
+    if (sending.held) this.set("paused", say.pausedAt(part), part);
+    else this.set("sending", say.uploaded(part, "", ""), part);
+    sending.done.then((id) => this.sent(id), (error) => error.name !== "AbortError" && this.set("failed", explain(error)));
   }
 
   pause() {
