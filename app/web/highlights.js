@@ -10,6 +10,10 @@ const KINDS = { positive: "▲ Positive", negative: "▼ Negative", turning_poin
 /** @type {{ job: string, name: string, kind: string, start: number, end: number, confidence: number | null, thumbnail: string | null }[]} */
 let moments = [];
 let playing = -1;
+// Each start and stop is a turn; what is still awaited for an earlier one is dropped.
+let turn = 0;
+// Whether the player is in the moment that is marked, and not on its way there.
+let isThere = false;
 let reel = null;
 let rendering = false;
 let searches = 0;
@@ -174,24 +178,39 @@ async function source(job) {
 }
 
 async function play(index) {
+  halt();
   const moment = moments[index];
-  if (!moment) return halt();
+  if (!moment) return;
+  const mine = turn;
   playing = index;
   mark();
+  try {
+    const isPlayable = await prepare(moment.job, mine);
+    if (mine !== turn) return;
+    if (!isPlayable) {
+      tell(`This browser cannot play ${moment.name}: it is skipped here, but not in the cut or the reel.`);
+      return await play(index + 1);
+    }
+    const video = $("player");
+    if (!video.videoWidth) tell(`This browser can play only the sound of ${moment.name}.`);
+    video.currentTime = moment.start;
+    isThere = true;
+    await video.play();
+  } catch (error) {
+    if (mine !== turn) return;
+    halt();
+    tell(error.message);
+  }
+}
+
+// Whether the browser can play the video of the job, which is then in the player.
+async function prepare(job, mine) {
   const video = $("player");
   video.hidden = false;
-  const path = new URL(await source(moment.job), location.href).href;
+  const path = new URL(await source(job), location.href).href;
   // Another moment, or none, may be wanted by now.
-  if (playing !== index) return;
-  const isPlayable = (video.src === path && video.readyState > 0) || (await load(video, path));
-  if (playing !== index) return;
-  if (!isPlayable) {
-    tell(`This browser cannot play ${moment.name}: it is skipped here, but not in the cut or the reel.`);
-    return play(index + 1);
-  }
-  if (!video.videoWidth) tell(`This browser can play only the sound of ${moment.name}.`);
-  video.currentTime = moment.start;
-  await video.play();
+  if (mine !== turn) return false;
+  return (video.src === path && video.readyState > 0) || load(video, path);
 }
 
 // False if the browser cannot play the video.
@@ -204,7 +223,9 @@ function load(video, path) {
 }
 
 function halt() {
+  turn += 1;
   playing = -1;
+  isThere = false;
   $("player").pause();
   mark();
 }
@@ -218,7 +239,7 @@ function mark() {
 // A moment may end behind the last picture that the browser shows: then the video's own end counts.
 function watch() {
   const { currentTime, ended } = $("player");
-  if (playing >= 0 && (ended || currentTime >= moments[playing].end)) play(playing + 1).catch((error) => tell(error.message));
+  if (isThere && (ended || currentTime >= moments[playing].end)) play(playing + 1);
 }
 
 // Leaving with a cut, or with a reel.

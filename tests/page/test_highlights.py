@@ -8,8 +8,10 @@ from pathlib import Path
 
 import opentimelineio as oti
 from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, Route
 
-from tests.page.conftest import CLIP_SECONDS, Visitor
+from tests.page.conftest import CLIP_SECONDS, SteadyService, Visitor
+from tests.support.services import wait_for
 
 NOTE_PLACES = """() => {
     window.places = [];
@@ -135,6 +137,56 @@ def test_videos_that_the_browser_cannot_play_are_skipped(visit: Visitor, job: st
     page.click("#play")
     page.wait_for_selector("#told:text('cannot play drawn person.mp4')")
     page.wait_for_selector("#play:text-is('Play all')")
+
+
+def plant_cut(page: Page, clips: list[tuple[str, float, float]]) -> None:
+    """Keep a cut for the next load of the page, as if somebody had put it together. With a key: videos are fetched."""
+    moments = [
+        {"job": job, "name": job, "kind": "positive", "start": start, "end": end, "confidence": 0.9}
+        for job, start, end in clips
+    ]
+    cut = json.dumps({"moments": [{**one, "thumbnail": None} for one in moments], "reel": None})
+    page.add_init_script(
+        "sessionStorage.setItem('sentiloc.key', 'a key');"
+        f"sessionStorage.setItem('sentiloc.cut', {json.dumps(cut)});"
+    )
+
+
+def test_no_moment_is_skipped_while_the_next_video_is_fetched(
+    visit: Visitor, service: SteadyService, job: str, clip: Path
+) -> None:
+    other = service.submit(clip)
+    service.wait_ended(other)
+    person = visit()
+    page = person.page
+    held: list[Route] = []
+    page.route(f"**/v1/jobs/{other}/video", lambda route: held.append(route))
+    plant_cut(page, [(job, 15.0, 15.5), (other, 2.0, 2.4), (job, 3.0, 3.4)])
+    person.go("/web/highlights.html")
+    page.wait_for_selector("#moments li")
+    page.evaluate(NOTE_PLACES)
+    page.click("#play")
+    wait_for(lambda: page.inner_text("#now") == "2 of 3" and len(held) == 1)
+    # A player that went on would report its time four times a second.
+    page.wait_for_timeout(900)
+    assert page.evaluate("document.querySelector('#player').paused")
+    assert page.evaluate("window.places") == ["1 of 3", "2 of 3"]
+    held[0].continue_()
+    person.until("window.places.at(-1) === '' && window.places.length > 2")
+    assert page.evaluate("window.places") == ["1 of 3", "2 of 3", "3 of 3", ""]
+
+
+def test_a_video_that_is_gone_ends_the_playing(visit: Visitor, job: str) -> None:
+    person = visit()
+    page = person.page
+    plant_cut(page, [(job, 1.0, 1.4), ("A" * 22, 2.0, 2.4)])
+    person.go("/web/highlights.html")
+    page.wait_for_selector("#moments li")
+    page.click("#play")
+    page.wait_for_selector("#told:text('There is no job with this id.')")
+    assert page.inner_text("#play") == "Play all"
+    assert [line for line in person.errors if "404" not in line] == []
+    person.errors.clear()
 
 
 def test_a_moment_that_goes_past_the_end_does_not_stop_the_others(visit: Visitor, job: str) -> None:
