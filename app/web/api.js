@@ -140,7 +140,21 @@ async function checked(path, init) {
 
 const read = async (path, init) => (await checked(path, init)).json();
 const JSON_BODY = { "Content-Type": "application/json" };
-const post = (path, body) => read(path, { method: "POST", headers: JSON_BODY, body: JSON.stringify(body) });
+const post = (path, body, headers = {}) => read(path, { method: "POST", headers: { ...JSON_BODY, ...headers }, body: JSON.stringify(body) });
+
+// `crypto.randomUUID` is missing where the page has no TLS.
+const randomKey = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+const unanswered = new Map();
+
+// What makes a job. Until it has succeeded, the same order is one order: if an answer is lost, the next try gets the
+// job that the first has made.
+async function order(path, body) {
+  const name = path + JSON.stringify(body);
+  if (!unanswered.has(name)) unanswered.set(name, randomKey());
+  const made = await post(path, body, { "Idempotency-Key": unanswered.get(name) });
+  unanswered.delete(name);
+  return made;
+}
 
 export const getJob = (id) => read(`${API}/jobs/${id}`);
 export const listJobs = (query) => read(`${API}/jobs?${new URLSearchParams(query)}`);
@@ -168,11 +182,12 @@ export async function withdrawFeedback(id, tag) {
   return { at: null, tag: response.headers.get("ETag") };
 }
 
+export const startReel = (cut) => order(`${API}/reels`, cut);
 export const makeShare = async (id, seconds) => (await checked(`${API}/jobs/${id}/share?seconds=${seconds}`, { method: "POST" })).json();
 export const endShares = (id) => checked(`${API}/jobs/${id}/share`, { method: "DELETE" });
 
 export const UPLOADS = `${API}/uploads`;
-export const startJobOfUrl = (source) => post(`${API}/localize/url`, source);
+export const startJobOfUrl = (source) => order(`${API}/localize/url`, source);
 export const startJobOfUpload = (source) => post(`${API}/localize/upload`, source);
 
 export const resultPath = (id, query = {}) => `${API}/jobs/${id}/result?${new URLSearchParams(query)}`.replace(/\?$/, "");

@@ -1,5 +1,5 @@
 // Highlights: found by the server, then put into order, trimmed, played, cut and rendered here.
-import { apiKey, asProblem, getBlob, getJob, request, videoPath } from "./api.js";
+import { apiKey, asProblem, getBlob, getJob, request, startReel, videoPath } from "./api.js";
 import { $, make, pause, sureness } from "./dom.js";
 
 const API = new URL("../v1", import.meta.url).pathname;
@@ -257,17 +257,19 @@ async function cut() {
 
 async function render() {
   const body = { title: $("title").value || "Highlights", clips: clips(), crossfade: Number($("crossfade").value), captions: $("captions").checked };
-  reel = await (await ask("/reels", body)).json();
-  keep();
-  await making();
+  await making(async () => {
+    reel = await startReel(body);
+    keep();
+  });
 }
 
-// From a reel's job to its file.
-async function making() {
-  $("made").hidden = $("share-reel").hidden = true;
-  $("rendering").hidden = $("stop").hidden = false;
+// From a reel's job to its file. `begun` orders the job: before there is one, there is nothing to stop.
+async function making(begun = async () => {}) {
   $("render").disabled = rendering = true;
   try {
+    await begun();
+    $("made").hidden = $("share-reel").hidden = true;
+    $("rendering").hidden = $("stop").hidden = false;
     await follow();
   } finally {
     rendering = false;

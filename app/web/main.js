@@ -153,11 +153,15 @@ function showPause(sending) {
 async function sendUrl(event) {
   event.preventDefault();
   begin();
+  const button = $("url-form").querySelector("button");
+  button.disabled = true;
   try {
     location.hash = (await startJobOfUrl({ url: $("url").value.trim(), options: jobOptions() })).id;
     $("url").value = "";
   } catch (error) {
     fail(error);
+  } finally {
+    button.disabled = false;
   }
 }
 

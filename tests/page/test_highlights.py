@@ -88,6 +88,35 @@ def test_a_reload_keeps_the_cut_and_the_reel(visit: Visitor, job: str) -> None:
     person.until("document.querySelector('#told').textContent.includes(' in 1 video')")
 
 
+def test_a_reel_is_ordered_once(visit: Visitor, service: SteadyService, job: str) -> None:
+    """Pressed again before the answer, and once more after the answer was lost."""
+    person = visit().go(f"/web/highlights.html?job={job}")
+    page = person.page
+    page.wait_for_selector("#moments li")
+
+    def reels() -> int:
+        return len(service.client.get("/reels", params={"limit": 100}).json()["reels"])
+
+    before = reels()
+    held: list[Route] = []
+    page.route("**/v1/reels", lambda route: held.append(route))
+    page.click("#render")
+    wait_for(lambda: page.is_disabled("#render") and len(held) == 1)
+    # There is no job yet that could be stopped.
+    assert page.is_hidden("#stop")
+    page.evaluate("document.querySelector('#render').click()")
+    # The server has the order, but the page gets no answer.
+    held[0].fetch()
+    held[0].abort()
+    page.wait_for_selector("#told:text('The server does not answer')")
+    page.unroute("**/v1/reels")
+    page.click("#render")
+    page.wait_for_selector("#made:not([hidden])")
+    assert len(held) == 1
+    assert reels() == before + 1
+    person.errors.clear()  # the browser logs the lost answer
+
+
 def test_what_was_changed_is_undone(visit: Visitor, job: str) -> None:
     page = visit().go(f"/web/highlights.html?job={job}").page
     page.wait_for_selector("#moments li")

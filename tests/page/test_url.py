@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Route
 
-from tests.page.conftest import Visitor
+from tests.page.conftest import SteadyService, Visitor
+from tests.support.services import wait_for
 from tests.support.web_files import web_files
 
 
@@ -49,3 +51,30 @@ def test_a_forbidden_address_is_refused_before_any_request(visit: Visitor) -> No
     refused = [line for line in person.errors if "422" in line]
     assert refused == person.errors
     person.errors.clear()
+
+
+def test_an_address_is_sent_once(visit: Visitor, service: SteadyService, files_url: str, clip: Path) -> None:
+    """Pressed again before the answer, and once more after the answer was lost."""
+    person = visit().go()
+    page = person.page
+    address = f"{files_url}/{clip.name.replace(' ', '%20')}?once"
+    before = service.client.get("/jobs/summary").json()["count"]
+    held: list[Route] = []
+    page.route("**/v1/localize/url", lambda route: held.append(route))
+    page.fill("#url", address)
+    page.keyboard.press("Enter")
+    wait_for(lambda: page.is_disabled("#url-form button") and len(held) == 1)
+    page.keyboard.press("Enter")
+    page.evaluate("document.querySelector('#url-form button').click()")
+    # The server has the order, but the page gets no answer.
+    held[0].fetch()
+    held[0].abort()
+    page.wait_for_selector("#problem:not([hidden])")
+    page.unroute("**/v1/localize/url")
+    page.click("#again")
+    page.fill("#url", address)
+    page.keyboard.press("Enter")
+    person.wait_result()
+    assert len(held) == 1
+    assert service.client.get("/jobs/summary").json()["count"] == before + 1
+    person.errors.clear()  # the browser logs the lost answer
