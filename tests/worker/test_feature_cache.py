@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from dataclasses import replace
@@ -110,6 +111,46 @@ def test_unused_features_and_files_of_killed_processes_are_removed(tmp_path: Pat
     assert cache.load(KEY) is None
     cache.store(KEY, _extraction())
     assert _entries(tmp_path) == {KEY}
+
+
+def test_files_and_folders_of_the_user_stay_and_do_not_count(tmp_path: Path) -> None:
+    names = ("holiday.mp4", "notes.part", "old.arrays", f"{KEY}.mp4", f"{KEY}.x.part", "of-sea/wave.mp4")
+    (tmp_path / "of-sea").mkdir()
+    (tmp_path / f"{THIRD}.1.part").mkdir()
+    for name in names:
+        (tmp_path / name).write_bytes(b"own" * 100_000)
+    (tmp_path / f"{OTHER}.1.part").touch()
+    for path in tmp_path.rglob("*"):
+        os.utime(path, (0, time.time() - 7200))
+    cache = FeatureCache(tmp_path, 200_000, 60)
+    cache.store(KEY, _extraction())
+    assert cache.load(KEY) is not None
+    assert forget_owner(tmp_path, "sea") == 0
+    assert all((tmp_path / name).exists() for name in names)
+    assert not (tmp_path / f"{OTHER}.1.part").exists()
+
+
+def test_a_cache_that_can_only_be_read_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache = FeatureCache(tmp_path, ANY_SIZE, 3600)
+    for key in (KEY, OTHER, THIRD):
+        cache.store(key, _extraction())
+    os.utime(tmp_path / f"{OTHER}.arrays", (0, time.time() - 7200))
+    (tmp_path / f"{THIRD}.arrays").write_bytes(b"damaged")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    # Patched, because permissions do not stop root.
+    for owner, name in ((os, "utime"), (Path, "unlink"), (Path, "mkdir")):
+        monkeypatch.setattr(owner, name, refuse)
+    for _ in range(2):
+        assert _same(cache.load(KEY), _extraction())
+        assert cache.load(OTHER) is None
+        assert cache.load(THIRD) is None
+        cache.store(OTHER, _extraction())
+    assert sum("cannot be written" in line for line in caplog.messages) == 1
 
 
 def test_a_folder_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:

@@ -11,9 +11,10 @@ import hashlib
 import logging
 import os
 import re
+import stat
 import time
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,8 @@ Array = np.ndarray[tuple[int, ...], np.dtype[Any]]
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile)
 _CHUNK = 1024 * 1024
 _SUFFIX = ".arrays"
+# Only these files are ever deleted: the folder is the user's, who may keep other files in it.
+_OWN_FILE = re.compile(r"[0-9a-f]{64}(?:\.arrays|\.\d+\.part)")
 # No write takes this long, so the writer of an older unfinished file was killed.
 _ABANDONED_SECONDS = 3600.0
 _OWNED = "of-"
@@ -50,13 +53,11 @@ def cached_for(owner: str) -> Iterator[None]:
 
 def forget_owner(folder: Path, owner: str, before: float | None = None) -> int:
     """Delete the entries of an owner, or those last used before a Unix time; returns their number."""
-    place, count = _place(folder, owner), 0
-    for path in place.glob("*") if owner else ():
-        status = _status(path)
-        if status is not None and (before is None or status.st_mtime <= before):
-            path.unlink(missing_ok=True)
-            count += 1
-    return count
+    found = _own_files(_place(folder, owner).glob("*")) if owner else []
+    old = [path for status, path in found if before is None or status.st_mtime <= before]
+    for path in old:
+        path.unlink(missing_ok=True)
+    return len(old)
 
 
 def _place(folder: Path, owner: str) -> Path:
@@ -71,7 +72,8 @@ class ArrayCache:
     """A folder of entries, shared by any number of processes.
 
     Entries are written atomically. An unreadable entry counts as missing and is removed. Above `max_bytes` the least
-    recently used entries are removed, and so is every entry unused for `max_age_seconds`.
+    recently used entries are removed, and so is every entry unused for `max_age_seconds`. Where the folder cannot be
+    written, entries are only read.
     """
 
     def __init__(self, folder: Path, max_bytes: int, max_age_seconds: float) -> None:
@@ -82,43 +84,45 @@ class ArrayCache:
         path = self._path(key)
         try:
             if time.time() - path.stat().st_mtime > self._max_age_seconds:
-                path.unlink()
+                self._remove(path)
                 return None
             # The checksums of the zip format cover every byte of the arrays.
             with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 found = {name: arrays[name] for name in arrays.files}
-            # The time of last use, by which entries are evicted. Access times are often turned off.
-            os.utime(path)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except UNREADABLE as error:
             self.reject(key, error)
             return None
+        with self._writing():
+            # The time of last use, by which entries are evicted. Access times are often turned off.
+            os.utime(path)
         return found
 
     def reject(self, key: str, error: Exception) -> None:
         """Remove an unreadable entry."""
         logger.warning("an entry of the cache cannot be read and is computed again: %s", error)
-        self._path(key).unlink(missing_ok=True)
+        self._remove(self._path(key))
 
     def store(self, key: str, arrays: Mapping[str, Array]) -> None:
         """Store arrays if there is room. A failed write is logged; it is not an error."""
         # Two processes may compute the same entry; each writes its own file.
         part = self._place / f"{key}.{os.getpid()}.part"
-        try:
-            self._place.mkdir(parents=True, exist_ok=True)
-            with part.open("xb") as file:
-                # Pickles could run code when they are loaded.
-                np.savez(file, allow_pickle=False, **arrays)
-            for array in arrays.values():
-                let_go(array)
-            # Not synced: after a power failure a damaged entry is noticed by its checksum.
-            part.replace(self._path(key))
+        with self._writing():
+            try:
+                self._place.mkdir(parents=True, exist_ok=True)
+                with part.open("xb") as file:
+                    # Pickles could run code when they are loaded.
+                    np.savez(file, allow_pickle=False, **arrays)
+                for array in arrays.values():
+                    let_go(array)
+                # Not synced: after a power failure a damaged entry is noticed by its checksum.
+                part.replace(self._path(key))
+            except OSError:
+                with contextlib.suppress(OSError):
+                    part.unlink()
+                raise
             self._evict()
-        except OSError as error:
-            logger.warning("an entry of the cache is not kept: %s", error.strerror)
-            with contextlib.suppress(OSError):
-                part.unlink()
 
     @property
     def _place(self) -> Path:
@@ -127,19 +131,39 @@ class ArrayCache:
     def _path(self, key: str) -> Path:
         return self._place / f"{key}{_SUFFIX}"
 
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """A cache that cannot be written costs time, but fails no job."""
+        try:
+            yield
+        except FileNotFoundError:
+            # Another process has removed the entry.
+            return
+        except OSError as error:
+            _warn_once(self._folder, error.strerror)
+
+    def _remove(self, path: Path) -> None:
+        with self._writing():
+            path.unlink()
+
     def _evict(self) -> None:
         """Remove entries above the limits of age and size, over all owners, and files that killed processes left."""
         now, kept = time.time(), 0
-        paths = [*self._folder.iterdir(), *self._folder.glob(f"{_OWNED}*/*")]
-        entries = [(_status(path), path) for path in paths if not path.name.startswith(_OWNED)]
-        present = [(status, path) for status, path in entries if status is not None]
+        owned = (path for path in self._folder.glob(f"{_OWNED}*/*") if _is_place(path.parent))
+        present = _own_files([*self._folder.iterdir(), *owned])
         # Newest first: what no longer fits are the least recently used entries.
         for status, path in sorted(present, key=lambda entry: entry[0].st_mtime, reverse=True):
             age, is_part = now - status.st_mtime, path.suffix != _SUFFIX
             kept += 0 if is_part else status.st_size
             unused = age > (_ABANDONED_SECONDS if is_part else self._max_age_seconds)
             if unused or (not is_part and kept > self._max_bytes):
-                path.unlink(missing_ok=True)
+                self._remove(path)
+
+
+@functools.cache
+def _warn_once(folder: Path, reason: str | None) -> None:
+    # Once in a process: every job would repeat it.
+    logger.warning("the cache in %s cannot be written: %s", folder, reason)
 
 
 def cache_key(video: Path, identity: str) -> str:
@@ -161,8 +185,19 @@ def _digest(video: Path, *_: int) -> str:
     return digest.hexdigest()
 
 
+def _own_files(paths: Iterable[Path]) -> list[tuple[os.stat_result, Path]]:
+    """The files among the paths that a cache has written, with their status."""
+    found = [(_status(path), path) for path in paths if _OWN_FILE.fullmatch(path.name)]
+    return [(status, path) for status, path in found if status is not None and stat.S_ISREG(status.st_mode)]
+
+
+def _is_place(folder: Path) -> bool:
+    """Whether a folder has the name of an owner's."""
+    return _OWNER.fullmatch(folder.name.removeprefix(_OWNED)) is not None
+
+
 def _status(path: Path) -> os.stat_result | None:
     try:
-        return path.stat()
+        return path.lstat()
     except FileNotFoundError:
         return None
