@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import secrets
+
+ID = re.compile(r"[A-Za-z0-9_-]{22}")
+"""The form of all ids."""
 
 
 def new_id() -> str:

@@ -20,6 +20,11 @@ from sentiloc.model.errors import ErrorCode, SentilocError
 # Keys come from ids, but a second check here keeps a mistake elsewhere from leaving the folder.
 _KEY = re.compile(r"(uploads|results)/[A-Za-z0-9_-]{8,64}(\.[a-z0-9]{1,8}){0,3}")
 _PART = ".part"
+# Only these files are swept: whoever chooses the data folder may keep other files in folders of these names.
+_OWN_KEY = re.compile(
+    r"uploads/[A-Za-z0-9_-]{8,64}\.(?:src|incoming)"
+    r"|results/[A-Za-z0-9_-]{8,64}(?:\.\d+){1,2}\.(?:partial\.json|json|jpg|mp4)"
+)
 
 
 def source_key(job_id: str) -> str:
@@ -231,14 +236,14 @@ class LocalStorage:
         limit = time.time() - seconds
         for path in (self._root / folder).glob("*"):
             key = f"{folder}/{path.name}"
-            # Only our own files: a user may keep others in the same folder.
-            if _KEY.fullmatch(key) and path.suffix != _PART and _written(path) < limit:
+            if _OWN_KEY.fullmatch(key) and path.is_file() and _written(path) < limit:
                 yield key
 
     def sweep(self, older_than_seconds: float) -> int:
-        """Delete `*.part` files without a write for `older_than_seconds`; returns their number."""
+        """Delete unfinished files of writers without a write for `older_than_seconds`; returns their number."""
         limit = time.time() - older_than_seconds
-        old = [path for path in self._root.glob(f"*/*{_PART}") if _written(path) < limit]
+        found = (path for path in self._root.glob(f"*/*{_PART}") if _is_unfinished(path))
+        old = [path for path in found if _written(path) < limit]
         for path in old:
             path.unlink(missing_ok=True)
         return len(old)
@@ -322,6 +327,12 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _is_unfinished(path: Path) -> bool:
+    """Whether a file has the name that a `LocalWriter` gives."""
+    found = re.fullmatch(rf"(.+)\.[0-9a-f]{{8}}{re.escape(_PART)}", f"{path.parent.name}/{path.name}")
+    return found is not None and _KEY.fullmatch(found[1]) is not None and path.is_file()
 
 
 def _written(path: Path) -> float:

@@ -7,6 +7,7 @@ in the usual way of AWS clients (environment, profile, instance role).
 from __future__ import annotations
 
 import fcntl
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +30,8 @@ from sentiloc.model.errors import ErrorCode, SentilocError
 # Long enough to start a download; a link needs no key, so it should not live longer.
 _LINK_SECONDS = 900
 _COPY = ".copy"
+# A lock, its copy, and the file that boto3 writes before it gets the copy's name.
+_OWN_COPY = re.compile(rf"[0-9a-f]{{16}}(?:{re.escape(_COPY)}(?:\.\w{{8}})?)?")
 _CONNECT_SECONDS = 5.0
 # The library's five attempts would multiply those of the client.
 _DOWNLOAD = TransferConfig(num_download_attempts=2)
@@ -197,7 +200,8 @@ class S3Storage:
         count = 0
         for path in (self._staging / "copies").glob("*"):
             owner = path.with_name(path.name.partition(".")[0])
-            if _is_locked(owner):
+            # Only our own files: a user may keep others in a folder of this name.
+            if not (_OWN_COPY.fullmatch(path.name) and path.is_file()) or _is_locked(owner):
                 continue
             count += path != owner
             path.unlink(missing_ok=True)

@@ -19,6 +19,7 @@ from typing import BinaryIO, cast
 from redis import Redis
 
 from sentiloc.app.access.key_limits import KeyLimitReached
+from sentiloc.app.ids import ID
 from sentiloc.app.jobs.keys import job_key
 from sentiloc.app.redis.scripts import Scripts
 from sentiloc.app.settings import Settings
@@ -223,6 +224,9 @@ class UploadStore:
         """Remove files without a record that are older than the expiry time of uploads."""
         limit = time.time() - self._settings.upload_expiry_seconds
         for path in self._folder.glob("*"):
+            # Only our own files: a user may keep others in a folder of this name.
+            if not (ID.fullmatch(path.name) and path.is_file()):
+                continue
             with suppress(FileNotFoundError):
                 # The age first: it needs no request to Redis, and most files are young.
                 if path.stat().st_mtime < limit and not self._redis.exists(self._key(path.name)):

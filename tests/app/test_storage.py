@@ -18,7 +18,7 @@ from sentiloc.app.storage.local import LocalStorage, Storage
 from sentiloc.model.errors import ErrorCode, SentilocError
 from tests.support.s3_server import KINDS, s3_server, s3_settings
 
-KEY = "uploads/abcdefgh"
+KEY = "uploads/abcdefgh.src"
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -155,13 +155,17 @@ def test_only_old_unfinished_files_are_swept(tmp_path: Path) -> None:
     with storage.writer(KEY) as writer:
         writer.write(b"done")
         writer.commit()
-    for name in ("old.part", "new.part"):
+    old, new = (f"abcdefgh.src.{letter * 8}.part" for letter in "ab")
+    foreign = ["film.mp4.part", "holidays.mp4"]
+    for name in (old, new, *foreign):
         (tmp_path / "uploads" / name).write_bytes(b"half")
+    (tmp_path / "uploads" / f"folder01.src.{'c' * 8}.part").mkdir()
     past = time.time() - 1000
-    for name in ("old.part", "abcdefgh"):
+    for name in (old, "abcdefgh.src", *foreign):
         os.utime(tmp_path / "uploads" / name, (past, past))
+    assert list(storage.older_than("uploads", 500)) == [KEY]
     assert storage.sweep(500) == 1
-    assert files(tmp_path) == ["abcdefgh", "new.part"]
+    assert files(tmp_path) == ["abcdefgh.src", new, *foreign]
 
 
 HOLD_A_COPY = """
@@ -190,6 +194,21 @@ def test_copies_of_killed_processes_are_swept_and_others_are_not(s3_url: str, tm
         assert storage.sweep(3600) == 1
         assert own.read_bytes() == b"x" * 1000
     assert files(tmp_path) == []
+
+
+def test_only_own_files_are_swept_beside_an_object_store(s3_url: str, tmp_path: Path) -> None:
+    settings = s3_settings(s3_url, tmp_path)
+    storage = make_storage(settings)
+    own = ("copies/0123456789abcdef.copy", "uploads/abcdefgh.src")
+    foreign = ("copies/holiday.mp4", "uploads/holidays.mp4")
+    for name in (*own, *foreign):
+        path = settings.data_dir / "staging" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+        os.utime(path, (0, 0))
+    (settings.data_dir / "staging/copies/folder").mkdir()
+    assert storage.sweep(3600) == 2
+    assert files(tmp_path) == ["holiday.mp4", "holidays.mp4"]
 
 
 def test_a_moved_file_has_its_new_key_only(storage: Storage) -> None:

@@ -521,14 +521,16 @@ def test_options_of_a_newer_release_are_left_to_it(
 
 def test_files_without_a_record_go(client: TestClient, settings: Settings) -> None:
     begin(client)
-    stray = settings.data_dir / INCOMING / "stray"
-    stray.write_bytes(b"x")
+    stray, foreign = (settings.data_dir / INCOMING / name for name in ("s" * 22, "holiday.mp4"))
+    for path in (stray, foreign):
+        path.write_bytes(b"x")
+    (settings.data_dir / INCOMING / ("f" * 22)).mkdir()
     past = time.time() - settings.upload_expiry_seconds - 10
     for path in (settings.data_dir / INCOMING).iterdir():
         os.utime(path, (past, past))
     services(client).upload_jobs.sweep()
-    assert len(list(Path(settings.data_dir / INCOMING).iterdir())) == 1
-    assert not stray.exists()
+    assert len(list(Path(settings.data_dir / INCOMING).iterdir())) == 3
+    assert (stray.exists(), foreign.exists()) == (False, True)
 
 
 def test_there_is_an_end_to_open_uploads(settings: Settings) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from sentiloc.worker.decoder.request import DecodeLimits
 from sentiloc.worker.reels.captions import Caption
 from sentiloc.worker.reels.join import Block, Joiner, equal_power, linear
 from sentiloc.worker.reels.render import render_reel
+from sentiloc.worker.reels.storing import _delete_abandoned
 from tests.support.media import make_clip, read_time
 
 SIZE = (128, 96)
@@ -262,3 +264,13 @@ def test_letters_that_cannot_be_drawn_are_replaced() -> None:
     picture = np.zeros((96, 128, 3), np.uint8)
     Caption("fröhlich 92% und noch sehr viel mehr Text", 128, 96).draw(picture, 3725.0)
     assert picture.max() == 255
+
+
+def test_of_old_folders_only_those_of_killed_workers_go(tmp_path: Path) -> None:
+    names = ("reel-ab12cd_3.unfinished", "reel-holidays", "reel-2026-summer.unfinished")
+    for name in names:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "reel.mp4").touch()
+        os.utime(tmp_path / name, (0, 0))
+    _delete_abandoned(tmp_path)
+    assert [(tmp_path / name).exists() for name in names] == [False, True, True]

@@ -159,10 +159,21 @@ def test_a_graph_of_another_user_is_not_opened(
 
 def test_what_a_killed_process_left_is_removed(network: Path, graphs: Path) -> None:
     graphs.mkdir(parents=True)
-    old, new = graphs / "old.part", graphs / "new.part"
+    old, new = (graphs / f"net-{'0' * 32}.{name}.part" for name in ("aaaaaaaa", "bbbbbbbb"))
     for path in (old, new):
         path.write_bytes(b"half a graph")
     os.utime(old, (0, 0))
     create_session(network)
     assert not old.exists()
     assert new.exists()
+
+
+def test_graphs_of_the_user_stay(monkeypatch: pytest.MonkeyPatch, network: Path, graphs: Path) -> None:
+    monkeypatch.setattr(stored_graphs, "_KEPT", 1)
+    graphs.mkdir(parents=True)
+    foreign = [graphs / name for name in ("mine.ort", "download.part")]
+    for path in foreign:
+        path.write_bytes(b"own")
+        os.utime(path, (0, 0))
+    create_session(network)
+    assert all(path.exists() for path in foreign)

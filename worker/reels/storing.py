@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import shutil
 import tempfile
 import time
@@ -19,7 +20,9 @@ from sentiloc.worker.reels.render import render_reel
 logger = logging.getLogger(__name__)
 
 _PIECE = 1 << 20
-_PREFIX = "reel-"
+_PREFIX, _SUFFIX = "reel-", ".unfinished"
+# Only these folders are ever deleted: whoever chooses the data folder may have one of that name with other files.
+_OWN_FOLDER = re.compile(rf"{_PREFIX}\w{{8}}{re.escape(_SUFFIX)}")
 # No rendering takes a day: its time limit ends it first.
 _ABANDONED_SECONDS = 86_400.0
 
@@ -52,7 +55,7 @@ def rendered(
     folder.mkdir(parents=True, exist_ok=True)
     _delete_abandoned(folder)
     with ExitStack() as stack:
-        made = stack.enter_context(tempfile.TemporaryDirectory(prefix=_PREFIX, dir=folder))
+        made = stack.enter_context(tempfile.TemporaryDirectory(_SUFFIX, _PREFIX, folder))
         with keeper.waiting_outside():
             paths = {key: str(stack.enter_context(storage.local_path(key))) for key in keys}
         path = Path(made) / "reel.mp4"
@@ -63,7 +66,9 @@ def rendered(
 
 def _delete_abandoned(folder: Path) -> None:
     """Delete files that killed workers left behind."""
-    for found in folder.glob(f"{_PREFIX}*"):
+    for found in folder.iterdir():
+        if not _OWN_FOLDER.fullmatch(found.name):
+            continue
         with suppress(FileNotFoundError):
             # By age, because other workers of this machine use the same folder now.
             if time.time() - found.stat().st_mtime > _ABANDONED_SECONDS:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import re
 import tempfile
 import time
 from collections.abc import Callable
@@ -29,6 +30,9 @@ _KEPT = 16
 _MOST_BYTES = 64 * 1024**2
 """Larger networks are not stored: the time saved is small compared with running them."""
 _SUFFIX = ".ort"
+_PART = ".part"
+# Only these files are ever deleted: whoever chooses the cache may have a folder of that name with other graphs.
+_OWN_FILE = re.compile(rf".+-[0-9a-f]{{32}}(?:{re.escape(_SUFFIX)}|\.\w{{8}}{re.escape(_PART)})")
 _LONGEST_WRITE = 3600.0
 """Seconds after which nobody writes an unfinished graph any more."""
 
@@ -69,7 +73,7 @@ def _open_and_store(network: Path, stored: Path, options: Options) -> ort.Infere
     try:
         # Only this user may write there, because a stored graph replaces the network (`_is_trusted`).
         stored.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        handle, name = tempfile.mkstemp(suffix=".part", dir=stored.parent)
+        handle, name = tempfile.mkstemp(prefix=f"{stored.stem}.", suffix=_PART, dir=stored.parent)
         os.close(handle)
         partial = Path(name)
         storing = options()
@@ -124,8 +128,11 @@ def _is_trusted(stored: Path) -> bool:
 
 def _remove_oldest(folder: Path) -> None:
     """Keep the graphs that were stored last. Another process may be removing the same ones."""
-    stored = sorted(folder.glob(f"*{_SUFFIX}"), key=lambda path: path.stat().st_mtime_ns)
+    own = [path for path in folder.iterdir() if _OWN_FILE.fullmatch(path.name) and path.is_file()]
+    by_age = sorted(own, key=lambda path: path.stat().st_mtime_ns)
+    stored = [path for path in by_age if path.suffix == _SUFFIX]
     # A process that was killed while it wrote leaves its file behind.
-    left = [path for path in folder.glob("*.part") if path.stat().st_mtime < time.time() - _LONGEST_WRITE]
+    oldest = time.time() - _LONGEST_WRITE
+    left = [path for path in by_age if path.suffix == _PART and path.stat().st_mtime < oldest]
     for path in [*stored[:-_KEPT], *left]:
         path.unlink(missing_ok=True)
