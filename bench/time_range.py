@@ -31,6 +31,7 @@ from sentiloc.worker.pipelines.sentiment import CONTEXT, SentimentPipeline, load
 RESULTS = Path(__file__).parent / "results" / "time_range.json"
 CONTEXTS = (0, 32, 64, 128, CONTEXT, 256)
 STREAMS = ("visual", "audio", "face")
+FIELDS = (*STREAMS, *(f"{stream}_present" for stream in STREAMS))
 
 
 def longest(folder: Path, count: int) -> list[Path]:
@@ -56,9 +57,17 @@ def strung(pipeline: SentimentPipeline, clips: list[Path]) -> Extraction:
         name: None
         if getattr(parts[0], name) is None
         else np.concatenate([getattr(one, name) for one in parts])
-        for name in (*STREAMS, *(f"{stream}_present" for stream in STREAMS))
+        for name in FIELDS
     }
     return replace(single[0], features=SnippetFeatures(**rows))
+
+
+def cut(whole: SnippetFeatures, inside: slice) -> SnippetFeatures:
+    """The features of some snippets."""
+    rows: dict[str, Any] = {
+        name: None if getattr(whole, name) is None else getattr(whole, name)[inside] for name in FIELDS
+    }
+    return SnippetFeatures(**rows)
 
 
 def differences(pipeline: SentimentPipeline, video: Extraction) -> list[dict[str, float]]:
@@ -73,8 +82,8 @@ def differences(pipeline: SentimentPipeline, video: Extraction) -> list[dict[str
         found = []
         for start, end in parts:
             first = max(0, start - context)
-            cut = video.cut(Part(first, end + context))
-            scores = pipeline.localizer.score(cut.features).scores
+            features = cut(video.features, slice(first, end + context))
+            scores = pipeline.localizer.score(features).scores
             found.append(np.abs(scores[start - first : end - first] - whole[start:end]))
         rows.append(
             {

@@ -32,7 +32,6 @@ def test_a_curve_has_the_number_of_faces_and_the_chosen_one() -> None:
         "faces": (0, 2, 1),
         "face_boxes": ((), (0.1, 0.2, 0.346, 0.5), (0.0, 0.0, 1.0, 1.0)),
     }
-    assert SEEN.cut(slice(1, 2)).as_curve()["faces"] == (2,)
 
 
 def test_a_result_keeps_them_and_older_results_have_none() -> None:

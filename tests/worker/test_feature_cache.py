@@ -10,16 +10,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from sentiloc.app.settings import Settings
 from sentiloc.model.package import load_package
 from sentiloc.model.segments import SnippetFeatures, VideoInfo
 from sentiloc.worker.config import CacheConfig, RuntimeConfig, runtime_config
 from sentiloc.worker.extraction.array_cache import cached_for, forget_owner
-from sentiloc.worker.extraction.extraction import Extraction, FaceSightings
+from sentiloc.worker.extraction.extract import Extractor, Report
+from sentiloc.worker.extraction.extraction import Extraction, FaceSightings, Part
 from sentiloc.worker.extraction.feature_cache import FeatureCache, cache_key
-from sentiloc.worker.pipelines.sentiment import SentimentPipeline, load_sentiment_pipeline
-from tests.support.media import make_clip
+from sentiloc.worker.features.face import CLOSE_EVERY
+from sentiloc.worker.pipelines.sentiment import CONTEXT, SentimentPipeline, load_sentiment_pipeline
+from tests.support.media import Clip, make_clip
 
 KEY, OTHER, THIRD = "a" * 64, "b" * 64, "c" * 64
 ANY_AGE, ANY_SIZE = 1e9, 10**9
@@ -217,6 +220,50 @@ def test_a_repeated_video_is_not_decoded_and_gives_the_same_result(
     assert "decoding" not in second.timings
     assert stages == ["localizing"]
     assert replace(second, timings={}).to_dict() == replace(first, timings={}).to_dict()
+
+
+def test_a_part_is_the_same_whatever_is_cached(
+    pipeline: SentimentPipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sentiloc.worker.pipelines.sentiment.CONTEXT", 4)
+    monkeypatch.setattr("tests.support.media._signal", _loud_then_quiet)
+    path = tmp_path / "clip.mp4"
+    make_clip(path, seconds=12.0, size=(64, 48), audio="aac")
+    pipeline.localize(path, _ignore)
+    # The last part is the whole video, which is not decoded again.
+    for part, is_known in (((9.0, 11.0), False), ((0.0, 2.0), False), ((1.0, 30.0), True)):
+        alone = replace(pipeline, cache=None).localize(path, _ignore, time_range=part)
+        found = pipeline.localize(path, _ignore, time_range=part)
+        assert replace(found, timings={}).to_dict() == replace(alone, timings={}).to_dict()
+        assert ("decoding" not in found.timings) == is_known
+
+
+def _loud_then_quiet(_clip: Clip, seconds: NDArray[np.float64]) -> NDArray[np.float32]:
+    tone = np.sin(2 * np.pi * 1000 * seconds)
+    return np.where(seconds < 6, 0.5 * tone, 0.002 * tone).astype(np.float32)
+
+
+def _ignore(_stage: str, _done: float) -> None:
+    """Progress does not matter."""
+
+
+@pytest.mark.parametrize("start", range(300, 304))
+def test_a_part_is_of_whole_groups_of_the_search_for_faces(
+    pipeline: SentimentPipeline, monkeypatch: pytest.MonkeyPatch, start: int
+) -> None:
+    extracted: list[Part] = []
+
+    def extract(_self: Extractor, _path: Path, _report: Report, part: Part, *_: object) -> Extraction:
+        extracted.append(part)
+        return replace(_extraction(), first=part.first)
+
+    monkeypatch.setattr(Extractor, "extract", extract)
+    pipeline.localize(Path(__file__), _ignore, time_range=(start * 0.64, (start + 5) * 0.64))
+    (part,) = extracted
+    assert part.end is not None
+    assert (part.first % CLOSE_EVERY, part.end % CLOSE_EVERY) == (0, 0)
+    assert start - CONTEXT - CLOSE_EVERY < part.first <= start - CONTEXT
+    assert start + 5 + CONTEXT <= part.end < start + 5 + CONTEXT + CLOSE_EVERY
 
 
 def test_whatever_changes_features_changes_the_identity(pipeline: SentimentPipeline) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
@@ -63,19 +63,10 @@ class Extraction:
     faces: FaceSightings | None = None
     shots: tuple[float, ...] = ()
 
-    def cut(self, part: Part) -> Extraction:
-        """The extraction restricted to a part of this video."""
-        whole, inside = self.features, slice(part.first, part.end)
-        features = SnippetFeatures(
-            visual=None if whole.visual is None else whole.visual[inside],
-            audio=None if whole.audio is None else whole.audio[inside],
-            face=None if whole.face is None else whole.face[inside],
-            visual_present=whole.visual_present[inside],
-            audio_present=whole.audio_present[inside],
-            face_present=whole.face_present[inside],
-        )
-        faces = None if self.faces is None else self.faces.cut(inside)
-        return replace(self, features=features, first=part.first, faces=faces)
+    def is_all_of(self, part: Part) -> bool:
+        """Whether the part of the same video, decoded by itself, would give this extraction of the whole video."""
+        # Beyond the last snippet, because the video's end is only seen by decoding to it.
+        return part.first == 0 and (part.end is None or part.end > len(self.features))
 
     @property
     def faces_seen(self) -> int:
@@ -91,10 +82,6 @@ class FaceSightings:
 
     count: NDArray[np.int32]
     boxes: FloatArray
-
-    def cut(self, inside: slice) -> FaceSightings:
-        """The sightings of a range of snippets."""
-        return FaceSightings(count=self.count[inside], boxes=self.boxes[inside])
 
     def as_curve(self) -> dict[str, Any]:
         """`faces` and `face_boxes` of a result's curve."""

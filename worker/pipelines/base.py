@@ -110,11 +110,15 @@ class FeaturePipeline(PackagePipeline):
         stills: Stills | None = None,
         is_draft: bool = False,
     ) -> Extraction:
-        """Read the features from the cache or extract them. Features of a part are not cached."""
+        """Read the features from the cache or extract them.
+
+        Features of a part are neither stored nor cut from those of the whole video. Sound is brought to a level, and
+        warnings and shots are found, for what is decoded. So the result does not depend on what is cached.
+        """
         if is_draft:
             require_draft(self.package.spec)
         extractor = replace(self.extractor, audio_track=audio_track, is_draft=is_draft)
-        if self.cache is None:
+        if self.cache is None or part.first:
             return extractor.extract(path, report, part, look, stills)
         # Imported here, because a single command without a cache should start fast.
         from sentiloc.worker.extraction.feature_cache import cache_key
@@ -123,7 +127,9 @@ class FeaturePipeline(PackagePipeline):
         with clock.time("cache"):
             key = cache_key(path, extractor.identity)
             known = self.cache.load(key)
-        extraction = known.cut(part) if known else extractor.extract(path, report, part, look, stills)
+        if known is not None and not known.is_all_of(part):
+            known = None
+        extraction = known or extractor.extract(path, report, part, look, stills)
         # A part is not cached, because its key would have to contain the part and would rarely be used
         # again.
         if known is None and part == WHOLE:

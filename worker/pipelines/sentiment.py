@@ -21,6 +21,7 @@ from sentiloc.worker.decoder.request import ROUNDING_SECONDS
 from sentiloc.worker.extraction.extract import Report, load_extractor
 from sentiloc.worker.extraction.extraction import WHOLE, Extraction, Part
 from sentiloc.worker.extraction.stages import StageClock
+from sentiloc.worker.features.face import CLOSE_EVERY
 from sentiloc.worker.pipelines.base import (
     LOCALIZING_FROM,
     FeaturePipeline,
@@ -86,7 +87,9 @@ class SentimentPipeline(FeaturePipeline):
     def _part(self, time_range: TimeRange) -> Part:
         step, (start, end) = self.package.spec.snippet_seconds, time_range
         first, stop = snippet_span(start, end, step)
-        return Part(max(0, first - CONTEXT), None if stop is None else stop + CONTEXT)
+        # Whole groups, so that full-size searches for faces fall on the same frames as in the whole video.
+        first = max(0, first - CONTEXT) // CLOSE_EVERY * CLOSE_EVERY
+        return Part(first, None if stop is None else math.ceil((stop + CONTEXT) / CLOSE_EVERY) * CLOSE_EVERY)
 
     def localize_features(self, extraction: Extraction, options: SegmentOptions) -> Result:
         """Find the sentiment segments of a video from its features alone."""
