@@ -14,8 +14,9 @@ Numpy only, because extraction runs without torch.
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Mapping, Sequence
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -244,22 +245,24 @@ def _path(folder: Path, split: str, directory: str, name: str) -> Path:
 
 def replace_array(path: Path, array: FloatArray | BoolArray) -> None:
     """Write a .npy file under its name only when it is complete; the folder is created."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as file:
-            np.save(file, array)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with _replacing(path) as partial, partial.open("wb") as file:
+        np.save(file, array)
 
 
 def replace_text(path: Path, text: str) -> None:
     """Write a text file under its name only when it is complete; the folder is created."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
+    with _replacing(path) as partial:
         partial.write_text(text + "\n", encoding="utf-8")
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """The path of a new file, which takes the place of `path` when the block is complete."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # A short name, because the name of a video may already be as long as the file system allows.
+    partial = path.with_name(f".{secrets.token_hex(8)}.partial")
+    try:
+        yield partial
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

@@ -90,15 +90,29 @@ def listed(names: Sequence[str], shown: int = 3) -> str:
     return ", ".join(names[:shown]) + (f" and {more} more" if more > 0 else "")
 
 
-def name_problem(name: str) -> str | None:
-    """Why a video cannot have this name, which is also that of its feature files; None if it can."""
+def name_problem(name: str, longest: int = _LONGEST_NAME) -> str | None:
+    """Why a video cannot have this name of at most `longest` bytes, which is also that of its feature files; None if it
+    can.
+    """
     shown = repr(name if len(name) <= _SHOWN else f"{name[:_SHOWN]}…")
     # Not isprintable(), which refuses the spaces of Japanese titles and the joiners of emojis.
     if "/" in name or name in (".", "..") or any(category(char) == "Cc" for char in name):
         return f"{shown} is not the name of a video: it is also the name of a file"
-    if len(os.fsencode(name)) > _LONGEST_NAME:
+    # `read_names` would read another name, or two.
+    if name != name.strip() or len(name.splitlines()) > 1:
+        return (
+            f"{shown} is not the name of a video: it begins or ends with white space, or has a line separator"
+        )
+    if not _is_text(name):
+        return f"{shown} is not the name of a video: it is not UTF-8"
+    if len(os.fsencode(name)) > longest:
         return f"{shown} is too long for the name of a file"
     return None
+
+
+def _is_text(name: str) -> bool:
+    """Whether a name is UTF-8. Linux allows any bytes in a name; Python shows the others as surrogates."""
+    return not any(category(char) == "Cs" for char in name)
 
 
 def whole_number(text: str | None, column: str) -> int:

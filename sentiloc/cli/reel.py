@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -203,7 +204,8 @@ def _render(sequence: CutSequence, path: Path, look: Any, config: RuntimeConfig)
     # The id of a source is its path here.
     plan = make_plan(sequence, {source.id: source.id for source in sequence.sources}, look)
     # A rendering that is interrupted must not leave a film that looks complete.
-    partial = path.with_name(f".{path.name}.part")
+    # Its name is short, because that of the film may be as long as the file system allows.
+    partial = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
         done = _shown(path.name, lambda report: render_reel(plan, partial, config.decode_limits, report))
         partial.replace(path)

@@ -84,7 +84,8 @@ def all_keyframes(source: Path, path: Path) -> Path:
 
 
 def test_a_film_of_keyframes_is_copied(folder: Path, tmp_path: Path, sentiloc: Sentiloc) -> None:
-    video, film = all_keyframes(folder / "a.mp4", tmp_path / "keys.mp4"), tmp_path / "best.mp4"
+    # The longest name that a file can have.
+    video, film = all_keyframes(folder / "a.mp4", tmp_path / "keys.mp4"), tmp_path / f"{'b' * 251}.mp4"
     cut = tmp_path / "best.mlt"
     code, _, err = sentiloc("reel", video, "-o", film, "-o", cut, "--min-confidence", 0, "--crossfade", 0)
     assert code == 0, err

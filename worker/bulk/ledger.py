@@ -17,6 +17,7 @@ from sentiloc.model.data.feature_store import VideoFacts, replace_text
 from sentiloc.model.errors import ErrorCode, SentilocError
 
 LEDGER_FOLDER = "extraction"
+LEDGER_SUFFIX = ".json"
 MOST_ATTEMPTS = 3
 """After so many attempts that ended with their process, a video counts as failed."""
 
@@ -112,14 +113,16 @@ class Ledger:
 
     def names(self) -> Iterator[str]:
         """Videos that have an entry, sorted."""
-        yield from sorted(path.stem for path in (self.folder / LEDGER_FOLDER / self.split).glob("[!.]*.json"))
+        yield from sorted(
+            path.stem for path in (self.folder / LEDGER_FOLDER / self.split).glob(f"[!.]*{LEDGER_SUFFIX}")
+        )
 
     def _write(self, name: str, entry: Entry) -> Entry:
         replace_text(self._path(name), json.dumps(asdict(entry), indent=1))
         return entry
 
     def _path(self, name: str) -> Path:
-        return self.folder / LEDGER_FOLDER / self.split / f"{name}.json"
+        return self.folder / LEDGER_FOLDER / self.split / f"{name}{LEDGER_SUFFIX}"
 
 
 def stamp_of(video: Path) -> tuple[int, int]:

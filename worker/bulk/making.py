@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -15,7 +16,7 @@ from sentiloc.model.data.feature_store import VideoFacts, has_features, replace_
 from sentiloc.model.errors import ErrorCode, LostProcessError, SentilocError
 from sentiloc.model.gim.spec import FLOW_FOLDER
 from sentiloc.model.spec import ModelSpec
-from sentiloc.worker.bulk.ledger import Entry, Ledger, State
+from sentiloc.worker.bulk.ledger import Entry, Ledger, State, stamp_of
 from sentiloc.worker.config import RuntimeConfig
 from sentiloc.worker.extraction.extract import load_extractor
 from sentiloc.worker.pipelines.expression import extract_flow, load_flow_detector
@@ -117,8 +118,23 @@ class Bench:
             entry = self.ledger.begin(name, video, owner)
             return entry if entry.state == State.FAILED else self._make(name, video, entry)
         except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                return self._refuse(name, video)
             detail = f"{self.ledger.folder}: cannot be written: {error.strerror}"
             raise SentilocError(ErrorCode.STORAGE_FULL, detail) from error
+
+    def _refuse(self, name: str, video: Path) -> Entry:
+        """Record that the name is too long, if it is not too long for the ledger as well."""
+        failed = Entry(
+            video=str(video),
+            stamp=stamp_of(video),
+            state=State.FAILED,
+            code=ErrorCode.INVALID_DATA,
+            reason="its name is too long for the folder of features; rename the file",
+        )
+        with suppress(OSError):
+            self.ledger.fail(name, failed, failed.code, failed.reason)
+        return failed
 
     def _make(self, name: str, video: Path, entry: Entry) -> Entry:
         try:

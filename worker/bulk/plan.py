@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import fcntl
 import io
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,10 +20,13 @@ from sentiloc.model.data.feature_store import (
     sort_videos,
     write_spec,
 )
+from sentiloc.model.data.text import name_problem
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.spec import ModelSpec
-from sentiloc.worker.bulk.ledger import LEDGER_FOLDER, Entry, Ledger, State
+from sentiloc.worker.bulk.ledger import LEDGER_FOLDER, LEDGER_SUFFIX, Entry, Ledger, State, stamp_of
 from sentiloc.worker.bulk.making import is_made
+
+_USUAL_NAME_MAX = 255
 
 
 def name_videos(videos: Iterable[Path]) -> dict[str, Path]:
@@ -90,7 +94,7 @@ class Plan:
     def missing(self, *, retry_failed: bool = False) -> dict[str, Path]:
         """Videos that are neither done nor known to fail."""
         if retry_failed:
-            for name in self.failures():
+            for name in self._recorded_failures():
                 self.ledger.forget(name)
         failed = self.failures()
         return {
@@ -98,7 +102,26 @@ class Plan:
         }
 
     def failures(self) -> dict[str, Entry]:
-        """Videos of this call that failed and whose files have not changed since."""
+        """Videos of this call that failed and whose files have not changed since, or that need another name."""
+        return {**self._recorded_failures(), **self._misnamed()}
+
+    def _misnamed(self) -> dict[str, Entry]:
+        """Videos whose names cannot be those of feature files. They are in no ledger, which has such files, too."""
+        longest = _longest_name(self.folder)
+        problems = {name: name_problem(name, longest) for name in self.videos}
+        return {
+            name: Entry(
+                video=str(self.videos[name]),
+                stamp=stamp_of(self.videos[name]),
+                state=State.FAILED,
+                code=ErrorCode.INVALID_DATA,
+                reason=f"{problem}; rename the file",
+            )
+            for name, problem in problems.items()
+            if problem
+        }
+
+    def _recorded_failures(self) -> dict[str, Entry]:
         return {
             name: entry
             for name in self.ledger.names()
@@ -136,6 +159,14 @@ class Plan:
         return self.folder / f"failed_{self.split}.csv"
 
 
+def _longest_name(folder: Path) -> int:
+    """The bytes of the longest name for which the folder takes all files of a video; encrypted folders take less."""
+    try:
+        return os.pathconf(folder, "PC_NAME_MAX") - len(LEDGER_SUFFIX)
+    except OSError:
+        return _USUAL_NAME_MAX - len(LEDGER_SUFFIX)
+
+
 def _write_failures(path: Path, failures: Mapping[str, Entry]) -> None:
     if not failures:
         path.unlink(missing_ok=True)
@@ -144,4 +175,6 @@ def _write_failures(path: Path, failures: Mapping[str, Entry]) -> None:
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(("video", "code", "reason"))
     rows.writerows((entry.video, entry.code, entry.reason) for entry in failures.values())
-    replace_text(path, text.getvalue().rstrip("\n"))
+    # A path may contain bytes that are not UTF-8.
+    written = text.getvalue().encode("utf-8", "backslashreplace").decode()
+    replace_text(path, written.rstrip("\n"))
