@@ -1,6 +1,7 @@
 // What an editor corrects: segments and points with undo and redo. Until the first change it is the model's own segments.
 let lastKey = 0;
 export const keyed = (thing) => ({ ...thing, key: thing.key ?? ++lastKey });
+const keyedAnew = (thing) => keyed({ ...thing, key: undefined });
 
 const byTime = (a, b) => (a.start ?? a.time) - (b.start ?? b.time);
 
@@ -74,10 +75,10 @@ export class Corrections extends EventTarget {
     if (this.active) this.change(null);
   }
 
-  // Go on with changes that were never saved.
+  // Go on with changes that were never saved. Their keys are of an earlier visit, and something else may have them now.
   restore(doc) {
     this.past.push(this.doc);
-    this.doc = { segments: doc.segments?.map(keyed) ?? null, points: doc.points.map(keyed) };
+    this.doc = { segments: doc.segments?.map(keyedAnew) ?? null, points: doc.points.map(keyedAnew) };
   }
 
   // What the API takes: points alone leave the segments open. A segment that nobody changed keeps the model's confidence.

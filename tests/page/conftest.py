@@ -86,6 +86,14 @@ def job(service: SteadyService, clip: Path) -> str:
     return job_id
 
 
+@pytest.fixture
+def own_job(service: SteadyService, clip: Path) -> str:
+    """A finished job that no other test corrects."""
+    job = service.submit(clip, threshold=SHOWN_FROM)
+    assert service.wait_ended(job)["state"] == "succeeded"
+    return job
+
+
 Visitor = Callable[..., Visit]
 
 

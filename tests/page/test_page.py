@@ -9,7 +9,6 @@ import re
 import struct
 from pathlib import Path
 
-import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, Route
 
@@ -169,14 +168,6 @@ def test_corrections_are_undone_redone_and_kept(visit: Visitor, service: SteadyS
     wait_for(lambda: again.row_texts() == before)
     again.page.click("#undo")
     again.page.click("#undo")
-
-
-@pytest.fixture
-def own_job(service: SteadyService, clip: Path) -> str:
-    """A finished job that no other test corrects."""
-    job = service.submit(clip, threshold=SHOWN_FROM)
-    assert service.wait_ended(job)["state"] == "succeeded"
-    return job
 
 
 def move_end(person: Visit) -> None:
