@@ -25,8 +25,7 @@ export class Editor {
   }
 
   snap(seconds) {
-    const { fps } = this.view.result.video;
-    return Math.min(this.duration, Math.max(0, Math.round(seconds * fps) / fps));
+    return Math.min(this.duration, Math.max(0, this.view.counter.snap(seconds)));
   }
 
   replace(thing, changes) {
@@ -34,7 +33,10 @@ export class Editor {
     this.view.corrections.setSegments(list);
   }
 
-  move(segment, changes) {
+  // `thing` may be older than the segment as it is now: a drag begins before the field that it takes the focus from is read.
+  move(thing, changes) {
+    const segment = this.view.segments.find((one) => one.key === thing.key);
+    if (!segment) return;
     const [low, high] = room(this.view.segments, segment, this.duration);
     const start = Math.max(low, changes.start === undefined ? segment.start : this.snap(changes.start));
     const end = Math.min(high, changes.end === undefined ? segment.end : this.snap(changes.end));

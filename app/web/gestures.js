@@ -93,14 +93,17 @@ export class Gestures {
     this.timeline.look(span[0] + shift, span[1] + shift);
   }
 
-  dragEdge({ segment, side }, x) {
+  // The segment as it is now: what was typed into its fields is taken over just after the press.
+  dragEdge({ segment: { key }, side }, x) {
     const { timeline } = this;
+    const segment = timeline.segments.find((one) => one.key === key);
+    if (!segment) return;
     const [low, high] = room(timeline.segments, segment, timeline.duration);
-    const span = { start: segment.start, end: segment.end };
-    if (side === "start") span.start = Math.min(Math.max(low, timeline.time(x)), segment.end - CLEARANCE);
-    else span.end = Math.max(Math.min(high, timeline.time(x)), segment.start + CLEARANCE);
-    this.dragged = { segment, span };
-    timeline.emit("scrub", span[side]);
+    const to = side === "start"
+      ? Math.min(Math.max(low, timeline.time(x)), segment.end - CLEARANCE)
+      : Math.max(Math.min(high, timeline.time(x)), segment.start + CLEARANCE);
+    this.dragged = { segment, span: { [side]: to } };
+    timeline.emit("scrub", to);
     timeline.draw();
   }
 

@@ -27,8 +27,8 @@ function why(evidence, label) {
   return make("div", { class: "why" }, make("p", {}, say.because(evidence)), bars(evidence, label));
 }
 
-// `edit` has move(thing, changes), flip(thing) and remove(thing).
-export function inspect(thing, findings, fps, edit) {
+// `counter` counts the video's frames; `edit` has move(thing, changes), flip(thing) and remove(thing).
+export function inspect(thing, findings, counter, edit) {
   const box = $("inspector");
   const focused = box.contains(document.activeElement) ? /** @type {HTMLInputElement} */ (document.activeElement).name : null;
   if (!thing) box.replaceChildren(make("p", {}, findings.editable ? text.nothingSelected : text.nothingChosen));
@@ -37,7 +37,7 @@ export function inspect(thing, findings, fps, edit) {
   else {
     const sure = thing.confidence === undefined ? say.byHand : say.sure(sureness(thing.confidence));
     const evidence = findings.evidence(thing.label, thing.start, thing.end, thing.peak);
-    const fields = ["start", "end"].map((side) => field(thing, side, fps, edit));
+    const fields = ["start", "end"].map((side) => field(thing, side, findings.duration, counter, edit));
     box.replaceChildren(tag(thing.label), make("b", {}, sure), ...fields, ...buttons(thing, edit), why(evidence, thing.label));
   }
   if (focused) box.querySelector(`[name="${focused}"]`)?.focus();
@@ -50,13 +50,14 @@ function facts(thing, findings) {
   return make("dl", { class: "facts" }, ...parts, make("dt", {}, text.length), make("dd", {}, say.seconds(thing.end - thing.start)));
 }
 
-function field(thing, side, fps, edit) {
+function field(thing, side, duration, counter, edit) {
   const input = make("input", { name: side, value: moment(thing[side], true), title: text.timeHint, autocomplete: "off" });
   const commit = () => {
-    const seconds = parseMoment(input.value, thing[side], Infinity);
+    // Frames count from the edge that is shown, which is the nearest one. The video's own end may be shown rounded up.
+    const seconds = parseMoment(input.value, counter.snap(thing[side]), duration + 1 / counter.rate);
     const wrong = Number.isNaN(seconds);
     input.setAttribute("aria-invalid", String(wrong));
-    input.setCustomValidity(wrong ? say.badTime : "");
+    input.setCustomValidity(wrong ? say.badTimecode(counter.format(0), counter.format(duration, true)) : "");
     if (wrong) input.reportValidity();
     if (!Number.isNaN(seconds) && input.value !== moment(thing[side], true)) edit.move(thing, { [side]: seconds });
   };
@@ -65,7 +66,7 @@ function field(thing, side, fps, edit) {
     const way = { ArrowUp: 1, ArrowDown: -1 }[event.key];
     if (!way) return;
     event.preventDefault();
-    edit.move(thing, { [side]: thing[side] + way / fps });
+    edit.move(thing, { [side]: thing[side] + way / counter.rate });
   });
   return make("label", {}, text[side], input);
 }

@@ -342,5 +342,4 @@ export const say = {
   model: (task, name) => `${{ sentiment: "Sentiment", emotion: "Emotions", expression: "Facial expressions" }[task] ?? task} · ${name}`,
   size: (bytes) => (bytes < 1e6 ? `${Math.ceil(bytes / 1e3)} kB` : bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(2)} GB`),
   made: ({ name, version, device }) => `${name} ${version} on ${device}`,
-  badTime: "Write a time as 1:02.5 or as seconds.",
 };

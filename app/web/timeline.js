@@ -1,5 +1,5 @@
 // The timeline: what is in view, and what lies under a place. Drawing is in paint.js, mouse and touch in gestures.js.
-// Events: seek (seconds), choose (thing or null), moved ({ segment, start, end }), add ({ time, label }), view.
+// Events: seek (seconds), choose (thing or null), moved ({ segment, start or end }), add ({ time, label }), view.
 import { Backdrop } from "./backdrop.js";
 import { Gestures } from "./gestures.js";
 import { fillGutter } from "./gutter.js";

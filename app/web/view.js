@@ -44,7 +44,7 @@ export class View {
     on("seek", (seconds) => this.seekFree(seconds));
     on("scrub", (seconds) => this.player.seek(seconds));
     on("choose", (thing) => this.choose(thing));
-    on("moved", ({ segment, start, end }) => this.editor.move(segment, { start, end }));
+    on("moved", ({ segment, ...side }) => this.editor.move(segment, side));
     on("add", ({ time, label }) => this.editor.addAround(time, label));
     on("hover", (place) => this.hover(place));
     this.player.addEventListener("time", () => this.tell());
@@ -189,7 +189,7 @@ export class View {
   inspect() {
     const thing = this.thing;
     if (this.player.loop && thing?.start !== undefined) this.player.loop = thing;
-    inspect(thing, this.findings, this.result.video.fps, {
+    inspect(thing, this.findings, this.counter, {
       move: (one, changes) => this.editor.move(one, changes),
       flip: () => this.editor.flip(),
       remove: () => this.editor.remove(),

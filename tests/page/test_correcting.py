@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from tests.page.conftest import Visitor
+import json
+from typing import Any
+
+from tests.page.browsing import Visit
+from tests.page.conftest import SteadyService, Visitor
+from tests.page.test_page import drag, seconds
 from tests.support.services import wait_for
 
 
@@ -31,3 +36,103 @@ def test_what_is_added_after_a_reload_is_not_tied_to_what_was_there(visit: Visit
     for key in ("Home", "m", "Delete"):
         page.keyboard.press(key)
     page.wait_for_selector("#edited:has-text('1 point')")
+
+
+OFF_FRAME: dict[str, Any] = {"start": 5.03, "end": 9.39, "label": "positive"}
+"""A segment whose edges lie between frames of a video with 25 frames per second, as the model's edges do."""
+POSITIVE_LANE = 36
+"""Pixels under the timeline's upper edge."""
+
+
+def correct(service: SteadyService, job: str, *segments: dict[str, Any]) -> None:
+    """Save corrections as another program does."""
+    tag = service.client.get(f"/jobs/{job}/feedback").headers["ETag"]
+    answer = service.client.post(
+        f"/jobs/{job}/feedback", json={"segments": segments}, headers={"If-Match": tag}
+    )
+    answer.raise_for_status()
+
+
+def saved(service: SteadyService, job: str) -> list[dict[str, Any]]:
+    """The segments that are saved."""
+    kept = service.client.get(f"/jobs/{job}/feedback").json()["feedback"][-1]["feedback"]
+    return list(kept["segments"])
+
+
+def type_into(person: Visit, field: str, text: str) -> None:
+    """Type over what a field has, and stay in it."""
+    person.page.locator(field).select_text()
+    person.page.keyboard.type(text)
+
+
+def test_an_edge_is_moved_alone(visit: Visitor, service: SteadyService, own_job: str) -> None:
+    correct(service, own_job, OFF_FRAME)
+    person = visit().open_result(own_job)
+    page = person.page
+    person.rows().first.click()
+    edge = person.timeline_place(OFF_FRAME["end"], POSITIVE_LANE)
+    drag(page, edge, (edge[0] + 60, edge[1]))
+    page.click("#save")
+    page.wait_for_selector("#save:disabled")
+    (segment,) = saved(service, own_job)
+    assert segment["start"] == OFF_FRAME["start"]
+    assert segment["end"] > OFF_FRAME["end"]
+
+
+def test_what_was_typed_stays_when_the_other_edge_is_dragged(
+    visit: Visitor, service: SteadyService, own_job: str
+) -> None:
+    correct(service, own_job, OFF_FRAME)
+    person = visit().open_result(own_job)
+    person.rows().first.click()
+    type_into(person, "[name=start]", "7")
+    edge = person.timeline_place(OFF_FRAME["end"], POSITIVE_LANE)
+    drag(person.page, edge, (edge[0] + 60, edge[1]))
+    wait_for(lambda: person.page.input_value("[name=start]") == "0:07.00")
+    wait_for(lambda: seconds(person.page.input_value("[name=end]")) > OFF_FRAME["end"])
+
+
+def test_typed_timecodes_count_from_the_shown_edge_and_lie_within_the_video(
+    visit: Visitor, service: SteadyService, own_job: str
+) -> None:
+    key = service.record(own_job).result_key
+    assert key is not None
+    document = json.loads((service.data / key).read_text(encoding="utf-8"))
+    document["video"]["start_timecode"] = "10:00:00:00"
+    (service.data / key).write_text(json.dumps(document), encoding="utf-8")
+    correct(service, own_job, OFF_FRAME)
+    person = visit().open_result(own_job)
+    page = person.page
+    page.select_option("#units", "timecode")
+    person.rows().first.click()
+    assert page.input_value("[name=end]") == "10:00:09:10"
+    type_into(person, "[name=end]", "+12")
+    page.keyboard.press("Enter")
+    wait_for(lambda: page.input_value("[name=end]") == "10:00:09:22")
+    # The hour of the file's start is missing: this timecode is fourteen hours away.
+    type_into(person, "[name=end]", "00:00:14:00")
+    page.keyboard.press("Enter")
+    person.until("document.querySelector('[name=end]').validationMessage.includes('10:00:20:00')")
+    type_into(person, "[name=end]", "10:00:14:00")
+    page.keyboard.press("Enter")
+    person.until("document.querySelector('#rows').textContent.includes('10:00:14:00')")
+
+
+def test_edges_are_moved_to_the_frames_that_exports_count(
+    visit: Visitor, service: SteadyService, own_job: str
+) -> None:
+    """No timecode counts more than 60 frames a second."""
+    key = service.record(own_job).result_key
+    assert key is not None
+    document = json.loads((service.data / key).read_text(encoding="utf-8"))
+    document["video"].update(fps=120.0, timebase="120")
+    (service.data / key).write_text(json.dumps(document), encoding="utf-8")
+    correct(service, own_job, OFF_FRAME)
+    person = visit().open_result(own_job)
+    page = person.page
+    person.rows().first.click()
+    type_into(person, "[name=end]", "9.392")
+    page.keyboard.press("Enter")
+    page.click("#save:enabled")
+    page.wait_for_selector("#save:disabled")
+    assert saved(service, own_job)[0]["end"] == 9.4
