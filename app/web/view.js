@@ -26,6 +26,7 @@ export class View {
   result;
   findings;
   cut;
+  options;
 
   constructor() {
     this.timeline = new Timeline($("timeline"));
@@ -52,7 +53,7 @@ export class View {
       this.keepDraft();
       this.refresh();
     });
-    for (const name of OPTIONS) $(name).addEventListener("input", () => this.tune());
+    for (const name of OPTIONS) $(name).addEventListener("input", () => this.slide(name));
     $("tune").addEventListener("submit", (event) => event.preventDefault());
     $("reset").addEventListener("click", () => this.setOptions(this.result.options));
     setUpList(() => this.refresh());
@@ -86,8 +87,7 @@ export class View {
     document.title = `${job.source.name} · Sentiloc`;
     this.thumbs.open(await this.player.open(job, result.video.duration, file), serverPictures(result));
     this.timeline.show(findings);
-    const asked = Object.fromEntries(OPTIONS.filter((name) => link.has(name)).map((name) => [name, Number(link.get(name))]));
-    this.setOptions({ ...result.options, ...asked });
+    this.setOptions({ ...result.options, ...optionsOf(link) });
     this.player.seek(Number(link.get("t")) || 0);
     this.drawWave(job, file);
   }
@@ -155,15 +155,18 @@ export class View {
 
   // Options and what they cut
 
-  get options() {
-    return { ...Object.fromEntries(OPTIONS.map((name) => [name, Number($(name).value)])), labels: this.result.options.labels };
-  }
-
+  // The exact options are kept here: a slider stands at its nearest step, and counts only once it is moved.
   setOptions(options) {
+    this.options = options;
     for (const name of OPTIONS) {
       $(name).max = Math.max(Number($(name).max), options[name]);
       $(name).value = options[name];
     }
+    this.tune();
+  }
+
+  slide(name) {
+    this.options = { ...this.options, [name]: Number($(name).value) };
     this.tune();
   }
 
@@ -198,8 +201,9 @@ export class View {
 
   showOptions() {
     for (const output of $("tune").querySelectorAll("output")) {
-      const { value } = $(output.htmlFor.value);
-      output.textContent = output.htmlFor.value === "threshold" ? `${percent(value)} %` : `${Number(value).toFixed(2)} s`;
+      const name = output.htmlFor.value;
+      const value = this.options[name];
+      output.textContent = name === "threshold" ? `${percent(value)} %` : `${value.toFixed(2)} s`;
     }
     const locked = Boolean(this.corrections.doc?.segments);
     $("tune").querySelector("fieldset").disabled = locked;
@@ -314,6 +318,12 @@ export class View {
     const query = parts.toString();
     return `${location.origin}${location.pathname}#${this.job.id}${query && `?${query}`}`;
   }
+}
+
+// What a link asks for; what is no such number is left out.
+function optionsOf(link) {
+  const isAmount = (written) => Boolean(written) && Number(written) >= 0 && Number.isFinite(Number(written));
+  return Object.fromEntries(OPTIONS.filter((name) => isAmount(link.get(name))).map((name) => [name, Number(link.get(name))]));
 }
 
 // Pictures that the server has: for the peaks of the model's own segments.

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests.page.browsing import Visit
 from tests.page.conftest import SteadyService, Visitor
@@ -136,3 +139,25 @@ def test_edges_are_moved_to_the_frames_that_exports_count(
     page.click("#save:enabled")
     page.wait_for_selector("#save:disabled")
     assert saved(service, own_job)[0]["end"] == 9.4
+
+
+def test_options_between_the_steps_of_the_sliders_stay(
+    visit: Visitor, service: SteadyService, clip: Path
+) -> None:
+    job = service.submit(clip, threshold=0.305, min_length=0.25)
+    service.wait_ended(job)
+    person = visit(permissions=["clipboard-read", "clipboard-write"]).open_result(job)
+    page = person.page
+    assert page.inner_text("output[for=min_length]") == "0.25 s"
+    page.click("#share")
+    page.wait_for_selector("#shared:not(:empty)")
+    # A link names the options that are not the result's.
+    assert page.evaluate("location.hash") == f"#{job}"
+    page.locator("#merge_gap").fill("0.5")
+    page.click("#share")
+    person.until("location.hash.endsWith('?merge_gap=0.5')")
+    page.click("#confirm")
+    person.until("!document.querySelector('#edited').textContent.includes('not saved')")
+    exact = service.client.get(f"/jobs/{job}/result", params={"merge_gap": 0.5}).json()["segments"]
+    starts = [one["start"] for one in exact]
+    assert [one["start"] for one in saved(service, job)] == pytest.approx(starts, abs=1e-3)
