@@ -88,8 +88,9 @@ export class Corrections extends EventTarget {
     return { segments: this.segments(found).map(asGiven), points };
   }
 
-  markSaved() {
-    this.savedDoc = this.doc;
+  // `doc` is saved now; what was changed since is not.
+  markSaved(doc) {
+    this.savedDoc = doc;
     this.dispatchEvent(new Event("change"));
   }
 }

@@ -10,6 +10,8 @@ const SHORTEST = 0.04;
 export class Editor {
   constructor(view) {
     this.view = view;
+    // The last save of each job, by its id.
+    this.saves = new Map();
   }
 
   get able() {
@@ -99,13 +101,32 @@ export class Editor {
     $("timeline").focus({ preventScroll: true });
   }
 
+  // Saves of a job go one after the other, because each needs the tag that the one before brings.
+  save() {
+    const { job } = this.view;
+    const done = this.settled(job).then(() => this.send(job));
+    this.saves.set(job.id, done);
+    return done;
+  }
+
+  // Resolves when no save of the job is under way.
+  settled(job) {
+    return (this.saves.get(job.id) ?? Promise.resolve()).catch(() => {});
+  }
+
   // Without corrections the model's own result stands again: what was saved is withdrawn.
-  async save() {
+  async send(job) {
     const { view } = this;
-    const { corrections, job } = view;
-    if (!corrections.dirty) return;
-    if (corrections.active) this.saved(await sendFeedback(job.id, corrections.feedback(view.found), view.tag));
-    else this.saved(await withdrawFeedback(job.id, view.tag));
+    const { corrections, tag } = view;
+    const { doc } = corrections;
+    if (view.job !== job || !corrections.dirty) return;
+    const answer = doc ? sendFeedback(job.id, corrections.feedback(view.found), tag) : withdrawFeedback(job.id, tag);
+    try {
+      view.saved(job, doc, await answer);
+    } catch (error) {
+      // Where another result is in view by now, the draft stays for the next visit.
+      if (view.job === job) throw error;
+    }
   }
 
   // Somebody looked and says that the model is right: only then its segments are kept as the truth.
@@ -113,10 +134,5 @@ export class Editor {
     const { view } = this;
     view.corrections.setSegments(view.found);
     await this.save();
-  }
-
-  saved({ at, tag }) {
-    Object.assign(this.view, { savedAt: at, tag });
-    this.view.corrections.markSaved();
   }
 }

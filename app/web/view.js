@@ -61,6 +61,7 @@ export class View {
 
   // What `open` shows, fetched while another screen is in view.
   async load(job) {
+    await this.editor.settled(job);
     const result = await getResult(job.id);
     const findings = findingsOf(result);
     const [cut, saved] = await Promise.all([openCut(job, result, findings), findings.editable ? getFeedback(job.id) : { feedback: [], tag: null }]);
@@ -125,6 +126,13 @@ export class View {
     const { corrections } = this;
     const doc = corrections.doc ?? { segments: null, points: [] };
     store(draftKey(this.job), corrections.dirty && corrections.active ? JSON.stringify({ doc, tag: this.tag }) : null);
+  }
+
+  // The server has `doc` of this job now. By now, the corrections may be others, and the job in view another.
+  saved(job, doc, { at, tag }) {
+    if (this.job !== job) return settleDraft(job, doc, tag);
+    Object.assign(this, { savedAt: at, tag });
+    this.corrections.markSaved(doc);
   }
 
   // Somebody else saved first: either their corrections come in, or ours replace them.
@@ -318,6 +326,14 @@ export class View {
     const query = parts.toString();
     return `${location.origin}${location.pathname}#${this.job.id}${query && `?${query}`}`;
   }
+}
+
+// A draft of a job that is no longer in view is done with when it was saved; later changes go on from what was saved.
+function settleDraft(job, doc, tag) {
+  const draft = JSON.parse(store(draftKey(job)) ?? "null");
+  if (!draft) return;
+  const isSaved = JSON.stringify(draft.doc) === JSON.stringify(doc);
+  store(draftKey(job), isSaved ? null : JSON.stringify({ ...draft, tag }));
 }
 
 // What a link asks for; what is no such number is left out.

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import Route
 
 from tests.page.browsing import Visit
-from tests.page.conftest import SteadyService, Visitor
-from tests.page.test_page import drag, seconds
+from tests.page.conftest import SHOWN_FROM, SteadyService, Visitor
+from tests.page.test_page import drag, move_end, seconds
 from tests.support.services import wait_for
 
 
@@ -161,3 +163,98 @@ def test_options_between_the_steps_of_the_sliders_stay(
     exact = service.client.get(f"/jobs/{job}/result", params={"merge_gap": 0.5}).json()["segments"]
     starts = [one["start"] for one in exact]
     assert [one["start"] for one in saved(service, job)] == pytest.approx(starts, abs=1e-3)
+
+
+class Held:
+    """Saves of a page that do not reach the server before `release`."""
+
+    def __init__(self, person: Visit) -> None:
+        self._person = person
+        self._routes: list[Route] = []
+        self._is_open = False
+        person.page.route(re.compile("/feedback$"), self._take)
+
+    def _take(self, route: Route) -> None:
+        if self._is_open or route.request.method == "GET":
+            route.continue_()
+        else:
+            self._routes.append(route)
+
+    def wait(self) -> None:
+        """Wait until a save is held."""
+        # Asking the page lets Playwright report its requests.
+        wait_for(lambda: self._person.page.evaluate("true") and self._routes)
+
+    def release(self) -> None:
+        """Let all saves pass, and wait for the answer to the one that is held."""
+        self._is_open = True
+        (route,) = self._routes
+        with self._person.page.expect_response(lambda answer: answer.request.method == "POST"):
+            route.continue_()
+
+
+def test_what_is_changed_while_a_save_is_under_way_stays_unsaved(
+    visit: Visitor, service: SteadyService, own_job: str
+) -> None:
+    person = visit().open_result(own_job)
+    page = person.page
+    held = Held(person)
+    found = person.rows().count()
+    move_end(person)
+    page.keyboard.press("Control+s")
+    held.wait()
+    person.rows().last.click()
+    page.keyboard.press("Delete")
+    wait_for(lambda: person.rows().count() == found - 1)
+    held.release()
+    page.wait_for_selector("#edited:has-text('not saved yet')")
+    assert len(saved(service, own_job)) == found
+    # The draft has the change, and goes on from what was saved.
+    person.reload().wait_result()
+    wait_for(lambda: person.rows().count() == found - 1)
+    page.click("#save")
+    page.wait_for_selector("#save:disabled")
+    assert len(saved(service, own_job)) == found - 1
+
+
+def test_a_second_save_waits_for_the_first(visit: Visitor, service: SteadyService, own_job: str) -> None:
+    person = visit().open_result(own_job)
+    page = person.page
+    held = Held(person)
+    move_end(person)
+    page.keyboard.press("Control+s")
+    page.keyboard.press("Control+s")
+    held.wait()
+    page.keyboard.press("End")
+    page.keyboard.press("m")
+    page.keyboard.press("Control+s")
+    held.release()
+    page.wait_for_selector("#save:disabled")
+    # A save with an old tag would have been refused, and logged by the browser.
+    assert len(service.client.get(f"/jobs/{own_job}/feedback").json()["feedback"]) == 2
+
+
+def test_the_answer_to_a_save_touches_no_other_video(
+    visit: Visitor, service: SteadyService, clip: Path, own_job: str
+) -> None:
+    other = service.submit(clip, "another.mp4", threshold=SHOWN_FROM)
+    service.wait_ended(other)
+    # So that the tags of the two differ.
+    correct(service, other, OFF_FRAME)
+    person = visit().open_result(own_job)
+    page = person.page
+    held = Held(person)
+    move_end(person)
+    page.keyboard.press("Control+s")
+    held.wait()
+    page.evaluate("job => { location.hash = job }", other)
+    page.wait_for_selector("#result-title:text-is('another.mp4')")
+    move_end(person)
+    held.release()
+    drafts = "Object.keys(localStorage).filter((name) => name.startsWith('sentiloc.draft.'))"
+    person.until(f"{drafts}.length === 1")
+    assert page.evaluate(drafts) == [f"sentiloc.draft.{other}"]
+    assert "not saved yet" in page.inner_text("#edited")
+    page.click("#save")
+    page.wait_for_selector("#save:disabled")
+    assert saved(service, other)[0]["end"] < OFF_FRAME["end"]
