@@ -220,8 +220,8 @@ export async function getCandidates(id, minLength) {
   });
 }
 
-export async function getBlob(path) {
-  const response = await checked(path);
+export async function getBlob(path, signal = null) {
+  const response = await checked(path, { signal });
   const name = /filename\*=UTF-8''([^;]+)/.exec(response.headers.get("Content-Disposition") ?? "")?.[1];
   return { blob: await response.blob(), name: name && decodeURIComponent(name) };
 }

@@ -183,11 +183,11 @@ async function openJob(id, link) {
     if (job.state === "cancelled") return goHome();
     if (job.state === "failed") return fail(new Problem(job.error), job.source.name);
     showProgress(text.loading, "", 0, "");
-    await view.load(job);
+    const loaded = await view.load(job);
     if (signal.aborted) return;
     showOnly("result");
     showKey();
-    await view.open(job, sent?.id === id ? sent.file : null, link);
+    view.open(job, loaded, sent?.id === id ? sent.file : null, link);
     $("timeline").focus({ preventScroll: true });
   } catch (error) {
     if (!signal.aborted) fail(error);

@@ -52,27 +52,33 @@ export class Player extends EventTarget {
   }
 
   // Where the video comes from: the file at hand, else the server; a player cannot send a key, so then it is fetched whole.
+  // Resolves to that place; to null if the player was closed or opened again before.
   async open(job, duration, file) {
+    this.close();
     this.duration = duration;
     this.now = 0;
     this.loop = null;
-    this.back = 0;
     this.video.hidden = false;
     $("no-video").hidden = true;
-    if (this.made) URL.revokeObjectURL(this.made);
-    this.made = null;
-    const blob = file ?? (apiKey() ? (await getBlob(videoPath(job.id)).catch(() => null))?.blob : null);
+    this.setSpeed(1);
+    this.opened = new AbortController();
+    const { signal } = this.opened;
+    const fetched = !file && apiKey() ? await getBlob(videoPath(job.id), signal).catch(() => null) : null;
+    if (signal.aborted) return null;
+    const blob = file ?? fetched?.blob;
     if (blob) this.made = URL.createObjectURL(blob);
     this.source = this.made ?? videoPath(job.id);
     this.video.src = this.source;
-    this.setSpeed(1);
     return this.source;
   }
 
   close() {
+    this.opened?.abort();
     this.halt();
     this.video.removeAttribute("src");
     this.video.load();
+    if (this.made) URL.revokeObjectURL(this.made);
+    this.made = this.source = null;
   }
 
   async fail() {

@@ -14,7 +14,8 @@ export class Thumbs {
     this.watcher = new IntersectionObserver((entries) => this.seen(entries));
   }
 
-  // A new video: forget the old one's pictures. `known(seconds)` may give a path of a picture that the server has.
+  // A new video: forget the old one's pictures. `source` resolves to its place, or to null where there will be none.
+  // `known(seconds)` may give a path of a picture that the server has.
   open(source, known = (_seconds) => null) {
     for (const picture of this.pictures.values()) if (picture.startsWith("blob:")) URL.revokeObjectURL(picture);
     this.pictures.clear();
@@ -56,23 +57,24 @@ export class Thumbs {
       const image = this.queue.shift();
       if (!image.isConnected) continue;
       const { at } = image.dataset;
+      const { source } = this;
       try {
-        const source = this.source;
         const picture = this.pictures.get(at) ?? (await this.known(Number(at))) ?? (await this.grab(Number(at)));
         if (source !== this.source) continue;
         this.pictures.set(at, picture);
         image.src = picture;
       } catch {
-        this.queue = [];
+        if (source === this.source) this.queue = [];
       }
     }
     this.busy = false;
   }
 
   async grab(seconds) {
-    if (!this.source) throw new Error("no video");
-    if (!this.video.src) this.video.src = this.source;
-    const { video } = this;
+    const { source, video } = this;
+    const place = await source;
+    if (!place || source !== this.source) throw new Error("no video");
+    if (!video.src) video.src = place;
     await once(video, video.readyState >= 1 ? null : "loadedmetadata");
     const shown = video.requestVideoFrameCallback && new Promise((resolve) => video.requestVideoFrameCallback(resolve));
     video.currentTime = Math.min(seconds, video.duration - 0.05);

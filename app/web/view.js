@@ -65,11 +65,11 @@ export class View {
     const result = await getResult(job.id);
     const findings = findingsOf(result);
     const [cut, saved] = await Promise.all([openCut(job, result, findings), findings.editable ? getFeedback(job.id) : { feedback: [], tag: null }]);
-    this.loaded = { result, findings, cut, saved };
+    return { result, findings, cut, saved };
   }
 
-  async open(job, file, link) {
-    const { result, findings, cut, saved: { feedback, tag } } = this.loaded;
+  // At once, and without the video where that is still fetched: nothing of the job before may stay in view or be changed.
+  open(job, { result, findings, cut, saved: { feedback, tag } }, file, link) {
     Object.assign(this, { job, result, findings, cut, tag, found: [], chosen: null, savedAt: null });
     this.counter = this.transport.open(result.video);
     setLabels(findings.labels);
@@ -86,7 +86,7 @@ export class View {
     listWarnings(result.warnings ?? [], (seconds) => this.seekFree(seconds));
     $("made").textContent = [say.made(result.model), say.rate(this.counter, result.video), say.track(result.video.audio_track)].filter(Boolean).join(" · ");
     document.title = `${job.source.name} · Sentiloc`;
-    this.thumbs.open(await this.player.open(job, result.video.duration, file), serverPictures(result));
+    this.thumbs.open(this.player.open(job, result.video.duration, file), serverPictures(result));
     this.timeline.show(findings);
     this.setOptions({ ...result.options, ...optionsOf(link) });
     this.player.seek(Number(link.get("t")) || 0);
@@ -95,6 +95,7 @@ export class View {
 
   close() {
     this.player.close();
+    this.thumbs.open(null);
   }
 
   // On paper: light, the whole video in view.
@@ -137,8 +138,9 @@ export class View {
 
   // Somebody else saved first: either their corrections come in, or ours replace them.
   async takeTheirs() {
-    store(draftKey(this.job), null);
-    await this.open(this.job, null, new URLSearchParams());
+    const { job } = this;
+    store(draftKey(job), null);
+    this.open(job, await this.load(job), null, new URLSearchParams());
   }
 
   async replaceTheirs() {
@@ -157,7 +159,7 @@ export class View {
     const served = sound?.loudness.length ? servedWave(sound) : null;
     if (!canDecode(file?.size ?? job.source.bytes, this.findings.duration, Boolean(file))) return show(served, text.waveTooLong);
     show(served, text.waveWaits);
-    const wave = await readWave(job, file).catch(() => null);
+    const wave = await readWave(job, file, this.player.opened.signal).catch(() => null);
     if (this.job === job) show(wave ?? served, text.waveUnread);
   }
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import uvicorn
+from playwright.sync_api import Request, Route
 
 from sentiloc.app.access.caller import Scope
 from sentiloc.app.access.keys import KeyStore
 from sentiloc.app.main import create_app
 from sentiloc.app.redis.client import connect
 from sentiloc.app.settings import Settings
-from tests.page.conftest import SteadyService, Visitor
+from tests.page.conftest import SHOWN_FROM, SteadyService, Visitor
 from tests.page.test_page import serious
 from tests.support.services import wait_for
 
@@ -89,3 +92,42 @@ def test_the_key_has_a_name_is_shared_between_tabs_and_logged_out(
     refused = [line for line in person.errors if "401" in line]
     assert refused == person.errors
     person.errors.clear()
+
+
+def test_a_video_that_is_still_fetched_neither_holds_up_its_result_nor_replaces_another(
+    closed_url: str, visit: Visitor, settings: Settings, service: SteadyService, clip: Path, job: str
+) -> None:
+    """With a key, the page fetches a video whole before it plays."""
+    other = service.submit(clip, "another.mp4", threshold=SHOWN_FROM)
+    service.wait_ended(other)
+    with connect(settings) as redis:
+        keys = KeyStore(redis, settings.redis_prefix)
+        key = keys.create("editor", [Scope.ADMIN], rate_per_minute=1000).text
+    person = visit()
+    page = person.page
+    person.url = closed_url
+    page.add_init_script(f"sessionStorage.setItem('sentiloc.key', '{key}')")
+    given_up: list[str] = []
+
+    def note(request: Request) -> None:
+        given_up.append(request.url)
+
+    page.on("requestfailed", note)
+    person.open_result(other)
+    held: list[Route] = []
+    page.route(re.compile(f"/{job}/video$"), lambda route: held.append(route))
+    # Its own rows, while its video is on the way: a threshold above all of them shows none.
+    page.evaluate("hash => { location.hash = hash }", f"{job}?threshold=1")
+    page.wait_for_selector("#result-title:text-is('drawn person.mp4')")
+    assert person.rows().count() == 0
+    wait_for(lambda: page.evaluate("true") and held)
+
+    page.evaluate("hash => { location.hash = hash }", other)
+    page.wait_for_selector("#result-title:text-is('another.mp4')")
+    person.until("document.querySelector('#video').readyState > 0")
+    shown = page.get_attribute("#video", "src")
+    wait_for(lambda: page.evaluate("true") and any(job in url for url in given_up))
+    for route in held:
+        route.continue_()
+    assert person.rows().count() > 0
+    assert page.get_attribute("#video", "src") == shown
