@@ -22,6 +22,7 @@ const OPTIONS = ["threshold", "min_length", "merge_gap"];
 
 export class View {
   job;
+  file;
   shown = null;
   result;
   findings;
@@ -70,7 +71,7 @@ export class View {
 
   // At once, and without the video where that is still fetched: nothing of the job before may stay in view or be changed.
   open(job, { result, findings, cut, saved: { feedback, tag } }, file, link) {
-    Object.assign(this, { job, result, findings, cut, tag, found: [], chosen: null, savedAt: null });
+    Object.assign(this, { job, file, result, findings, cut, tag, found: [], chosen: null, savedAt: null });
     this.counter = this.transport.open(result.video);
     setLabels(findings.labels);
     resetList(findings.labels);
@@ -138,13 +139,18 @@ export class View {
 
   // Somebody else saved first: either their corrections come in, or ours replace them.
   async takeTheirs() {
-    const { job } = this;
+    const { job, file } = this;
+    const loaded = await this.load(job);
+    if (this.job !== job || $("result").hidden) return;
     store(draftKey(job), null);
-    this.open(job, await this.load(job), null, new URLSearchParams());
+    this.open(job, loaded, file, new URLSearchParams());
   }
 
   async replaceTheirs() {
-    this.tag = (await getFeedback(this.job.id)).tag;
+    const { job } = this;
+    const { tag } = await getFeedback(job.id);
+    if (this.job !== job) return;
+    this.tag = tag;
     await this.editor.save();
   }
 

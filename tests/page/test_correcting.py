@@ -258,3 +258,25 @@ def test_the_answer_to_a_save_touches_no_other_video(
     page.click("#save")
     page.wait_for_selector("#save:disabled")
     assert saved(service, other)[0]["end"] < OFF_FRAME["end"]
+
+
+def test_theirs_are_shown_when_they_are_chosen(visit: Visitor, service: SteadyService, own_job: str) -> None:
+    first, second = visit().open_result(own_job), visit().open_result(own_job)
+    move_end(first)
+    first.page.click("#save")
+    first.page.wait_for_selector("#save:disabled")
+    second.rows().last.click()
+    second.page.wait_for_selector("#rows button[aria-current=true]")
+    second.page.keyboard.press("Delete")
+    second.page.click("#save")
+    second.page.wait_for_selector("#theirs:not([hidden])")
+    second.errors.clear()  # the browser logs the refused request
+    second.page.click("#theirs")
+    wait_for(lambda: second.row_texts() == first.row_texts())
+    assert second.page.is_disabled("#save")
+    # From now on, changes are made to theirs.
+    second.rows().last.click()
+    second.page.keyboard.press("Delete")
+    second.page.click("#save")
+    second.page.wait_for_selector("#save:disabled")
+    assert len(saved(service, own_job)) == first.rows().count() - 1
