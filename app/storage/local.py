@@ -137,6 +137,10 @@ class Storage(Protocol):
     def copy(self, key: str, target: str) -> bool:
         """Make a second file with the same content; False if there is no file at `key`. May be repeated."""
 
+    @property
+    def link_origin(self) -> str | None:
+        """The origin of every `link`, as `https://host:port`; None if the storage has no such URLs."""
+
     def link(self, key: str) -> str | None:
         """A URL from which a client can fetch the file directly; None if the storage has no such URLs."""
 
@@ -155,6 +159,8 @@ class Storage(Protocol):
 
 class LocalStorage:
     """Storage in a folder, on this machine or on a volume that API and workers share."""
+
+    link_origin: str | None = None
 
     def __init__(self, root: Path, reserve_bytes: int = RESERVE_BYTES) -> None:
         self._root = root

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 import boto3
 from boto3.s3.transfer import TransferConfig
+from botocore import UNSIGNED
 from botocore.client import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -58,6 +59,7 @@ class S3Storage:
         public = settings.storage_public_endpoint
         # The signature covers the host, so links must be signed for the address that clients use.
         self._signer = connect_s3(settings, public) if public else self._client
+        self.link_origin = _link_origin(settings, self._bucket)
 
     def create_bucket(self) -> bool:
         """Create the bucket; False if it existed. Raises `storage_unavailable`."""
@@ -243,14 +245,22 @@ def _connect_seconds(settings: Settings) -> float:
     return min(_CONNECT_SECONDS, settings.storage_timeout_seconds)
 
 
-def connect_s3(settings: Settings, endpoint: str | None) -> Any:
+def _link_origin(settings: Settings, bucket: str) -> str:
+    """The origin of the URLs of objects. It can be told without credentials, which may come later."""
+    endpoint = settings.storage_public_endpoint or settings.storage_endpoint
+    unsigned = connect_s3(settings, endpoint, signature=UNSIGNED)
+    url = urlsplit(unsigned.generate_presigned_url("get_object", {"Bucket": bucket, "Key": "any"}))
+    return f"{url.scheme}://{url.netloc}"
+
+
+def connect_s3(settings: Settings, endpoint: str | None, signature: object = "s3v4") -> Any:
     """A client of the object store at `endpoint`; None is AWS."""
     return boto3.client(
         "s3",
         endpoint_url=endpoint,
         region_name=settings.storage_region,
         config=Config(
-            signature_version="s3v4",
+            signature_version=signature,
             connect_timeout=_connect_seconds(settings),
             read_timeout=settings.storage_timeout_seconds,
             retries={"mode": "standard", "total_max_attempts": 2},

@@ -1,6 +1,6 @@
 // The video and its clock. Without a playable video, time still moves where the timeline is clicked.
 // Events: time (seconds), state.
-import { apiKey, getBlob, request, videoPath } from "./api.js";
+import { apiKey, asProblem, getBlob, request, videoPath } from "./api.js";
 import { $, store } from "./dom.js";
 import { text } from "./strings.js";
 
@@ -82,9 +82,10 @@ export class Player extends EventTarget {
   }
 
   async fail() {
+    const { made, source } = this;
     this.replacePicture("");
-    const there = await request(this.source, { headers: { Range: "bytes=0-0" } }).then((response) => response.ok, () => false);
-    $("no-video").textContent = there ? text.videoUnplayable : text.videoGone;
+    const words = made ? text.videoUnplayable : await whyNot(source);
+    if (source === this.source) $("no-video").textContent = words;
   }
 
   replacePicture(words) {
@@ -183,5 +184,20 @@ export class Player extends EventTarget {
     if (at <= 0) this.halt();
     if (this.video.seeking) this.tell(Math.max(0, at));
     else this.seek(at);
+  }
+}
+
+const GONE = [404, 410];
+
+// Why a video of the server does not play. The server redirects to an object store only for a video that is there; the
+// redirect is not followed, because the store may have no rule for scripts.
+async function whyNot(source) {
+  try {
+    const response = await request(source, { headers: { Range: "bytes=0-0" }, redirect: "manual" });
+    if (response.type === "opaqueredirect") return text.videoUnreached;
+    if (response.ok) return text.videoUnplayable;
+    return GONE.includes(response.status) ? text.videoGone : (await asProblem(response)).message;
+  } catch (error) {
+    return error.message;
   }
 }

@@ -79,6 +79,7 @@ export const text = {
   player: "The video",
   videoGone: "The video is no longer stored, but its timeline is.",
   videoUnplayable: "This browser cannot play the file. The timeline still works.",
+  videoUnreached: "This browser cannot play the file, or cannot reach the object store that has it. The timeline still works.",
   pictureUnplayable: "This browser can play only the sound of this file. The timeline still works.",
   timeline: "Sentiment timeline",
   overview: "The whole video; drag to move the view",

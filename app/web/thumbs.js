@@ -8,7 +8,8 @@ const FRAME_PATIENCE = 400;
 export class Thumbs {
   constructor() {
     this.video = document.createElement("video");
-    Object.assign(this.video, { muted: true, preload: "auto", playsInline: true });
+    // Pictures of a video that comes from an object store can be read only if the store allows it.
+    Object.assign(this.video, { muted: true, preload: "auto", playsInline: true, crossOrigin: "anonymous" });
     this.pictures = new Map();
     this.queue = [];
     this.watcher = new IntersectionObserver((entries) => this.seen(entries));

@@ -101,6 +101,17 @@ def test_forms_and_links_name_the_address_of_clients(s3_url: str, tmp_path: Path
     assert form is not None
     assert form.url.startswith("https://media.example:9000/")
     assert str(storage.link("uploads/abcdefgh.src")).startswith("https://media.example:9000/")
+    assert storage.link_origin == "https://media.example:9000"
+
+
+@pytest.mark.parametrize("path", ["/", "/web/highlights.html"])
+def test_the_page_may_fetch_videos_from_the_store_alone(
+    stored_away: TestClient, client: TestClient, s3_url: str, path: str
+) -> None:
+    usual, wider = (one.get(path).headers["Content-Security-Policy"] for one in (client, stored_away))
+    assert "media-src 'self' blob:; connect-src 'self';" in usual
+    assert f"media-src 'self' {s3_url} blob:; connect-src 'self' {s3_url};" in wider
+    assert wider.count(s3_url) == 2
 
 
 def test_the_bucket_is_made_once(s3_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

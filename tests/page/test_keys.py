@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,13 @@ def settings(service: SteadyService) -> Settings:
 @pytest.fixture
 def closed_url(settings: Settings) -> Iterator[str]:
     """Address of an API that requires keys. A test names it before `visit`, so that its pages close first."""
+    with second_api(settings) as url:
+        yield url
+
+
+@contextmanager
+def second_api(settings: Settings) -> Iterator[str]:
+    """Serve an API with these settings beside the service; yields its address."""
     server = uvicorn.Server(uvicorn.Config(create_app(settings), port=0, log_level="warning"))
     thread = threading.Thread(target=server.run)
     thread.start()

@@ -164,6 +164,17 @@ def test_a_picture_that_the_browser_cannot_show_is_no_black_screen(
     person.until("document.querySelector('#video').currentTime > 0.2")
 
 
+def test_a_file_at_hand_that_the_browser_cannot_play_is_not_called_gone(
+    visit: Visitor, tmp_path: Path
+) -> None:
+    path = tmp_path / "tape.avi"
+    make_clip(path, seconds=1.5, codec="mpeg4", options=())
+    person = visit().go()
+    person.page.set_input_files("#file", path)
+    person.wait_result()
+    person.until("document.querySelector('#no-video').textContent.includes('cannot play the file')")
+
+
 def test_times_are_shown_as_timecode_on_request(person: Visit) -> None:
     page = person.page
     page.select_option("#units", "timecode")

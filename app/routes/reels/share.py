@@ -230,8 +230,10 @@ def embed(link: LinkDep, services: ServicesDep) -> Response:
     # The dependency has refused invalid links; the page itself fetches the content.
     _ = link
     ancestors = " ".join(("'self'", *services.settings.embed_ancestors))
+    # Requests for videos are redirected to an object store, if there is one.
+    videos = " ".join(("'self'", *filter(None, [services.storage.link_origin])))
     policy = (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self' https:; "
+        f"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src {videos}; "
         f"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors {ancestors}"
     )
     # Browsers that support frame-ancestors ignore X-Frame-Options; the others allow only this server's own pages.

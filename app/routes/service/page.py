@@ -1,4 +1,7 @@
-"""`GET /`: the web page and its files, with a strict content security policy that allows no other host."""
+"""`GET /`: the web page and its files, with a strict content security policy.
+
+It allows no other host but the object store, if there is one, because requests for videos are redirected there.
+"""
 
 from __future__ import annotations
 
@@ -11,24 +14,32 @@ from starlette.types import Scope
 
 from sentiloc.app.http.problems import ProblemCode, ProblemError
 from sentiloc.app.routes.service.page_files import read_page_file, send_page_file
-from sentiloc.app.services import BareServicesDep
+from sentiloc.app.services import BareServicesDep, Services
 from sentiloc.model.package import list_packages, shipped_models_dir
 
 WEB = Path(__file__).resolve().parents[2] / "web"
-CONTENT_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
-    "media-src 'self' blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
 # `no-cache` makes browsers revalidate, so updates show at once.
 _HEADERS = {"Cache-Control": "no-cache"}
 
 router = APIRouter(include_in_schema=False)
 
 
+def content_policy(store: str | None) -> str:
+    """The policy of the page's files; `store` is the origin of the links to videos, if there are such links."""
+    # A player, and a script that reads a video, need it: browsers check the target of a redirect, too.
+    videos = f"'self' {store}" if store else "'self'"
+    return (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
+        f"media-src {videos} blob:; connect-src {videos}; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+
+
 @router.get("/")
-async def page(request: Request) -> Response:
+async def page(request: Request, services: BareServicesDep) -> Response:
     """The web page."""
-    return send_page_file(read_page_file(WEB / "index.html", CONTENT_POLICY), request, _HEADERS)
+    policy = content_policy(services.storage.link_origin)
+    return send_page_file(read_page_file(WEB / "index.html", policy), request, _HEADERS)
 
 
 @router.get("/web/cards/{model}")
@@ -39,12 +50,16 @@ def model_card(model: str, services: BareServicesDep) -> Response:
     # Checked against the list, so that a name such as ".." cannot leave the folder.
     if model not in list_packages(root) or not card.is_file():
         raise ProblemError(404, ProblemCode.NOT_FOUND, "This model has no model card.")
-    headers = {**_HEADERS, "Content-Security-Policy": CONTENT_POLICY}
+    headers = {**_HEADERS, "Content-Security-Policy": content_policy(None)}
     return Response(card.read_text(encoding="utf-8"), headers=headers, media_type="text/plain; charset=utf-8")
 
 
 class _Files(StaticFiles):
     """Static files with the headers of the page."""
+
+    def __init__(self, policy: str) -> None:
+        super().__init__(directory=WEB)
+        self._policy = policy
 
     def file_response(
         self,
@@ -54,10 +69,11 @@ class _Files(StaticFiles):
         status_code: int = 200,
     ) -> Response:
         _ = (stat_result, status_code)
-        return send_page_file(read_page_file(Path(full_path), CONTENT_POLICY), Request(scope), _HEADERS)
+        return send_page_file(read_page_file(Path(full_path), self._policy), Request(scope), _HEADERS)
 
 
 def add_page(app: FastAPI) -> None:
     """Serve the page at `/` and its files under `/web`."""
+    services: Services = app.state.services
     app.include_router(router)
-    app.mount("/web", _Files(directory=WEB), name="web")
+    app.mount("/web", _Files(content_policy(services.storage.link_origin)), name="web")
