@@ -17,7 +17,8 @@ from sentiloc.app.formats.details import Details
 from sentiloc.model.segments import Segment, VideoInfo
 from sentiloc.model.timebase import LEGAL_RATES, nearest_legal
 
-_TIMECODE = re.compile(r"(\d{2}):([0-5]\d):([0-5]\d)([:;])(\d{2})")
+# Files of more than 100 frames per second count with three digits.
+_TIMECODE = re.compile(r"(\d{2}):([0-5]\d):([0-5]\d)[:;](\d{2,3})")
 _DROP_FRAME = (Fraction(30000, 1001), Fraction(60000, 1001))
 FASTEST_TIMECODE = Fraction(60)
 """The highest rate of SMPTE timecode. Timecode of faster videos counts every second frame."""
@@ -77,18 +78,27 @@ class Timebase:
         return floor(seconds * self.rate + 0.5)
 
     def timecode(self, frame: int) -> str:
-        """SMPTE timecode `HH:MM:SS:FF`, with `;` before the frames in drop frame; it wraps after 24 hours."""
+        """SMPTE timecode `HH:MM:SS:FF`, with `;` before the frames in drop frame; it wraps after 24 of its hours."""
+        if not self.drop_frame:
+            # OpenTimelineIO wraps after 24 hours of the clock, which are less at the rates of NTSC.
+            seconds, frames = divmod(frame % (_DAY_HOURS * 3600 * self.nominal), self.nominal)
+            return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}:{frames:02}"
         # OpenTimelineIO takes a while to import, and most results are read as JSON.
         import opentimelineio as oti
 
         rate = float(self.rate)
-        return str(oti.opentime.RationalTime(frame, rate).to_timecode(rate, drop_frame=self.drop_frame))
+        return str(oti.opentime.RationalTime(frame, rate).to_timecode(rate, drop_frame=True))
 
     def parse(self, timecode: str) -> int:
         """The frame number of a timecode; raises TimelineError if there is no such frame."""
         import opentimelineio as oti
 
-        hours, minutes, seconds, _, frames = _fields(timecode)
+        fields = _fields(timecode)
+        if fields is None or fields[0] >= _DAY_HOURS:
+            raise TimelineError(
+                f"{timecode!r} is not a timecode; write HH:MM:SS:FF, or HH:MM:SS;FF for drop frame."
+            )
+        hours, minutes, seconds, frames = fields
         counted = f"{hours:02}:{minutes:02}:{seconds:02}{';' if self.drop_frame else ':'}{frames:02}"
         if frames < self.nominal:
             found = round(oti.opentime.from_timecode(counted, float(self.rate)).value)
@@ -250,9 +260,10 @@ def _drops(video: VideoInfo, options: TimelineOptions) -> bool:
 
 def _source_start(video: VideoInfo, base: Timebase) -> int:
     """The number of the file's first frame: its own timecode, with its frames field counted at the timeline's rate."""
-    if video.start_timecode is None:
+    fields = _fields(video.start_timecode or "")
+    if fields is None:
         return 0
-    hours, minutes, seconds, _, frames = _fields(video.start_timecode)
+    hours, minutes, seconds, frames = fields
     # The frames field shows that the file counts at least this many per second.
     own = max(1, round(video.fps), frames + 1)
     scaled = frames * base.nominal // own if own != base.nominal else frames
@@ -263,10 +274,7 @@ def _source_start(video: VideoInfo, base: Timebase) -> int:
     return base.parse(f"{hours % _DAY_HOURS:02}:{minutes:02}:{seconds:02}:{scaled:02}")
 
 
-def _fields(timecode: str) -> tuple[int, int, int, str, int]:
+def _fields(timecode: str) -> tuple[int, int, int, int] | None:
+    """Hours, minutes, seconds and frames; None for a text that is no timecode."""
     match = _TIMECODE.fullmatch(timecode)
-    if not match or int(match[1]) >= _DAY_HOURS:
-        raise TimelineError(
-            f"{timecode!r} is not a timecode; write HH:MM:SS:FF, or HH:MM:SS;FF for drop frame."
-        )
-    return int(match[1]), int(match[2]), int(match[3]), match[4], int(match[5])
+    return (int(match[1]), int(match[2]), int(match[3]), int(match[4])) if match else None

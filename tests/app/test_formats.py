@@ -229,6 +229,43 @@ def test_drop_frame_numbers_follow_smpte(fps: float, frame: int) -> None:
     assert base.parse(base.timecode(frame)) == frame
 
 
+@given(st.sampled_from([24000, 30000, 48000, 60000]), st.integers(0, 3 * 24 * 3600 * 60))
+def test_whole_timecode_counts_every_number_for_24_of_its_hours(rate: int, frame: int) -> None:
+    """At 29.97 without drop frame, they last 86.4 s longer than a day."""
+    base = Timebase(rate=Fraction(rate, 1001))
+    hours, minutes, seconds, frames = map(int, base.timecode(frame).split(":"))
+    assert ((hours * 60 + minutes) * 60 + seconds) * base.nominal + frames == frame % (86400 * base.nominal)
+    assert base.parse(base.timecode(frame)) == frame % (86400 * base.nominal)
+
+
+@pytest.mark.parametrize("rate", [24000, 30000, 48000, 60000])
+def test_a_file_may_start_just_before_midnight(rate: int) -> None:
+    made = timeline(rate / 1001, "23:59:30:00", drop_frame=False)
+    rows = list(csv.DictReader(io.StringIO(FORMATS["csv"].render(made))))
+    assert rows[0]["start_timecode"].startswith("23:59:31:")
+    assert rows[2]["start_timecode"].startswith("00:00:01:")
+
+
+@pytest.mark.parametrize(
+    ("fps", "written", "start"),
+    [
+        (120.0, "01:00:00:000", "01:00:00:00"),
+        (120.0, "01:00:00:119", "01:00:00:59"),
+        (120000 / 1001, "01:00:00:060", "01:00:00:30"),
+        (25.0, "25:00:00:10", "01:00:00:10"),
+        (25.0, "01:75:00:00", "00:00:00:00"),
+    ],
+)
+def test_every_start_timecode_of_a_file_is_exported(fps: float, written: str, start: str) -> None:
+    made = timeline(fps, written, drop_frame=False)
+    assert made.base.timecode(made.start) == start
+    asked = timeline(fps, written, drop_frame=False, start_timecode="10:00:00:00")
+    assert asked.base.timecode(asked.start) == "10:00:00:00"
+    assert asked.source_start == made.start
+    for known in FORMATS.values():
+        assert known.render(made)
+
+
 class TestTimelineOptions:
     """A client's options for a timeline: its start and its counting."""
 
