@@ -25,15 +25,13 @@ def resolve_markers(timeline: Timeline) -> str:
     """One event per marker. Resolve drops markers that overlap, so they are moved or cut (see `cut_by_overlap`)."""
     # "|" begins a field of Resolve's marker lines.
     head = edl_head(timeline.title.replace("|", "/"), timeline.base)
-    events = (
-        _event(number, marker, timeline) for number, marker in enumerate(without_overlap(timeline.markers), 1)
-    )
+    events = (_event(number, marker, timeline) for number, marker in enumerate(without_overlap(timeline), 1))
     return head + "".join(events)
 
 
 def cut_by_overlap(timeline: Timeline) -> list[str]:
     """One sentence for each marker that is moved or cut because it overlaps another one."""
-    kept = dict.fromkeys(without_overlap(timeline.markers))
+    kept = dict.fromkeys(without_overlap(timeline))
     return [
         f"{marker.name} from {_code(timeline, marker.start)} to {_code(timeline, marker.end)} overlaps another marker; "
         "it is moved or cut."

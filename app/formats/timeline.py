@@ -215,16 +215,21 @@ def describe(base: Timebase) -> str:
     return f"{rate} frames per second{', drop frame' if base.drop_frame else ''}"
 
 
-def without_overlap(markers: Iterable[Marker]) -> list[Marker]:
-    """Markers for formats that allow one per frame: starts are made distinct, and ends are cut at the next start."""
-    apart: list[Marker] = []
-    for marker in sorted(markers, key=lambda marker: (marker.start, marker.end)):
-        start = marker.start
-        if apart:
-            start = max(start, apart[-1].start + 1)
-            apart[-1] = replace(apart[-1], end=min(apart[-1].end, start))
-        apart.append(replace(marker, start=start, end=max(marker.end, start + 1)))
-    return apart
+def without_overlap(timeline: Timeline) -> list[Marker]:
+    """Markers for formats that allow one per frame: starts are made distinct, and ends are cut at the next start.
+
+    If a video has fewer frames than markers, the last markers are left out.
+    """
+    markers = sorted(timeline.markers, key=lambda marker: (marker.start, marker.end))[: timeline.frames]
+    starts: list[int] = []
+    for number, marker in enumerate(markers, 1):
+        # Those after it need a frame each, too.
+        latest = timeline.frames - 1 - (len(markers) - number)
+        starts.append(max(min(marker.start, latest), starts[-1] + 1 if starts else 0))
+    return [
+        replace(marker, start=start, end=max(start + 1, min(marker.end, after)))
+        for marker, start, after in zip(markers, starts, [*starts[1:], timeline.frames], strict=False)
+    ]
 
 
 def _timebase(video: VideoInfo, options: TimelineOptions) -> Timebase:

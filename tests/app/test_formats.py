@@ -6,7 +6,9 @@ import ast
 import csv
 import io
 import re
+from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -130,7 +132,7 @@ def test_resolve_markers_read_back(fps: float, start: str | None) -> None:
     codes = re.findall(r"^\d{3}  001 .* C +(\S+) (\S+) \S+ \S+", text, re.MULTILINE)
     durations = [int(value) for value in re.findall(r"\|D:(\d+)", text)]
     times = [oti.opentime.from_timecode(code, rate).value - made.start for code, _ in codes]
-    wanted = without_overlap(made.markers)
+    wanted = without_overlap(made)
     assert times == [marker.start for marker in wanted]
     assert durations == [marker.end - marker.start for marker in wanted]
     assert all(a + d <= b for a, d, b in zip(times, durations, times[1:], strict=False))
@@ -264,6 +266,21 @@ def test_every_start_timecode_of_a_file_is_exported(fps: float, written: str, st
     assert asked.source_start == made.start
     for known in FORMATS.values():
         assert known.render(made)
+
+
+@given(st.integers(1, 40), st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), max_size=30))
+def test_moved_markers_stay_inside_the_video(frames: int, spans: list[tuple[int, int]]) -> None:
+    """Where several markers meet at the video's end, the earlier ones are moved, too."""
+    cut = [
+        Segment(start=a / 25, peak=a / 25, end=(a + b) / 25, label="positive", confidence=0.5)
+        for a, b in spans
+        if a < frames
+    ]
+    made = make_timeline("", replace(video(), duration=frames / 25), cut)
+    apart = without_overlap(made)
+    assert len(apart) == min(len(cut), frames)
+    assert all(marker.start < marker.end <= frames for marker in apart)
+    assert all(marker.end <= after.start for marker, after in pairwise(apart))
 
 
 class TestTimelineOptions:
