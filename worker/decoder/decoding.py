@@ -21,6 +21,7 @@ from sentiloc.worker.decoder.frames import Clock, SnippetBuilder, brightness, sh
 from sentiloc.worker.decoder.request import DecodeRequest
 from sentiloc.worker.decoder.selection import KeyframeSelection, Selection
 from sentiloc.worker.decoder.selection import Samples as Looks
+from sentiloc.worker.decoder.source.limits import check_size
 from sentiloc.worker.decoder.source.media import Media, pixel_aspect
 from sentiloc.worker.decoder.source.packets import (
     PacketSource,
@@ -207,6 +208,7 @@ class Decoding:
         media = self._media
         shape = shape_of(first, pixel_aspect(media.video))
         request, limits = self._task.request, self._task.limits
+        check_size(shape.width, shape.height, limits)
         self._output.begin(media.describe(shape.width, shape.height, limits.max_duration_seconds))
         if self._selection is not None:
             self._selection.begin()

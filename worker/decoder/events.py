@@ -16,6 +16,7 @@ from sentiloc.model.results.warnings import ResultWarning, parse_warnings
 from sentiloc.model.segments import VideoInfo, parse_video
 from sentiloc.model.timebase import LEGAL_RATES
 from sentiloc.worker.decoder.request import DecodeLimits, DecodeRequest
+from sentiloc.worker.timeline.rate import HIGHEST_RATE
 
 Pictures = NDArray[np.uint8]
 
@@ -23,7 +24,6 @@ MAX_WARNINGS = 100
 _MAX_TEXT = 400
 # The decoder enforces the real limits. These looser ones only catch a child that lies.
 _MARGIN, _SLACK_SECONDS = 1.2, 60.0
-_HIGHEST_RATE = 1e7  # upper bound for a header's claim; the measured rate is checked later
 _MOST_TRACKS = 10_000
 _TIMECODE = re.compile(r"\d{2}:\d{2}:\d{2}[:;]\d{2,3}")
 _KINDS: dict[str, type | tuple[type, ...]] = {
@@ -181,7 +181,7 @@ def _is_within(value: object, most: float) -> bool:
 
 
 def _is_rate(value: object) -> bool:
-    return _is_within(value, _HIGHEST_RATE) and value != 0
+    return _is_within(value, HIGHEST_RATE) and value != 0
 
 
 def is_text(value: object) -> bool:

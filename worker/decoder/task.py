@@ -83,13 +83,19 @@ class Output:
         self._sender.send(channel.SNIPPET, fields)
 
     def audio(self, start: int, samples: Samples) -> None:
-        """Send samples (n,), or (n, 2) for stereo, that begin at sample `start`."""
+        """Send samples (n,), or (n, 2) for stereo, that begin at sample `start`.
+
+        A message holds seconds of sound, but a packet of uncompressed sound may last a minute.
+        """
         if self._waiting is not None:
             self._waiting.append((start, samples))
             if len(self._waiting) > _MOST_WAITING:
                 self._release()
             return
-        self._sender.send(channel.AUDIO, {"start": start}, samples.tobytes())
+        most = channel.MAX_PAYLOAD_BYTES // samples[:1].nbytes
+        for first in range(0, len(samples), most):
+            part = samples[first : first + most]
+            self._sender.send(channel.AUDIO, {"start": start + first}, part.tobytes())
 
     def end(self, fields: dict[str, Any], shots: Sequence[float] = ()) -> None:
         """Send the last message, with the times in seconds at which new shots begin."""

@@ -27,6 +27,8 @@ _BATCH_SECONDS = 0.25
 _PATIENCE_SECONDS = 2.0
 # Stamps of transport streams wrap after 26.5 hours: one before 0 looks as if it were so late.
 _ASTRAY_SECONDS = 12 * 3600.0
+# Sound is within about 1. Damaged float tracks also contain values whose sum is infinite.
+_LOUDEST = 1e9
 
 
 class Soundtrack:
@@ -166,6 +168,7 @@ class Soundtrack:
         if self._buffer:
             channels = np.concatenate(self._buffer, axis=1)
             np.nan_to_num(channels, copy=False, posinf=0.0, neginf=0.0)
+            np.clip(channels, -_LOUDEST, _LOUDEST, out=channels)
             chunk = self._chunk(channels)
             self._emit(self._position - len(chunk), chunk)
             self._buffer, self._waiting = [], 0

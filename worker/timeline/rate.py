@@ -7,12 +7,15 @@ from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
+from math import inf
 
 import numpy as np
 
 from sentiloc.model.results.warnings import ResultWarning, WarningCode
 from sentiloc.model.timebase import EXACT, legal_rate, nearest_legal
 
+HIGHEST_RATE = 1e7
+"""Frames per second. A header, or time stamps, that claim more say nothing about the pictures."""
 _REORDER = 32
 """Maximum distance in packets between a picture and the one shown before it: codecs reorder at most 16 pictures."""
 _DEFAULT_RATE = Fraction(25)
@@ -89,15 +92,15 @@ class RateMeter:
         self._last = stamp
 
     def read(self) -> FrameRate:
-        """The measured rate; the header's, or 25, if too few packets were counted."""
+        """The measured rate; the header's, or 25, if too few packets were counted or their times say nothing."""
         while self._waiting:
             self._pass(heapq.heappop(self._waiting))
         intervals = np.frombuffer(self._intervals, np.float64)
-        if len(intervals) < 2:
+        fps = self._settle(*_usual_rate(intervals, self._tick)) if len(intervals) > 1 else inf
+        if fps > HIGHEST_RATE:
             # One or two pictures are not enough, and such files often state their time base as the rate.
             fps = next((rate for rate in self._stated if legal_rate(rate) == rate), float(_DEFAULT_RATE))
             return FrameRate(fps, legal_rate(fps), is_variable=False)
-        fps = self._settle(*_usual_rate(intervals, self._tick))
         # Time stamps in milliseconds are off by up to a tick even if the pictures are evenly spaced.
         uneven = np.abs(intervals - 1 / fps) > max(_JITTER / fps, 1.5 * self._tick)
         stated = self._stated[0] if self._stated else None

@@ -65,7 +65,8 @@ class ShotMeter:
     def finish(self) -> list[float]:
         """The times at which new shots begin in seconds, ascending, rounded to microseconds."""
         self._take_candidate()
-        return [round(seconds, 6) for seconds in self.shots]
+        # Two pictures may have one time stamp, and each may begin a shot.
+        return list(dict.fromkeys(round(seconds, 6) for seconds in self.shots))
 
 
 def is_other_shot(before: Grid, after: Grid) -> bool:

@@ -14,10 +14,11 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from sentiloc.worker.decoder.source.limits import DURATION_MARGIN
+from sentiloc.worker.decoder.source.timecode import find_timecode
 from sentiloc.worker.decoder.source.webp import WebpStream
 from sentiloc.worker.decoder.source.wholeness import SEQUENTIAL, Reach, breaks_off
 from sentiloc.worker.sound.tracks import Choice, describe_track
-from sentiloc.worker.timeline.rate import RateMeter
+from sentiloc.worker.timeline.rate import HIGHEST_RATE, RateMeter
 from sentiloc.worker.timeline.stamps import in_seconds
 
 _INDEXED = {"mov", "mp4", "matroska", "webm"}
@@ -47,8 +48,9 @@ class Media:
 
     @property
     def rate(self) -> Fraction:
-        """The video's average frames per second; 25 if the container does not state it."""
-        return self.video.average_rate or self.video.guessed_rate or _DEFAULT_RATE
+        """The video's average frames per second; 25 if the container states none, or none that is possible."""
+        stated = (self.video.average_rate, self.video.guessed_rate)
+        return next((rate for rate in stated if rate and 0 < rate <= HIGHEST_RATE), _DEFAULT_RATE)
 
     @property
     def audio(self) -> AudioStream | None:
@@ -239,20 +241,14 @@ class Media:
     @property
     def start_timecode(self) -> str | None:
         """SMPTE timecode of the first frame, if the file has one."""
-        for tags in (
-            self.video.metadata,
-            self.container.metadata,
-            *(s.metadata for s in self.container.streams),
-        ):
-            if tags.get("timecode"):
-                return str(tags["timecode"])[:32]
-        return None
+        every = (self.video, self.container, *self.container.streams)
+        return find_timecode(one.metadata for one in every)
 
     @property
     def drop_frame(self) -> bool | None:
         """Whether the start timecode is drop-frame; None without one."""
         timecode = self.start_timecode
-        return None if timecode is None else ";" in timecode or "." in timecode[-3:]
+        return None if timecode is None else ";" in timecode
 
 
 def _start(stream: VideoStream | AudioStream | None) -> float | None:
