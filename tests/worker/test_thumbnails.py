@@ -16,7 +16,7 @@ from sentiloc.worker.decoder.decode import DecodeLimits, grab_frame, grab_frames
 from sentiloc.worker.extraction.stills import Stills
 from sentiloc.worker.pipelines.thumbnails import Owner, keep_stills, make_thumbnails, save_thumbnails
 from tests.support.full_disk import free_bytes, small_volume
-from tests.support.media import make_clip
+from tests.support.media import make_clip, read_time
 
 LIMITS = DecodeLimits(threads=1)
 PEAKS = (0.5, 2.25, 1.0, 99.0)
@@ -39,6 +39,15 @@ def test_one_decoder_gives_the_frames_that_single_ones_give(clip: Path) -> None:
     for seconds, frame in zip(PEAKS[:2], together[:2], strict=True):
         assert np.array_equal(frame, grab_frame(clip, seconds, 160, LIMITS))
     assert not np.array_equal(together[0], together[1])
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".avi", ".ts"])
+def test_frames_come_in_the_order_of_their_times(tmp_path: Path, suffix: str) -> None:
+    """AVI and transport streams have no index, so they are read once from the start."""
+    path, times = tmp_path / f"clip{suffix}", (2.4, 0.6, 1.5, 99.0, 0.6, 0.0)
+    make_clip(path, seconds=3.0, options=(("preset", "ultrafast"), ("bf", "0"), ("g", "12")))
+    shown = [read_time(image) for image in grab_frames(path, times, 128, LIMITS)]
+    assert shown == pytest.approx([2.4, 0.6, 1.5, 2.96, 0.6, 0.0], abs=0.041)
 
 
 def test_thumbnails_are_small_pictures_of_their_moments(clip: Path, tmp_path: Path) -> None:

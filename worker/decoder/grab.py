@@ -23,15 +23,24 @@ _REORDER_SECONDS = 1.0
 
 
 def grab(media: Media, task: Task, times: Sequence[float], output: Output) -> None:
-    """The frames on screen at `times` (seconds, rising), each as a snippet of one face picture.
+    """The frames on screen at `times` (seconds), each as a snippet of one face picture, in the order of `times`.
 
     Times before the first picture give the first one; times after the last one give the last one.
     """
-    frames = _by_seeking(media, times) if media.is_seekable else _in_one_pass(media, times)
-    for index, frame in enumerate(frames):
+    order, find = list(range(len(times))), _by_seeking
+    if not media.is_seekable:
+        order.sort(key=times.__getitem__)
+        find = _in_one_pass
+    ready: dict[int, SnippetImages] = {}
+    sent = 0
+    for index, frame in zip(order, find(media, [times[index] for index in order]), strict=False):
         shape = shape_of(frame, pixel_aspect(media.video))
         image = Scaler(shape, *fit(shape, task.request.face_max_side))(frame)
-        output.snippet(index, SnippetImages(faces=[image], narrow=[False]))
+        ready[index] = SnippetImages(faces=[image], narrow=[False])
+        while sent in ready:
+            output.snippet(sent, ready.pop(sent))
+            sent += 1
+        output.tick()
 
 
 def _by_seeking(media: Media, times: Sequence[float]) -> Iterator[VideoFrame]:
@@ -89,7 +98,7 @@ def _ordered(media: Media, frames: Iterator[VideoFrame]) -> Iterator[tuple[Video
 
 
 def _in_one_pass(media: Media, times: Sequence[float]) -> Iterator[VideoFrame]:
-    """Without reliable seeking: read all packets, but decode only the needed groups of pictures."""
+    """Without reliable seeking, for rising times: read all packets, but decode only the needed groups of pictures."""
     wanted, shown = list(times), None
     for frame, seconds in _ordered(media, _looked_at(media, wanted)):
         while wanted and shown is not None and seconds > wanted[0] + ROUNDING_SECONDS:
