@@ -184,14 +184,23 @@ def cut_emotions(
         attention=curve.matrix(("attention_visual", "attention_audio")),
     )
     fused = scores.curve
+    first, stop = _known_range(scores.segments)
     found = []
-    for span in emotion_spans(scores):
+    for whole in emotion_spans(scores):
+        # The curve is smoothed, so a span may reach beyond the range that a job asked for.
+        span = whole._replace(start=max(whole.start, first), stop=min(whole.stop, stop))
         start, end = span.start * curve.step, min(span.stop * curve.step, duration)
         if end > start:
             peak = (span.start + int(fused[span.start : span.stop].argmax()) + 0.5) * curve.step
             label = classes[span_class(scores, span)]
             found.append(_segment(start, min(peak, end), end, label, calibration.apply(span.score)))
     return _chosen(found, options, duration)
+
+
+def _known_range(probabilities: NDArray[np.floating]) -> tuple[int, int]:
+    """The first segment with a probability above 0, and the one after the last: outside a job's range all are 0."""
+    known = np.flatnonzero(probabilities.any(axis=1))
+    return (int(known[0]), int(known[-1]) + 1) if len(known) else (0, 0)
 
 
 def cut_expressions(

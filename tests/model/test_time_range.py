@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from math import ceil, floor
+
 import pytest
 
 from sentiloc.model.proposals.calibration import Calibration
 from sentiloc.model.results.result import Curve, ModelIdentity, Result, SegmentOptions
+from sentiloc.model.results.task_result import parse_any, recut_any
 from sentiloc.model.results.time_range import within
 from sentiloc.model.segments import VideoInfo, snippet_span
+from tests.model.test_task_result import EMOTION_OPTIONS, emotions
 
 
 @pytest.mark.parametrize("step", [0.64, 16 / 30, 16 * 1001 / 30_000, 16 * 1001 / 24_000, 0.32, 1.0])
@@ -22,6 +27,16 @@ def test_every_border_is_on_the_grid(step: float, decimals: int) -> None:
 def test_a_range_includes_every_snippet_it_touches() -> None:
     assert snippet_span(4.47, 4.5, 0.64) == (6, 8)
     assert snippet_span(4.48, 4.4801, 0.64) == (7, 8)
+
+
+@pytest.mark.parametrize(("start", "end"), [(5.0, 7.0), (0.0, 6.0), (6.0, 20.0), (14.0, 15.0), (2.5, 5.5)])
+def test_emotions_of_a_part_stay_in_it_also_when_they_are_cut_again(start: float, end: float) -> None:
+    found = within(emotions(EMOTION_OPTIONS), start, end)
+    again = recut_any(parse_any(found.to_dict()), replace(found.options, threshold=0.0, min_length=0.0))
+    assert found.segments
+    for one in (*found.segments, *again.segments):
+        assert floor(start) <= one.start <= one.peak <= one.end <= ceil(end)
+    assert within(found, 18.0, 19.0).segments == ()
 
 
 @pytest.mark.parametrize(("start", "end"), [(0.0, 3.84), (0.0, 4.48), (0.0, 5.12), (3.2, 4.48), (4.48, 6.4)])
