@@ -13,8 +13,8 @@ from collections.abc import Sequence as SequenceOf
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import PurePosixPath
-from urllib.parse import quote
 
+from sentiloc.app.formats.names import link_to, shown_name
 from sentiloc.app.formats.timeline import (
     Timebase,
     Timeline,
@@ -59,12 +59,14 @@ class GivenSource:
 class Source:
     """A video of a sequence. Its `name` is unique in the sequence, because editing programs find the file by it.
 
-    `folder` is the folder of the file: a path, a `file:` URL, or empty for the folder of the exported file.
+    `link` is the name as part of a URL. `folder` is the folder of the file: a path, a `file:` URL, or empty for the
+    folder of the exported file.
     """
 
     number: int
     id: str
     name: str
+    link: str
     uploaded_name: str
     folder: str
     timeline: Timeline
@@ -102,17 +104,17 @@ class Source:
         """The file as a path, without quoting."""
         if not self.folder:
             return self.name
-        return f"{self.folder.rstrip('/')}/{self.name}"
+        return f"{shown_name(self.folder.rstrip('/'))}/{self.name}"
 
     @property
     def url(self) -> str:
         """The file as a URL: relative, or `file://` with an absolute path."""
         if not self.folder:
-            return quote(self.name)
+            return self.link
         folder = self.folder.rstrip("/")
         if "://" in folder:
-            return f"{folder}/{quote(self.name)}"
-        return f"file://localhost{'' if folder.startswith('/') else '/'}{quote(folder)}/{quote(self.name)}"
+            return f"{folder}/{self.link}"
+        return f"file://localhost{'' if folder.startswith('/') else '/'}{link_to(folder)}/{self.link}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,13 +238,15 @@ def _sources(given: Iterable[GivenSource], folder: str) -> dict[str, Source]:
     made: dict[str, Source] = {}
     names: set[str] = set()
     for number, source in enumerate(given, 1):
-        name = _unused(source.name, names)
+        shown = shown_name(source.name)
+        name = _unused(shown, names)
         names.add(name.casefold())
         made[source.id] = Source(
             number=number,
             id=source.id,
             name=name,
-            uploaded_name=source.name,
+            link=link_to(source.name if name == shown else name),
+            uploaded_name=shown,
             folder=folder if source.folder is None else source.folder,
             timeline=make_timeline(name, source.video, ()),
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote
 from xml.etree import ElementTree as ET
 
 from sentiloc.app.formats.media_types import video_type
@@ -32,7 +31,7 @@ def eaf(timeline: Timeline) -> str:
     )
     # MEDIA_FILE is deprecated and stays empty; MEDIA_DESCRIPTOR names the video.
     header = ET.SubElement(root, "HEADER", {"MEDIA_FILE": "", "TIME_UNITS": "milliseconds"})
-    place = f"./{quote(timeline.title)}"
+    place = f"./{timeline.link}"
     ET.SubElement(
         header,
         "MEDIA_DESCRIPTOR",

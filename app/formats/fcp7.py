@@ -5,7 +5,6 @@ One sequence with the video as one clip and, where it has sound, its sound besid
 
 from __future__ import annotations
 
-from urllib.parse import quote
 from xml.etree import ElementTree as ET
 
 from sentiloc.app.formats.timeline import Marker, Timeline
@@ -58,7 +57,7 @@ def _clip(track: ET.Element, timeline: Timeline, kind: str) -> ET.Element:
 def _file(clip: ET.Element, timeline: Timeline) -> None:
     file = ET.SubElement(clip, "file", {"id": "file-1"})
     # A relative path: the editing program looks beside the document, or asks for the file.
-    add_texts(file, name=timeline.title, pathurl=quote(timeline.title), duration=timeline.frames)
+    add_texts(file, name=timeline.title, pathurl=timeline.link, duration=timeline.frames)
     add_rate(file, timeline.base)
     add_timecode(file, timeline.base, timeline.source_start)
     media = ET.SubElement(file, "media")

@@ -5,7 +5,6 @@ Final Cut draws a marker as a point. The keyword shows how long the segment is, 
 
 from __future__ import annotations
 
-from urllib.parse import quote
 from xml.etree import ElementTree as ET
 
 from sentiloc.app.formats.timeline import Marker, Timeline
@@ -73,7 +72,7 @@ def _resources(root: ET.Element, timeline: Timeline) -> None:
             "format": "r1",
         },
     )
-    ET.SubElement(asset, "media-rep", {"kind": "original-media", "src": f"./{quote(timeline.title)}"})
+    ET.SubElement(asset, "media-rep", {"kind": "original-media", "src": f"./{timeline.link}"})
 
 
 def _marker(clip: ET.Element, timeline: Timeline, marker: Marker) -> None:

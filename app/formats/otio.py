@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote
-
 import opentimelineio as oti
 
 from sentiloc.app.formats.timeline import Marker, Timeline
@@ -27,7 +25,7 @@ def _build(timeline: Timeline) -> oti.schema.Timeline:
         name=timeline.title,
         media_reference=oti.schema.ExternalReference(
             # A relative URL: the editor looks beside the file.
-            target_url=quote(timeline.title),
+            target_url=timeline.link,
             available_range=available,
         ),
         source_range=available,

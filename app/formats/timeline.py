@@ -14,6 +14,7 @@ from fractions import Fraction
 from math import floor
 
 from sentiloc.app.formats.details import Details
+from sentiloc.app.formats.names import link_to, shown_name
 from sentiloc.model.segments import Segment, VideoInfo
 from sentiloc.model.timebase import LEGAL_RATES, nearest_legal
 
@@ -134,11 +135,12 @@ class Timeline:
     """A video with its title and its segments, in seconds and in frames.
 
     `start` is the number of the first frame, `source_start` that of the first frame in the video file's own timecode.
-    `kind` is the kind of label: sentiment, emotion or expression. `labels` are all possible labels. `details` are for
-    the report.
+    `link` is the video file as a relative URL. `kind` is the kind of label: sentiment, emotion or expression. `labels`
+    are all possible labels. `details` are for the report.
     """
 
     title: str
+    link: str
     base: Timebase
     start: int
     source_start: int
@@ -178,14 +180,15 @@ def make_timeline(
     options: TimelineOptions | None = None,
     details: Details | None = None,
 ) -> Timeline:
-    """Put segments on a timeline of a legal rate; raises TimelineError for impossible options."""
+    """Put segments of the file `title` on a timeline of a legal rate; raises TimelineError for impossible options."""
     options = options or TimelineOptions()
     base = _timebase(video, options)
     source_start = _source_start(video, base)
     asked = options.start_timecode
     cut = tuple(segments)
     return Timeline(
-        title=title,
+        title=shown_name(title),
+        link=link_to(title),
         base=base,
         start=source_start if asked is None else base.parse(asked),
         source_start=source_start,

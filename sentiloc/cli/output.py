@@ -32,16 +32,15 @@ def show_result(raw: Mapping[str, Any], title: str) -> None:
     """Draw the timeline of a stored result of any task and list its segments."""
     from rich.console import Console
 
+    from sentiloc.app.formats.names import shown_name
     from sentiloc.cli.drawing.drawing import draw
     from sentiloc.cli.drawing.task_drawing import draw_task
     from sentiloc.client import Result
 
     # Rich would colour all numbers, and here colours stand for labels.
     console = Console(highlight=False)
-    result, size = read_any_result(raw), (console.width, console.encoding)
-    console.print(
-        draw(result, title, *size) if isinstance(result, Result) else draw_task(result, title, *size)
-    )
+    result, size, name = read_any_result(raw), (console.width, console.encoding), shown_name(title)
+    console.print(draw(result, name, *size) if isinstance(result, Result) else draw_task(result, name, *size))
 
 
 def read_any_result(raw: Mapping[str, Any]) -> Result | EmotionResult | ExpressionResult:

@@ -6,6 +6,7 @@ import io
 import zipfile
 from fractions import Fraction
 from math import floor
+from pathlib import PurePosixPath
 from typing import Any, cast
 from xml.etree import ElementTree as ET
 
@@ -239,6 +240,22 @@ def test_a_folder_makes_absolute_links() -> None:
     assert clip.media_reference.target_url == "file://localhost/media/Shoot%201/holiday.mp4"
     root = ET.fromstring(text("mlt", made))
     assert root.findtext("producer/property[@name='resource']") == "/media/Shoot 1/holiday.mp4"
+
+
+@pytest.mark.parametrize("folder", ["", "/footage/caf\udce9"])
+def test_every_format_holds_every_file_name(folder: str) -> None:
+    names = {"a": "caf\udce9\x01.mp4", "b": "caf\ufffd.mp4"}
+    sources = [GivenSource(id=one, name=name, video=video()) for one, name in names.items()]
+    clips = [GivenClip(source_id=one, start=0.0, end=2.0, label="positive", confidence=0.9) for one in names]
+    made = make_sequence(clips, sources, SequenceOptions(folder=folder))
+    assert [source.name for source in made.sources] == ["caf\ufffd.mp4", "caf\ufffd-2.mp4"]
+    urls = [PurePosixPath(source.url) for source in made.sources]
+    assert [url.name for url in urls] == ["caf%E9%01.mp4", "caf%EF%BF%BD-2.mp4"]
+    assert all(url.parent.name == ("caf%E9" if folder else "") for url in urls)
+    for known in CUT_FORMATS.values():
+        assert known.write(made).data
+    for name in ("fcp7", "fcpxml", "mlt"):
+        ET.fromstring(text(name, made))
 
 
 def test_sound_has_a_track_for_each_channel_and_gaps_for_silent_videos() -> None:

@@ -371,6 +371,32 @@ def test_names_stay_as_they_are_and_links_are_encoded() -> None:
     assert eaf.attrib["MIME_TYPE"] == "video/mp4"
 
 
+ODD_NAMES = {
+    "a\x01b\x7f.mp4": ("ab.mp4", "a%01b%7F.mp4"),
+    "caf\udce9.mp4": ("caf\ufffd.mp4", "caf%E9.mp4"),
+    "\u202egpj.mp4": ("gpj.mp4", "%E2%80%AEgpj.mp4"),
+    "映画\u3000一.mp4": ("映画\u3000一.mp4", "%E6%98%A0%E7%94%BB%E3%80%80%E4%B8%80.mp4"),
+    "two\nlines\ufffe.mp4": ("twolines.mp4", "two%0Alines%EF%BF%BE.mp4"),
+    "\x02": ("video", "%02"),
+}
+"""Names of local files, how they are shown, and their links."""
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_every_format_holds_every_file_name(name: str) -> None:
+    shown, link = ODD_NAMES[name]
+    made = make_timeline(name, video(), segments(2))
+    texts = {known: found.render(made).encode().decode() for known, found in FORMATS.items()}
+    fcp7, fcpxml, eaf = (ElementTree.fromstring(texts[known]) for known in ("fcp7", "fcpxml", "eaf"))
+    assert fcp7.findtext("sequence/name") == fcp7.findtext(".//file/name") == shown
+    assert fcp7.findtext(".//pathurl") == link
+    media, described = fcpxml.find(".//media-rep"), eaf.find(".//MEDIA_DESCRIPTOR")
+    assert media is not None and media.attrib["src"] == f"./{link}"
+    assert described is not None and described.attrib["MEDIA_URL"] == f"./{link}"
+    assert f'"target_url": "{link}"' in texts["otio"]
+    assert f"<h1>{shown}</h1>" in texts["html"]
+
+
 def test_sound_and_picture_format_are_in_the_sequence() -> None:
     root = ElementTree.fromstring(FORMATS["fcp7"].render(timeline()))
     looks = root.find("sequence/media/video/format/samplecharacteristics")

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from sentiloc.app.schemas.results import EXAMPLE_RESULT
 from sentiloc.cli.drawing.drawing import clock, draw, percent
-from sentiloc.cli.output import read_result
+from sentiloc.cli.output import read_result, show_result
 from sentiloc.cli.verbs import root
 from sentiloc.model.errors import SentilocError
 
@@ -106,3 +106,10 @@ def test_plot_refuses_unreadable_and_unwritable_files(tmp_path: Path) -> None:
     for name in (str(stored), str(tmp_path / "none.json")):
         refused = CliRunner().invoke(root, ["plot", name, "-o", str(tmp_path / "a.png")])
         assert isinstance(refused.exception, SentilocError)
+
+
+def test_a_name_that_is_no_utf_8_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(written, encoding="utf-8", write_through=True))
+    show_result(result(), "caf\udce9.mp4")
+    assert written.getvalue().startswith("caf\ufffd.mp4".encode())

@@ -1,0 +1,29 @@
+"""File names in exports. The server cleans the names of uploads; those of local files may hold anything but a slash."""
+
+from __future__ import annotations
+
+from unicodedata import category
+from urllib.parse import quote
+
+_JOINERS = "\u200c\u200d"
+_NO_CHARACTER = "\N{REPLACEMENT CHARACTER}"
+
+
+def shown_name(name: str) -> str:
+    """A name as text that every format can hold, without characters that print nothing.
+
+    Bytes that are not UTF-8, which Python holds as surrogates, are replaced. `video` if nothing is left.
+    """
+    shown = (_NO_CHARACTER if category(one) == "Cs" else one for one in name if _is_shown(one))
+    return "".join(shown) or "video"
+
+
+def link_to(name: str) -> str:
+    """A name, or a path, as a URL: the bytes that the file has on disk, percent-encoded."""
+    # Not `os.fsencode`: in the server, the machine's encoding says nothing about the names of uploads.
+    return quote(name.encode("utf-8", "surrogateescape"))
+
+
+def _is_shown(character: str) -> bool:
+    # `isprintable` also refuses the spaces of Japanese titles and the joiners of emojis.
+    return character.isprintable() or character in _JOINERS or category(character) in ("Cs", "Zs")
