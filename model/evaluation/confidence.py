@@ -11,7 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sentiloc.model.evaluation.metrics import GroundTruth, GroundTruthSegment, segment_tiou
+from sentiloc.model.evaluation.metrics import (
+    GroundTruth,
+    GroundTruthSegment,
+    match_video,
+    numbers_of,
+    segment_tiou,
+)
 from sentiloc.model.proposals.calibration import (
     Calibration,
     Fit,
@@ -122,15 +128,30 @@ def _crossed_error(scores: Floats, right: Floats, owner: NDArray[np.int64], meth
     return expected_calibration_error(probabilities, right)
 
 
+def _first_hits(found: Found, truth: GroundTruth, tiou: float) -> tuple[Floats, NDArray[np.bool_]]:
+    """Every proposal's score (N,), and whether it is the best one that finds a true segment.
+
+    Several right proposals on one segment are one hit, at every threshold.
+    """
+    scores, hits = [np.zeros(0)], [np.zeros(0, np.bool_)]
+    for name, proposals in found.items():
+        for label in dict.fromkeys(proposal.label for proposal in proposals):
+            rows = numbers_of(proposals, label, 3)
+            segments = numbers_of(truth.get(name, ()), label, 2)
+            scores.append(rows[:, 0])
+            hits.append(match_video(rows, segments, np.array([tiou]))[0])
+    return np.concatenate(scores), np.concatenate(hits)
+
+
 def _best_threshold(calibration: Calibration, found: Found, truth: GroundTruth, tiou: float) -> float:
     """The threshold with the highest F1 of the shown segments; in a tie, the higher threshold."""
-    scores, right, _ = outcomes(found, truth, tiou)
+    scores, hit = _first_hits(found, truth, tiou)
     probabilities = calibration.probabilities(scores)
     annotated = sum(map(len, truth.values()))
     values = []
     for threshold in _GRID:
         shown = probabilities >= threshold
-        hits = float(right[shown].sum())
+        hits = float(hit[shown].sum())
         # F1, written with counts. On a tie, max() takes the higher threshold.
         values.append((2 * hits / max(float(shown.sum()) + annotated, 1.0), threshold))
     best, threshold = max(values)

@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.evaluation.confidence import fit_confidence
+from sentiloc.model.evaluation.metrics import GroundTruthSegment
 from sentiloc.model.proposals.calibration import (
     Calibration,
     Fit,
@@ -19,6 +21,7 @@ from sentiloc.model.proposals.calibration import (
     parse_calibration,
     pool_adjacent_violators,
 )
+from sentiloc.model.segments import Proposal
 
 samples = st.lists(st.tuples(st.floats(-2, 2), st.booleans()), min_size=1, max_size=60)
 methods = st.sampled_from(["isotonic", "platt", "smooth"])
@@ -49,6 +52,16 @@ def test_recovers_a_known_curve_on_unseen_scores(method: Fit) -> None:
     scores, correct = sample(1)
     assert expected_calibration_error(found.probabilities(scores), correct) < 0.03
     assert expected_calibration_error(scores, correct) > 0.1
+
+
+def test_the_default_threshold_counts_a_true_segment_once() -> None:
+    """Weaker proposals on a segment that is found already are false alarms, as in the F1 of a benchmark."""
+    truth = {name: [GroundTruthSegment("joy", 0.0, 10.0)] for name in "abcd"}
+    found = {name: [Proposal("joy", 0.5, 0.0, 7.0), Proposal("joy", 0.9, 0.0, 10.0)] for name in "abcd"}
+    assert fit_confidence(found, truth).threshold == 0.9
+    for segments in truth.values():
+        segments.append(GroundTruthSegment("joy", 0.0, 6.0))
+    assert fit_confidence(found, truth).threshold == 0.5
 
 
 def test_platt_finds_slope_and_intercept() -> None:
