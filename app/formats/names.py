@@ -1,4 +1,4 @@
-"""File names in exports. The server cleans the names of uploads; those of local files may hold anything but a slash."""
+"""File names as they are shown, and as they are linked. Those of local files may hold anything but a slash."""
 
 from __future__ import annotations
 

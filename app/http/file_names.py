@@ -10,6 +10,8 @@ from urllib.parse import quote
 
 from python_multipart.multipart import parse_options_header
 
+from sentiloc.app.formats.names import shown_name
+
 # The longest file name of common file systems.
 MAX_NAME = 255
 _UNSAFE = frozenset('"\\%;/')
@@ -19,7 +21,7 @@ def display_name(name: str) -> str:
     """A client's name for a file, without folders and unprintable characters; `video` if nothing is left."""
     # Old Windows clients send the whole path.
     base = name.replace("\\", "/").rpartition("/")[2]
-    return "".join(char for char in base if char.isprintable())[:MAX_NAME] or "video"
+    return shown_name(base[:MAX_NAME])
 
 
 def sent_disposition(kind: str, name: str) -> str:

@@ -24,7 +24,7 @@ export class Counter {
     const [over, under] = rateOf(video);
     this.rate = over / under;
     this.nominal = Math.round(this.rate);
-    const canDrop = under === NTSC && this.nominal % 30 === 0;
+    const canDrop = under % NTSC === 0 && this.nominal % 30 === 0;
     this.drops = canDrop && (video.drop_frame ?? (!video.start_timecode || video.start_timecode.includes(";")));
     this.skipped = this.drops ? (2 * this.nominal) / 30 : 0;
     this.day = this.number(24, 0, 0, 0);

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from fastapi.testclient import TestClient
 
-from sentiloc.app.http.file_names import disposition_name, sent_disposition
+from sentiloc.app.http.file_names import display_name, disposition_name, sent_disposition
 
 HEADERS = {"Content-Type": "multipart/form-data; boundary=x"}
 SENT = [
@@ -74,3 +74,9 @@ def test_a_name_that_is_sent_is_read_by_old_and_new_clients(name: str) -> None:
     plain = header.split('"')[1]
     assert header.startswith(f'attachment; filename="{plain}"; ') and plain.endswith(name[-4:])
     assert not set(plain) & set('"\\%;/')
+
+
+def test_spaces_and_joiners_of_other_scripts_stay() -> None:
+    assert display_name("C:\\clips\\花子\u3000日記\u200d.mp4") == "花子\u3000日記\u200d.mp4"
+    assert display_name("a\x01b\u202e\n.mp4") == "ab.mp4"
+    assert display_name("\udcff/") == "video"
