@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import PurePosixPath
 
-from sentiloc.app.formats.names import link_to, shown_name
 from sentiloc.app.formats.timeline import (
     Timebase,
     Timeline,
@@ -24,6 +23,7 @@ from sentiloc.app.formats.timeline import (
     sureness,
     title_of,
 )
+from sentiloc.model.names import link_to, shown_name
 from sentiloc.model.segments import VideoInfo
 
 _UNSAFE = re.compile(r"[^\w .()-]+")

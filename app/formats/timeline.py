@@ -14,7 +14,7 @@ from fractions import Fraction
 from math import floor
 
 from sentiloc.app.formats.details import Details
-from sentiloc.app.formats.names import link_to, shown_name
+from sentiloc.model.names import link_to, shown_name
 from sentiloc.model.segments import Segment, VideoInfo
 from sentiloc.model.timebase import LEGAL_RATES, nearest_legal
 

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from python_multipart.multipart import parse_options_header
 
-from sentiloc.app.formats.names import shown_name
+from sentiloc.model.names import shown_name
 
 # The longest file name of common file systems.
 MAX_NAME = 255

@@ -32,10 +32,10 @@ def show_result(raw: Mapping[str, Any], title: str) -> None:
     """Draw the timeline of a stored result of any task and list its segments."""
     from rich.console import Console
 
-    from sentiloc.app.formats.names import shown_name
     from sentiloc.cli.drawing.drawing import draw
     from sentiloc.cli.drawing.task_drawing import draw_task
     from sentiloc.client import Result
+    from sentiloc.model.names import shown_name
 
     # Rich would colour all numbers, and here colours stand for labels.
     console = Console(highlight=False)
