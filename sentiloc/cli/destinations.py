@@ -64,9 +64,12 @@ def require_frames(name: str, counting: Mapping[str, Any]) -> None:
 
 def file_name(name: str, video_name: str) -> str:
     """`holiday.mp4` as `holiday.csv`."""
+    if name == JSON:
+        # Not `Path.stem`, which keeps the dot of `a.mov.` (see `Destinations.of`).
+        return f"{video_name.rpartition('.')[0] or video_name}.json"
     from sentiloc.app.formats import FORMATS
 
-    return f"{Path(video_name).stem}.json" if name == JSON else FORMATS[name].file_name(video_name)
+    return FORMATS[name].file_name(video_name)
 
 
 def require_place(output: Path | None, *, several: bool) -> None:

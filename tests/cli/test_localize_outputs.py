@@ -50,6 +50,8 @@ def test_no_two_videos_have_one_destination(tmp_path: Path) -> None:
     apart = Destinations(tmp_path / "flat", "json", videos[2:])
     assert [apart.of(video).name for video in videos[2:]] == ["1.json", "2.json"]
     assert apart.of(videos[3]).parent == tmp_path / "flat"
+    alike = Destinations(tmp_path / "alike", "json", videos[:2])
+    assert [alike.of(video).name for video in videos[:2]] == ["1.json", "1.mov.json"]
 
 
 @pytest.mark.parametrize(
