@@ -84,8 +84,16 @@ def require_place(output: Path | None, *, several: bool) -> None:
         # A folder that does not exist is created later.
         if output.exists() and not output.is_dir():
             raise wrong_usage(f"{output} is a file; several videos need a folder", "--output")
-    elif not output.is_dir() and not output.parent.is_dir():
-        raise wrong_usage(f"there is no folder {output.parent}", "--output")
+    # The parent of a link is that of its target.
+    elif not output.is_dir() and not output.resolve().parent.is_dir():
+        raise wrong_usage(f"there is no folder {output.resolve().parent}", "--output")
+
+
+def require_file(output: Path | None) -> None:
+    """`require_place` for a command that writes one file, which a folder cannot be; raises `typer.BadParameter`."""
+    require_place(output, several=False)
+    if output is not None and output.is_dir():
+        raise wrong_usage(f"{output} is a folder; a file is needed", "--output")
 
 
 class Destinations:

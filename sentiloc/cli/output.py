@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,7 +67,10 @@ def read_result(raw: Mapping[str, Any]) -> Result:
 
 
 def print_or_write(data: bytes, output: Path | None) -> None:
-    """Write to a file (atomically) or to standard output. Ends the process if nobody reads the latter any more."""
+    """Write to a file (as `whole_file` does) or to standard output.
+
+    Ends the process if nobody reads the latter any more.
+    """
     if output is None:
         try:
             sys.stdout.buffer.write(data)
@@ -77,7 +81,27 @@ def print_or_write(data: bytes, output: Path | None) -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise SystemExit(1) from None
         return
-    # A reader of the folder never sees half a file.
-    partial = output.with_name(f".{output.name}.part")
-    partial.write_bytes(data)
-    partial.replace(output)
+    with whole_file(output) as path, path.open("ab") as file:
+        file.write(data)
+
+
+@contextmanager
+def whole_file(output: Path) -> Iterator[Path]:
+    """A path to write to. It becomes `output` at the end, so that a reader of the folder never sees half a file.
+
+    A link stays, and its target is replaced. A device, a pipe or an open file (`/dev/stdout`) is written itself.
+    """
+    folder = output.parent.resolve()
+    # A name in `/dev` may lead to a regular file that another program has open; a new file would be a stranger to it.
+    is_open_file = folder == Path("/dev") or folder.is_relative_to("/proc")
+    if is_open_file or (output.exists() and not output.is_file()):
+        yield output
+        return
+    target = output.resolve()
+    # A name of its own: with a prefix, a long name would exceed what a file system allows.
+    partial = target.with_name(f".{os.urandom(8).hex()}.part")
+    try:
+        yield partial
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sentiloc.cli.given import given_options, refuse
-from sentiloc.cli.output import print_or_write
+from sentiloc.cli.output import print_or_write, whole_file
 from sentiloc.cli.progress import progress_bars
 from sentiloc.cli.videos import find_videos
 from sentiloc.model.errors import ErrorCode, SentilocError
@@ -204,13 +203,8 @@ def _render(sequence: CutSequence, path: Path, look: Any, config: RuntimeConfig)
     # The id of a source is its path here.
     plan = make_plan(sequence, {source.id: source.id for source in sequence.sources}, look)
     # A rendering that is interrupted must not leave a film that looks complete.
-    # Its name is short, because that of the film may be as long as the file system allows.
-    partial = path.with_name(f".{secrets.token_hex(8)}.part")
-    try:
+    with whole_file(path) as partial:
         done = _shown(path.name, lambda report: render_reel(plan, partial, config.decode_limits, report))
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
     how = ", copied without encoding" if done.is_copy else ""
     typer.echo(f"{path}: {done.seconds:.2f} s, {done.frames} frames{how}", err=True)
 

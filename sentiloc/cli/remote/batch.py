@@ -11,6 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from sentiloc.cli.cutting import Labels, MergeGap, MinLength, Threshold, cut_options
+from sentiloc.cli.destinations import require_file
+from sentiloc.cli.output import print_or_write
 from sentiloc.cli.progress import progress_bars
 from sentiloc.cli.remote.session import FAILED, ApiKey, AsJson, Server, connected, print_json
 from sentiloc.client import Batch, BatchItem, Client, JobOptions, Webhook
@@ -62,6 +64,7 @@ def batch(
         raise typer.BadParameter("there are no results to write with --no-wait", param_hint="--output")
     if format_name is not None and as_json:
         raise typer.BadParameter("with --format the results are one zip", param_hint="--json")
+    require_file(output)
     items = read_items(_text(file))
     options = JobOptions(**cut_options(threshold, min_length, merge_gap, labels), model=model)
     asked = Webhook(url=webhook) if webhook else None
@@ -124,11 +127,8 @@ def _follow(client: Client, sent: Batch) -> Batch:
 
 def _write(client: Client, ended: Batch, output: Path | None, format_name: str | None) -> None:
     """The zip of a format, or JSON lines, to the file or to standard output."""
-    if format_name is not None and output is not None:
-        output.write_bytes(client.export_batch(ended.id, format_name))
-        return
-    lines = client.batch_result_lines(ended.id)
-    if output is None:
-        typer.echo(lines, nl=False)
+    if format_name is None:
+        data = client.batch_result_lines(ended.id).encode()
     else:
-        output.write_text(lines, "utf-8")
+        data = client.export_batch(ended.id, format_name)
+    print_or_write(data, output)

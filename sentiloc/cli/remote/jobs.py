@@ -20,7 +20,7 @@ from sentiloc.cli.cutting import (
     TimelineRate,
     cut_options,
 )
-from sentiloc.cli.destinations import JSON, format_of, require_frames, require_json, require_place
+from sentiloc.cli.destinations import JSON, format_of, require_file, require_frames, require_json
 from sentiloc.cli.given import given_options, refuse
 from sentiloc.cli.output import PICTURE, print_or_write, show_result, wants_picture
 from sentiloc.cli.remote.following import follow
@@ -95,7 +95,7 @@ def result(
     cut = given(cut_options(threshold, min_length, merge_gap, labels))
     timeline = TimelineOptions(start_timecode=start_timecode, drop_frame=drop_frame, fps=fps)
     # Before the request, so that a wrong option is reported without a server.
-    require_place(output, several=False)
+    require_file(output)
     require_json(output_format, as_json=as_json)
     draws = wants_picture(output_format, output, as_json)
     name = JSON if as_json else output_format or format_of(output) or JSON

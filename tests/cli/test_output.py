@@ -1,0 +1,106 @@
+"""What `-o` may name: files, links, devices, pipes and open files; the folder never shows half a file."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from sentiloc.cli.output import print_or_write, whole_file
+from tests.cli.extracted import Sentiloc
+
+
+def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    file = tmp_path / "x.json"
+    file.write_bytes(b"old, and longer")
+    with whole_file(file) as partial:
+        partial.write_bytes(b"new")
+        assert file.read_bytes() == b"old, and longer"
+    assert file.read_bytes() == b"new"
+    assert [path.name for path in tmp_path.iterdir()] == ["x.json"]
+
+
+def test_a_write_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    def write_and_fail() -> None:
+        with whole_file(tmp_path / "x.json") as partial:
+            partial.write_bytes(b"half")
+            raise OSError("no space")
+
+    with pytest.raises(OSError, match="no space"):
+        write_and_fail()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_the_target_of_a_link_is_written(tmp_path: Path, is_there: bool) -> None:
+    (tmp_path / "real").mkdir()
+    target, link = tmp_path / "real" / "x.json", tmp_path / "link.json"
+    if is_there:
+        target.write_bytes(b"old")
+    link.symlink_to(target)
+    print_or_write(b"new", link)
+    assert link.is_symlink()
+    assert target.read_bytes() == b"new"
+
+
+def test_the_longest_name_is_written(tmp_path: Path) -> None:
+    file = tmp_path / f"{'x' * 250}.json"
+    print_or_write(b"new", file)
+    assert file.read_bytes() == b"new"
+
+
+def test_a_pipe_stays_a_pipe(tmp_path: Path) -> None:
+    pipe, read = tmp_path / "pipe", []
+    os.mkfifo(pipe)
+    reader = threading.Thread(target=lambda: read.append(pipe.read_bytes()), daemon=True)
+    reader.start()
+    print_or_write(b"new", pipe)
+    assert pipe.is_fifo()
+    reader.join(60)
+    assert read == [b"new"]
+
+
+@pytest.mark.parametrize("name", ["/dev/null", "/dev/stdout"])
+def test_a_device_is_written_itself(name: str) -> None:
+    # Nothing is written: a fault here, as root, would replace the machine's device.
+    with whole_file(Path(name)) as path:
+        assert path == Path(name)
+
+
+@pytest.mark.parametrize("name", ["/dev/fd/1", "/proc/self/fd/1"])
+@pytest.mark.parametrize("to_a_file", [True, False])
+def test_standard_output_has_names(tmp_path: Path, name: str, to_a_file: bool) -> None:
+    """In a process of its own, whose standard output is a file that has text already, or a pipe."""
+    script = (
+        "from pathlib import Path; from sentiloc.cli.output import print_or_write; "
+        f"print_or_write(b'new', Path({name!r}))"
+    )
+    log = tmp_path / "log"
+    log.write_bytes(b"old, ")
+    with log.open("ab") as file:
+        done = subprocess.run(
+            [sys.executable, "-c", script],
+            stdout=file if to_a_file else subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            check=True,
+        )
+    assert log.read_bytes() == (b"old, new" if to_a_file else b"old, ")
+    assert to_a_file or done.stdout == b"new"
+    assert [path.name for path in tmp_path.iterdir()] == ["log"]
+
+
+@pytest.mark.parametrize(
+    ("output", "said"), [("missing/x.jsonl", "there is no folder"), (".", "is a folder; a file is needed")]
+)
+def test_a_batch_is_not_sent_without_a_place_for_its_results(
+    tmp_path: Path, sentiloc: Sentiloc, monkeypatch: pytest.MonkeyPatch, output: str, said: str
+) -> None:
+    monkeypatch.setattr("sentiloc.cli.remote.batch.connected", lambda *_: pytest.fail("it asked the server"))
+    urls = tmp_path / "urls.txt"
+    urls.write_text("https://example.org/a.mp4\n", encoding="utf-8")
+    code, _, err = sentiloc("batch", urls, "-o", tmp_path / output)
+    assert (code, said in err) == (2, True), err
