@@ -19,7 +19,7 @@ from sentiloc.model.fsenet.pseudo_labels import Inside, PseudoLabel, pseudo_labe
 Supervision = Literal["point", "video", "full"]
 TERMS = ("total", "base", "frame", "frame_glo", "sc")
 """Names of equation 12's terms in a log."""
-# Keeps logarithms finite at scores of exactly 0 or 1.
+# Keeps logarithms finite at scores of exactly 0 or 1, and the slope of a root at a distance of 0.
 _EPSILON = 1e-6
 
 
@@ -175,7 +175,11 @@ def focal_loss(
     named, rest = -target * predicted.log(), -(1 - target) * (1 - predicted).log()
     if weights == "usual":
         return (1 - predicted) ** gamma * named + predicted**gamma * rest
-    return (target - predicted).abs() ** gamma * (named + rest)
+    distance = (target - predicted).abs()
+    if 0 < gamma < 1:
+        # At a distance of 0, as of a pseudo-label that is the prediction, the power has an infinite slope.
+        distance = distance.clamp(min=_EPSILON)
+    return distance**gamma * (named + rest)
 
 
 def alignment_loss(

@@ -215,6 +215,23 @@ def test_disjoint_sets_leave_a_step_to_the_class_that_it_is_nearest_to() -> None
     assert found == [[False, False], [True, False], [False, True], [False, False]]
 
 
+@pytest.mark.parametrize("gamma", [0.0, 0.01, 0.5, 1.0, 2.0])
+def test_a_label_that_equals_its_prediction_has_a_gradient_of_zero(gamma: float) -> None:
+    soft = torch.tensor([0.3, 0.6], requires_grad=True)
+    torch.autograd.backward(focal_loss(soft, soft.detach(), gamma).sum())
+    assert soft.grad is not None
+    assert soft.grad.abs().max() < 1e-3
+
+
+def test_a_root_as_a_focal_weight_is_that_of_the_equation_elsewhere() -> None:
+    p = torch.tensor([0.3], requires_grad=True)
+    loss = focal_loss(p, torch.tensor([1.0]), 0.5)
+    assert loss.item() == pytest.approx(0.7**0.5 * -math.log(0.3))
+    torch.autograd.backward(loss)
+    assert p.grad is not None
+    assert p.grad.item() == pytest.approx(-(0.7**0.5) / 0.3 + math.log(0.3) / (2 * 0.7**0.5), rel=1e-5)
+
+
 def test_usual_focal_weights_push_a_label_that_equals_its_prediction() -> None:
     soft = torch.tensor([0.3], requires_grad=True)
     torch.autograd.backward(focal_loss(soft, torch.tensor([0.3]), 2.0, "usual").sum())
