@@ -91,6 +91,41 @@ def test_an_option_that_training_does_not_read_is_an_error(
     assert not (tmp_path / "run").exists()
 
 
+CAN_ONLY_FAIL = [
+    *(("--temperature", value) for value in (0, -1, 1e-9)),
+    *(("--seed", value) for value in (-1, 2**64)),
+    ("--learning-rate", -1, "--task", "cten"),
+    ("--batch-size", 0, "--task", "gim"),
+    ("--val-fraction", 1),
+    ("--beta", "nan"),
+    *((name, "nan") for name in ("--learning-rate", "--gamma", "--lambda1", "--temperature")),
+    *((name, "inf") for name in ("--learning-rate", "--gamma", "--lambda1", "--temperature")),
+    *(("--learning-rate", value, "--task", "cten") for value in ("nan", "inf")),
+    *(("--smooth-weight", value, "--task", "gim") for value in ("nan", "inf")),
+    ("--theta", "nan", "--task", "cten"),
+]
+
+
+@pytest.mark.parametrize("options", CAN_ONLY_FAIL, ids=lambda options: " ".join(map(str, options)))
+def test_a_number_that_can_only_fail_is_refused(
+    tmp_path: Path, sentiloc: Sentiloc, options: tuple[object, ...]
+) -> None:
+    # The folder has no data, so a number that is taken ends with another status.
+    outcome = sentiloc("train", tmp_path / "data", "-o", tmp_path / "run", *options)
+    refused(outcome, f"Invalid value for '{options[0]}'")
+
+
+@pytest.mark.parametrize("line", ["temperature: 0", "gamma: .nan", "learning_rate: .inf", "seed: -1"])
+def test_a_number_that_can_only_fail_is_refused_in_a_file(
+    tmp_path: Path, sentiloc: Sentiloc, line: str
+) -> None:
+    (tmp_path / "options.yaml").write_text(line, encoding="utf-8")
+    words = ("train", tmp_path / "data", "-o", tmp_path / "run", "--config", tmp_path / "options.yaml")
+    code, _, errors = sentiloc(*words)
+    assert code == 1
+    assert f"options.yaml: {line.partition(':')[0]}: " in errors
+
+
 @pytest.mark.parametrize(
     "options",
     [

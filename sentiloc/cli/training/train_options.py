@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -31,16 +32,27 @@ class TrainOption(NamedTuple):
     flags: tuple[str, ...] = ()
 
     @property
+    def _is_float(self) -> bool:
+        return self.kind in (float, float | None)
+
+    @property
     def annotation(self) -> Any:
         """The annotated type for typer."""
         return Annotated[
             self.kind,
-            typer.Option(*self.flags, help=self.text, rich_help_panel=self.panel, **self.limits),
+            typer.Option(
+                *self.flags,
+                help=self.text,
+                rich_help_panel=self.panel,
+                callback=_require_finite if self._is_float else None,
+                **self.limits,
+            ),
         ]
 
     def problem(self, value: object) -> str:
         """What is wrong with a value from a file; "" if it is valid."""
-        bounds = Field(ge=self.limits.get("min"), le=self.limits.get("max"))
+        allow = False if self._is_float else None
+        bounds = Field(ge=self.limits.get("min"), le=self.limits.get("max"), allow_inf_nan=allow)
         kind: Any = Annotated[self.kind, bounds] if self.limits else self.kind
         try:
             TypeAdapter(kind).validate_python(value)
@@ -49,9 +61,20 @@ class TrainOption(NamedTuple):
         return ""
 
 
+def _require_finite(value: float | None) -> float | None:
+    # Click compares with the limits alone: nan is below none of them, and inf is above a minimum.
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter(f"{value} is not a finite number")
+    return value
+
+
 _SHARE = {"min": 0, "max": 1}
 _POSITIVE = {"min": 1}
 _NOT_NEGATIVE = {"min": 0}
+# A divisor: with less, similarities would exceed what float32 distinguishes.
+_DIVISOR = {"min": 1e-6}
+# What NumPy's and PyTorch's generators take.
+_SEED = {"min": 0, "max": 2**63 - 1}
 # Short, so that most options fit in one line.
 _O = TrainOption
 # Most defaults of FSENet's options are for the help alone: the recipe sets what was not given (`train._given`).
@@ -67,7 +90,7 @@ OPTIONS: tuple[TrainOption, ...] = (
         EVERY,
     ),
     _O("resume", bool, False, "Continue the run in the folder.", RUN, EVERY, flags=("--resume",)),
-    _O("seed", int | None, None, "Seed of everything random.", RUN, EVERY),
+    _O("seed", int | None, None, "Seed of everything random.", RUN, EVERY, _SEED),
     _O(
         "seeds",
         str | None,
@@ -193,7 +216,7 @@ OPTIONS: tuple[TrainOption, ...] = (
     _O("prototypes", Literal["video", "batch"] | None, None, "Where eq. 4's means are taken.", LOSS),
     _O("negatives", Literal["class", "rest"] | None, None, "Eq. 6's negatives.", LOSS),
     _O("disjoint", bool | None, None, "A step is positive for one class only.", LOSS),
-    _O("temperature", float | None, None, "Divides the similarities of eq. 6.", LOSS, limits=_NOT_NEGATIVE),
+    _O("temperature", float | None, None, "Divides the similarities of eq. 6.", LOSS, limits=_DIVISOR),
     _O("inside", Literal["sum", "max", "step"] | None, None, "Eq. 8's label inside windows.", LOSS),
     _O("focal", Literal["soft", "usual"] | None, None, "Weights of the focal loss.", LOSS),
     _O(
