@@ -123,6 +123,8 @@ class EpochRun:
         # Only the first process has the file: the others may run on another machine.
         state = from_first(None if path is None else load_checkpoint(path))
         if state is None:
+            # A run that was killed before its first checkpoint has logged epochs, which all run again.
+            self.folder.forget_after(0)
             return
         self.network.load_state_dict(state["weights"])
         self.optimizer.load_state_dict(state["optimizer"])

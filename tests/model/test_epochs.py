@@ -17,6 +17,8 @@ from sentiloc.model.gim.leave_one_out import leave_one_subject_out
 from sentiloc.model.gim.synthetic import planted_expressions
 from sentiloc.model.gim.training import train_gim
 from sentiloc.model.training.checkpoint import load_checkpoint
+from sentiloc.model.training.epochs import EpochRun
+from sentiloc.model.training.run_folder import RunFolder
 from tests.model.resumable_runs import FACES, GIM_RUN, train
 
 ROOT = Path(__file__).parents[2]
@@ -46,6 +48,26 @@ def test_a_run_killed_and_resumed_ends_with_the_same_weights(tmp_path: Path, sys
     logs = [(tmp_path / run / "log.jsonl").read_text(encoding="utf-8") for run in ("whole", "killed")]
     assert logs[0] == logs[1]
     assert [json.loads(line)["epoch"] for line in logs[0].splitlines()] == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_run_killed_before_its_first_checkpoint_logs_every_epoch_once(tmp_path: Path) -> None:
+    network = torch.nn.Linear(1, 1)
+
+    def run(last: int) -> None:
+        def epoch(number: int) -> dict[str, float]:
+            if number > last:
+                raise KeyboardInterrupt
+            return {"total": 1.0}
+
+        folder = RunFolder(tmp_path, {}, resume=True)
+        EpochRun(network, torch.optim.SGD(network.parameters()), folder, 3600.0).run(3, epoch)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(last=1)
+    assert not (tmp_path / "last.pt").exists()
+    run(last=2)
+    lines = (tmp_path / "log.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == [0, 1, 2]
 
 
 def test_subjects_that_are_done_are_not_trained_again(tmp_path: Path) -> None:

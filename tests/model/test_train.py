@@ -185,6 +185,22 @@ def test_a_run_killed_and_resumed_ends_with_the_same_weights(tmp_path: Path) -> 
     assert logs[0] == logs[1]
 
 
+def test_a_run_killed_before_its_first_checkpoint_logs_every_epoch_once(tmp_path: Path) -> None:
+    config = replace(TINY_TRAINING, epochs=3, checkpoint_seconds=3600.0)
+    items = tiny_items(4, seed=0)
+
+    def stop(step: int, steps: int, _losses: dict[str, float]) -> None:
+        if step == steps:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(config, items, [], run_dir=tmp_path, progress=stop)
+    assert not (tmp_path / "last.pt").exists()
+    train(config, items, [], run_dir=tmp_path, resume=True)
+    lines = (tmp_path / "log.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == [0, 1, 2]
+
+
 def test_a_folder_with_a_run_is_neither_overwritten_nor_resumed_as_another(tmp_path: Path) -> None:
     items = tiny_items(4, seed=5)
     train(TINY_TRAINING, items, [], run_dir=tmp_path)
