@@ -6,6 +6,7 @@ Formats and the results of other tasks are imported where they are used: a comma
 from __future__ import annotations
 
 import json
+import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,6 +23,7 @@ from sentiloc.worker.pipelines.registry import open_pipeline
 from sentiloc.worker.runtime.device import Device
 
 if TYPE_CHECKING:
+    from sentiloc.app.formats import Format
     from sentiloc.app.formats.details import Details
     from sentiloc.app.formats.timeline import Timeline, TimelineOptions
     from sentiloc.model.results.task_result import AnyResult, SeriesCurve
@@ -124,29 +126,48 @@ class Result:
         Raises:
             SentilocError: There is no such format, or the timeline options are impossible.
         """
-        if name == "json":
+        asked = self._asked(name, start_timecode=start_timecode, drop_frame=drop_frame, fps=fps)
+        if asked is None:
             return self.to_json()
-        from sentiloc.app.formats import FORMATS
-        from sentiloc.app.formats.timeline import TimelineOptions
+        found, options = asked
+        details = self._details(video) if found.wants_details else None
+        return found.render(self._timeline(options, details))
 
-        if name not in FORMATS:
-            detail = f"no format {name!r}; there are: {', '.join(formats())}"
-            raise SentilocError(ErrorCode.INVALID_DATA, detail)
-        options = TimelineOptions(start_timecode=start_timecode, drop_frame=drop_frame, fps=fps)
-        details = self._details(video) if FORMATS[name].wants_details else None
-        return FORMATS[name].render(self._timeline(options, details))
-
-    def notes(self, name: str) -> list[str]:
-        """One sentence for each thing that a format cannot represent exactly.
+    def notes(
+        self,
+        name: str,
+        *,
+        start_timecode: str | None = None,
+        drop_frame: bool | None = None,
+        fps: float | None = None,
+    ) -> list[str]:
+        """One sentence for each thing that `to` with the same arguments cannot represent exactly.
 
         Resolve's markers, for example, cannot overlap.
+
+        Raises:
+            SentilocError: There is no such format, or the timeline options are impossible.
         """
-        if name == "json":
+        asked = self._asked(name, start_timecode=start_timecode, drop_frame=drop_frame, fps=fps)
+        if asked is None:
             return []
+        found, options = asked
+        return found.notes(self._timeline(options))
+
+    def _asked(self, name: str, **counting: Any) -> tuple[Format, TimelineOptions] | None:
+        """A format with the options of its timeline, which are possible; None for JSON, which has no timeline."""
+        if name == "json" and all(value is None for value in counting.values()):
+            return None
         from sentiloc.app.formats import FORMATS
         from sentiloc.app.formats.timeline import TimelineOptions
 
-        return FORMATS[name].notes(self._timeline(TimelineOptions()))
+        if name not in formats():
+            detail = f"no format {name!r}; there are: {', '.join(formats())}"
+            raise SentilocError(ErrorCode.INVALID_DATA, detail)
+        options = TimelineOptions(**counting)
+        # Whatever the format reads of them, and before pictures are decoded for a report.
+        self._timeline(options)
+        return None if name == "json" else (FORMATS[name], options)
 
     def _details(self, video: str | Path | None) -> Details:
         """The details of a report. Pictures that cannot be made are left out."""
@@ -316,7 +337,8 @@ def _changed(
     if threshold is not None and not 0 <= threshold <= 1:
         raise SentilocError(ErrorCode.INVALID_DATA, f"threshold {threshold:g} is not between 0 and 1")
     for name, seconds in (("min_length", min_length), ("merge_gap", merge_gap)):
-        if seconds is not None and not seconds >= 0:
+        # JSON has no infinity, so it would only fail when the result is written.
+        if seconds is not None and not 0 <= seconds < math.inf:
             raise SentilocError(ErrorCode.INVALID_DATA, f"{name} {seconds:g} is not a number of seconds")
     unknown = sorted(set(labels or ()) - set(default.labels))
     if unknown:

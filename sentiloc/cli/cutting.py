@@ -7,9 +7,17 @@ from typing import Annotated, Any
 
 import typer
 
-Threshold = Annotated[float | None, typer.Option(min=0, max=1, help="Minimum confidence of a segment.")]
-MinLength = Annotated[float | None, typer.Option(min=0, help="Minimum length of a segment in seconds.")]
-MergeGap = Annotated[float | None, typer.Option(min=0, help="Join segments at most this many seconds apart.")]
+from sentiloc.cli.given import finite
+
+Threshold = Annotated[
+    float | None, typer.Option(min=0, max=1, callback=finite, help="Minimum confidence of a segment.")
+]
+MinLength = Annotated[
+    float | None, typer.Option(min=0, callback=finite, help="Minimum length of a segment in seconds.")
+]
+MergeGap = Annotated[
+    float | None, typer.Option(min=0, callback=finite, help="Join segments at most this many seconds apart.")
+]
 Labels = Annotated[
     list[str] | None,
     typer.Option(
@@ -40,7 +48,8 @@ DropFrame = Annotated[
     typer.Option("--drop-frame/--no-drop-frame", help="Use drop-frame timecode, at 29.97 and 59.94 only."),
 ]
 TimelineRate = Annotated[
-    float | None, typer.Option("--fps", min=0, help="Frames per second of the timeline, such as 23.976.")
+    float | None,
+    typer.Option("--fps", min=0, callback=finite, help="Frames per second of the timeline, such as 23.976."),
 ]
 
 

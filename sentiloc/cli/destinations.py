@@ -44,6 +44,14 @@ def require_json(name: str | None, *, as_json: bool) -> None:
         raise wrong_usage(f"it prints JSON, and --format asks for {name}", "--json")
 
 
+def require_printed(name: str | None, output: Path | None) -> None:
+    """Refuse to write the picture, which is drawn for a terminal, to a file; raises `typer.BadParameter`."""
+    if name == PICTURE and output is not None:
+        raise wrong_usage(
+            "text is only printed; a file has another format, or comes from `> FILE`", "--format"
+        )
+
+
 def require_frames(name: str, counting: Mapping[str, Any]) -> None:
     """Refuse options of a timeline, by parameter name, for a format that counts no frames.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -34,3 +35,16 @@ def refuse(given: set[str], names: Iterable[str], reason: str) -> None:
     """Raise a usage error if one of the options `names` was given."""
     for name in sorted(given & {*names}):
         raise wrong_usage(reason, flag(name))
+
+
+def finite(value: float | None) -> float | None:
+    """The callback of an option for a number: Click compares with limits alone, which nan and inf may pass.
+
+    Raises:
+        typer.BadParameter: The number is not finite.
+    """
+    import typer
+
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter(f"{value} is not a finite number")
+    return value

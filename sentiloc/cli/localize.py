@@ -20,6 +20,7 @@ from sentiloc.cli.cutting import (
     TimelineRate,
     cut_options,
 )
+from sentiloc.cli.given import finite
 from sentiloc.cli.localizing import Written, localize_files
 from sentiloc.cli.messages import wrong_usage
 
@@ -49,8 +50,10 @@ def localize(
     min_length: MinLength = None,
     merge_gap: MergeGap = None,
     labels: Labels = None,
-    start: Annotated[float, typer.Option(min=0, help="Localize from this second on.")] = 0.0,
-    end: Annotated[float | None, typer.Option(min=0, help="Localize up to this second.")] = None,
+    start: Annotated[float, typer.Option(min=0, callback=finite, help="Localize from this second on.")] = 0.0,
+    end: Annotated[
+        float | None, typer.Option(min=0, callback=finite, help="Localize up to this second.")
+    ] = None,
     start_timecode: StartTimecode = None,
     drop_frame: DropFrame = None,
     fps: TimelineRate = None,

@@ -23,6 +23,7 @@ from sentiloc.cli.destinations import (
     require_frames,
     require_json,
     require_place,
+    require_printed,
 )
 from sentiloc.cli.messages import say, wrong_usage
 from sentiloc.cli.output import PICTURE, print_or_write, show_result, wants_picture
@@ -75,6 +76,7 @@ def localize_files(
     written = written or Written()
     check_format(written.format)
     require_json(written.format, as_json=written.as_json)
+    require_printed(written.format, written.output)
     _refuse_urls(videos)
     with _read_input(videos) as names:
         # Before the models are loaded, which takes seconds: a wrong name is reported at once.
@@ -169,7 +171,7 @@ class _Writer:
             print_or_write(self._text(video, result), None)
 
     def _text(self, video: Path, result: Result) -> bytes:
-        notes = result.notes(self._format)
+        notes = result.notes(self._format, **self._counting)
         if not result.segments and self._format != JSON:
             # A file without segments says nothing; someone who tries the command would take it for a fault.
             notes = [*notes, _NOTHING_FOUND]

@@ -279,10 +279,14 @@ def test_options_of_a_film_need_a_film(
         (("-f", "text", "--fps", 25), "--fps: the format text counts no frames"),
         (("--json", "-f", "csv"), "--json: it prints JSON, and --format asks for csv"),
         (("--json", "-f", "text"), "--json: it prints JSON"),
+        (("-f", "text", "-o", "{}/x.txt"), "--format: text is only printed"),
+        (("--merge-gap", "inf"), "'--merge-gap': inf is not a finite number"),
+        (("--min-length", "inf"), "'--min-length': inf is not a finite number"),
+        (("-f", "edl", "--fps", "inf"), "'--fps': inf is not a finite number"),
     ],
 )
 @pytest.mark.parametrize("verb", ["localize", "result"])
-def test_options_of_a_timeline_need_a_format_with_frames(
+def test_options_of_an_output_are_refused_before_the_work(
     tmp_path: Path, sentiloc: Sentiloc, verb: str, options: tuple[object, ...], said: str
 ) -> None:
     (tmp_path / "a.mp4").touch()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -158,9 +159,9 @@ def check_time_range(time_range: TimeRange | None) -> None:
         return
     start, end = time_range
     # Written with `not`, so that NaN is refused, too.
-    if not start >= 0 or (end is not None and not end > start):
+    if not 0 <= start < math.inf or (end is not None and not start < end < math.inf):
         detail = (
-            f"the time range {start:g} to {end:g} s is empty"
+            f"the time range {start:g} to {end:g} s is empty or endless"
             if end is not None
             else f"no start at {start:g} s"
         )

@@ -20,7 +20,14 @@ from sentiloc.cli.cutting import (
     TimelineRate,
     cut_options,
 )
-from sentiloc.cli.destinations import JSON, format_of, require_file, require_frames, require_json
+from sentiloc.cli.destinations import (
+    JSON,
+    format_of,
+    require_file,
+    require_frames,
+    require_json,
+    require_printed,
+)
 from sentiloc.cli.given import given_options, refuse
 from sentiloc.cli.output import PICTURE, print_or_write, show_result, wants_picture
 from sentiloc.cli.remote.following import follow
@@ -97,6 +104,7 @@ def result(
     # Before the request, so that a wrong option is reported without a server.
     require_file(output)
     require_json(output_format, as_json=as_json)
+    require_printed(output_format, output)
     draws = wants_picture(output_format, output, as_json)
     name = JSON if as_json else output_format or format_of(output) or JSON
     require_frames(PICTURE if draws else name, asdict(timeline))

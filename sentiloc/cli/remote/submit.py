@@ -16,6 +16,7 @@ from sentiloc.cli.cutting import (
     Threshold,
     cut_options,
 )
+from sentiloc.cli.given import finite
 from sentiloc.cli.progress import progress_bars
 from sentiloc.cli.remote.following import follow
 from sentiloc.cli.remote.session import ApiKey, AsJson, Server, connected, describe, end_by, print_json
@@ -35,8 +36,10 @@ def submit(
     metadata: Annotated[
         list[str] | None, typer.Option(help="KEY=VALUE, stored with the job. May be repeated.")
     ] = None,
-    start: Annotated[float, typer.Option(min=0, help="Localize from this second on.")] = 0.0,
-    end: Annotated[float | None, typer.Option(min=0, help="Localize up to this second.")] = None,
+    start: Annotated[float, typer.Option(min=0, callback=finite, help="Localize from this second on.")] = 0.0,
+    end: Annotated[
+        float | None, typer.Option(min=0, callback=finite, help="Localize up to this second.")
+    ] = None,
     audio_track: AudioTrack = None,
     draft: Draft = False,
     webhook: Annotated[str | None, typer.Option(help="URL to notify when a job ends.")] = None,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 import typer
 from pydantic import Field, TypeAdapter, ValidationError
+
+from sentiloc.cli.given import finite
 
 RUN, DATA, SIZE = "Run", "Data and labels", "Length and size of the run"
 NETWORK, LOSS = "FSENet: network", "FSENet: labels and losses"
@@ -44,7 +45,7 @@ class TrainOption(NamedTuple):
                 *self.flags,
                 help=self.text,
                 rich_help_panel=self.panel,
-                callback=_require_finite if self._is_float else None,
+                callback=finite if self._is_float else None,
                 **self.limits,
             ),
         ]
@@ -59,13 +60,6 @@ class TrainOption(NamedTuple):
         except ValidationError as error:
             return f"{value!r}: {error.errors()[0]['msg']}"
         return ""
-
-
-def _require_finite(value: float | None) -> float | None:
-    # Click compares with the limits alone: nan is below none of them, and inf is above a minimum.
-    if value is not None and not math.isfinite(value):
-        raise typer.BadParameter(f"{value} is not a finite number")
-    return value
 
 
 _SHARE = {"min": 0, "max": 1}
