@@ -25,11 +25,11 @@ from sentiloc.cli.destinations import (
     require_place,
     require_printed,
 )
-from sentiloc.cli.messages import say, wrong_usage
+from sentiloc.cli.messages import about_error, say, wrong_usage
 from sentiloc.cli.output import PICTURE, print_or_write, show_result, wants_picture
 from sentiloc.cli.progress import progress_bars
 from sentiloc.cli.videos import NewFiles, find_videos
-from sentiloc.model.errors import SentilocError
+from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.worker.children import decoders
 
 if TYPE_CHECKING:
@@ -179,11 +179,14 @@ class _Writer:
             say(f"sentiloc: {video}: {note}")
         return result.to(self._format, **self._counting, video=video).encode()
 
-    def fail(self, video: Path, error: SentilocError) -> None:
-        """Report why a video has no result."""
-        say(f"sentiloc: {video}: {error.detail} ({error.code})")
+    def fail(self, video: Path, error: Exception) -> None:
+        """Report why a video has no result, or why its result was not written."""
+        code, detail = ErrorCode.INTERNAL, about_error(error)
+        if isinstance(error, SentilocError):
+            code, detail = error.code, error.detail
+        say(f"sentiloc: {video}: {detail} ({code})")
         if self._as_lines:
-            failure = {"code": str(error.code), "detail": error.detail}
+            failure = {"code": str(code), "detail": detail}
             print_or_write(f"{json.dumps({'file': str(video), 'error': failure})}\n".encode(), None)
 
 
@@ -200,7 +203,10 @@ def _localize_all(
     for video in videos:
         try:
             writer.write(video, _run(model, video, asked))
-        except SentilocError as error:
+        except (SentilocError, OSError, UnicodeError) as error:
+            # The last two come from the file of one output, or from the name of one video.
+            if os.environ.get("SENTILOC_DEBUG") and not isinstance(error, SentilocError):
+                raise
             writer.fail(video, error)
             whole = False
     return whole

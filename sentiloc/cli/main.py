@@ -10,7 +10,7 @@ import os
 import sys
 from typing import NoReturn
 
-from sentiloc.cli.messages import stop
+from sentiloc.cli.messages import about_error, stop, unexpected
 from sentiloc.model.errors import SentilocError
 
 
@@ -27,33 +27,14 @@ def main() -> None:
     except KeyboardInterrupt:
         # 128 + SIGINT, the status of a command that Ctrl-C ended in a shell.
         sys.exit(130)
-    except OSError as error:
-        _raise_or_stop(error, _about_file(error))
     except MemoryError as error:
         _raise_or_stop(error, f"out of memory: {error}" if str(error) else "out of memory")
     except RuntimeError as error:
         # PyTorch has no class of its own for this on processors.
         no_memory = "allocate memory" in str(error) or "out of memory" in str(error)
-        _raise_or_stop(error, f"out of memory: {error}" if no_memory else _unexpected(error))
+        _raise_or_stop(error, f"out of memory: {error}" if no_memory else unexpected(error))
     except Exception as error:
-        _raise_or_stop(error, _unexpected(error))
-
-
-def _unexpected(error: Exception) -> str:
-    return f"{type(error).__name__}: {error} (SENTILOC_DEBUG=1 shows where)"
-
-
-def _about_file(error: OSError) -> str:
-    """What the system says of a file, without the names of Python's classes."""
-    if error.filename is None or error.strerror is None:
-        return _unexpected(error)
-    names = [
-        os.fsdecode(name)
-        for name in (error.filename, error.filename2)
-        # A number is an open file, which means nothing to a user.
-        if not isinstance(name, (int, type(None)))
-    ]
-    return f"{' and '.join(names) or error.filename}: {error.strerror}"
+        _raise_or_stop(error, about_error(error))
 
 
 def _run(words: list[str]) -> None:

@@ -96,6 +96,41 @@ def test_several_videos_do_not_go_to_one_file(shoot: Path, tmp_path: Path) -> No
     assert localize(shoot, "-o", tmp_path / "x").exit_code == 2
 
 
+class MadeUp:
+    """A model and its result: the text of a video whose name ends in 2 is not Unicode."""
+
+    warnings, segments = (), ("one",)
+
+    def localize(self, video: Path) -> MadeUp:
+        self.text = "\udcff" if video.stem.endswith("2") else "whole"
+        return self
+
+    def notes(self, *_: object, **__: object) -> list[str]:
+        return []
+
+    def to(self, *_: object, **__: object) -> str:
+        return self.text
+
+
+def test_an_output_that_cannot_be_written_does_not_stop_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sentiloc.load_model", lambda *_, **__: MadeUp())
+    videos, out = [tmp_path / f"{number}.mp4" for number in (1, 2, 3)], tmp_path / "out"
+    for video in videos:
+        video.touch()
+    # A folder is in the place of the first output.
+    (out / "1.json").mkdir(parents=True)
+    monkeypatch.setattr("sentiloc.cli.localizing._run", lambda model, video, _: model.localize(video))
+    done = localize(*videos, "-o", out)
+    assert done.exit_code == 1, done.exception
+    assert (out / "3.json").read_text(encoding="utf-8") == "whole"
+    assert not (out / "2.json").exists()
+    first, second = done.stderr.splitlines()
+    assert first == f"sentiloc: {videos[0]}: {out / '1.json'}: Is a directory (internal)"
+    assert second.startswith(f"sentiloc: {videos[1]}: UnicodeEncodeError: ")
+
+
 def test_cutting_options_are_those_of_the_result(shoot: Path) -> None:
     asked = ("--threshold", "0.25", "--min-length", "2", "--merge-gap", "1.5", "--label", "positive")
     done = localize(shoot / "A" / "0001.mp4", *asked, "--json")
