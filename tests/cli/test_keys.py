@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,3 +50,28 @@ def test_missing_files_are_named(runner: CliRunner, tmp_path: Path, monkeypatch:
     monkeypatch.setenv("SENTILOC_DATA_DIR", str(tmp_path / "elsewhere"))
     alone = runner.invoke(keys_app, ["list"])
     assert "start `sentiloc serve`" in str(alone.exception)
+
+
+def test_the_redis_of_a_long_data_folder_is_reached(
+    runner: CliRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = tmp_path / ("long" * 40)
+    monkeypatch.delenv("SENTILOC_REDIS_URL")
+    monkeypatch.setenv("SENTILOC_DATA_DIR", str(data))
+    with private_redis(data / "redis"):
+        assert "key:" in ask(runner, "create", "--name", "edit suite")
+
+
+def test_a_user_without_a_name_gets_the_key(
+    runner: CliRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nameless(uid: int) -> object:
+        raise KeyError(f"getpwuid(): uid not found: {uid}")
+
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", nameless)
+    monkeypatch.setenv("SENTILOC_AUDIT_LOG", str(tmp_path / "audit.log"))
+    assert "key:" in ask(runner, "create", "--name", "edit suite")
+    line = json.loads((tmp_path / "audit.log").read_text(encoding="utf-8"))
+    assert line["who"] == f"operator:{os.getuid()}"

@@ -10,7 +10,17 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from sentiloc.cli.server.redis_server import RedisProgram, check_data, find_redis_server
+from sentiloc.app.settings import Settings, get_settings
+from sentiloc.cli.server.redis_server import (
+    RedisProgram,
+    check_data,
+    find_redis_server,
+    found_socket,
+    remove_socket,
+    socket_path,
+)
+from sentiloc.cli.server.serve import serve
+from sentiloc.cli.server.supervisor import Supervisor
 from sentiloc.model.errors import SentilocError
 from tests.support.services import private_redis, wait_for
 
@@ -38,6 +48,42 @@ def test_a_long_folder_name_is_no_hindrance(tmp_path: Path) -> None:
         assert client.ping()
         assert str(folder) not in server.url
         assert (folder / "redis.log").exists()
+
+
+@pytest.mark.parametrize("name", ["short", "long" * 40])
+def test_the_socket_is_found_and_its_folder_is_removed(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    first = socket_path(folder)
+    first.touch()
+    assert found_socket(folder) == first
+    # As after a kill: the next start replaces what is left.
+    second = socket_path(folder)
+    assert found_socket(folder) == second
+    assert (second == first) == (name == "short")
+    remove_socket(folder)
+    remove_socket(folder)
+    assert found_socket(folder) == folder / "redis.sock"
+    assert [path for path in (first.parent, second.parent) if path != folder and path.exists()] == []
+
+
+def test_serve_removes_the_folder_of_its_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, made = tmp_path / ("long" * 40), []
+
+    def run(_supervisor: Supervisor, _settings: Settings, folder: Path, *_: object) -> None:
+        (folder / "redis").mkdir()
+        made.append(socket_path(folder / "redis"))
+
+    monkeypatch.setattr("sentiloc.cli.server.serve._run", run)
+    # Both would change the process of the tests.
+    monkeypatch.setattr("sentiloc.cli.server.serve.configure_logging", lambda _: None)
+    monkeypatch.setattr("sentiloc.cli.server.serve.Supervisor.install_signals", lambda _: None)
+    monkeypatch.setenv("SENTILOC_DATA_DIR", str(data))
+    monkeypatch.setenv("SENTILOC_PORT", "0")
+    serve()
+    get_settings.cache_clear()
+    assert made[0].parent != data / "redis"
+    assert not made[0].parent.exists()
 
 
 def write_program(folder: Path, name: str, line: str) -> Path:

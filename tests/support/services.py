@@ -11,7 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from sentiloc.cli.server.redis_server import find_redis_server, redis_command, socket_path, wait_for_redis
+from sentiloc.cli.server.redis_server import (
+    find_redis_server,
+    redis_command,
+    remove_socket,
+    socket_path,
+    wait_for_redis,
+)
 
 ROOT = Path(__file__).parents[2]
 # Seconds that a busy machine may take for what usually takes an instant.
@@ -48,6 +54,7 @@ def private_redis(folder: Path) -> Iterator[PrivateRedis]:
         yield redis
     finally:
         redis.kill()
+        remove_socket(folder)
 
 
 def sentiloc_command(*arguments: str) -> list[str]:

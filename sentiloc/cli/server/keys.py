@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 import math
+import os
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +24,7 @@ from sentiloc.app.services import Services
 from sentiloc.app.settings import Settings, get_settings
 from sentiloc.app.telemetry.audit import AuditLog
 from sentiloc.cli.options import DataDir, override
+from sentiloc.cli.server.redis_server import found_socket
 from sentiloc.model.errors import ErrorCode, SentilocError
 
 keys_app = typer.Typer(
@@ -39,7 +41,7 @@ def _settings() -> Settings:
     """The settings, with the Redis of `sentiloc serve` if no other is set."""
     settings = get_settings()
     if settings.redis_url is None:
-        socket = settings.data_dir.expanduser().resolve() / "redis" / "redis.sock"
+        socket = found_socket(settings.data_dir.expanduser().resolve() / "redis")
         settings = settings.model_copy(update={"redis_url": f"unix://{socket}"})
     return settings
 
@@ -66,7 +68,16 @@ def _places(prefixes: list[str]) -> list[str]:
 
 
 def _audit(what: str, **about: str | int | None) -> None:
-    AuditLog(get_settings().audit_log).write(f"operator:{getpass.getuser()}", what, **about)
+    AuditLog(get_settings().audit_log).write(f"operator:{_operator()}", what, **about)
+
+
+def _operator() -> str:
+    """The user's name; the number of a user without one, as containers may have."""
+    try:
+        return getpass.getuser()
+    # OSError since Python 3.13.
+    except (KeyError, OSError):
+        return str(os.getuid())
 
 
 @keys_app.command()

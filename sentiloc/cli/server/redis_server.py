@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from sentiloc.model.errors import ErrorCode, SentilocError
 
 # A Unix socket's path is limited to about 107 bytes by the kernel.
 _MAX_SOCKET_PATH = 100
+_SOCKET, _ELSEWHERE = "redis.sock", "redis.sock.path"
 # Redis 7.0 introduced the multi-part append-only file, and Redis 6.2 corrupts its memory in some scripts.
 _OLDEST = {"Redis": (7, 0), "Valkey": (7, 2)}
 # Valkey has kept the data format of Redis 7.2, from which it was forked. Only Redis itself can read later formats.
@@ -124,11 +126,38 @@ def _writer(header: bytes) -> str | None:
 
 
 def socket_path(folder: Path) -> Path:
-    """The socket of the private Redis: in its folder, or in a short temporary folder if that path is too long."""
-    path = folder / "redis.sock"
+    """The socket of the private Redis: in its folder, or in a short temporary folder if that path is too long.
+
+    A file in its folder names the temporary one, for `found_socket` and `remove_socket`.
+    """
+    # Of a supervisor that was killed.
+    remove_socket(folder)
+    path = folder / _SOCKET
     if len(os.fsencode(path)) <= _MAX_SOCKET_PATH:
         return path
-    return Path(tempfile.mkdtemp(prefix="sentiloc-")) / "redis.sock"
+    path = Path(tempfile.mkdtemp(prefix="sentiloc-")) / _SOCKET
+    (folder / _ELSEWHERE).write_bytes(os.fsencode(path))
+    return path
+
+
+def found_socket(folder: Path) -> Path:
+    """The socket of a private Redis that another process has started in `folder`."""
+    try:
+        return Path(os.fsdecode((folder / _ELSEWHERE).read_bytes()))
+    except FileNotFoundError:
+        return folder / _SOCKET
+
+
+def remove_socket(folder: Path) -> None:
+    """Remove the temporary folder of `socket_path`, if there is one. Its Redis has ended."""
+    path = found_socket(folder)
+    if path.parent == folder:
+        return
+    path.unlink(missing_ok=True)
+    # Somebody else may have removed it, or put something into it.
+    with suppress(OSError):
+        path.parent.rmdir()
+    (folder / _ELSEWHERE).unlink()
 
 
 def redis_command(program: str, folder: Path, socket: Path) -> list[str]:

@@ -27,6 +27,7 @@ from sentiloc.cli.server.redis_server import (
     check_data,
     find_redis_server,
     redis_command,
+    remove_socket,
     socket_path,
     wait_for_redis,
 )
@@ -60,6 +61,7 @@ def serve(host: Host = None, port: Port = None, data_dir: DataDir = None) -> Non
             _run(supervisor, settings, folder, listener, lock)
         finally:
             supervisor.stop()
+            remove_socket(folder / "redis")
     typer.echo("Sentiloc has stopped.", err=True)
 
 

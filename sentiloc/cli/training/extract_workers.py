@@ -16,7 +16,13 @@ from redis import RedisError
 
 from sentiloc.app.redis.failures import check_redis
 from sentiloc.app.settings import Settings, get_settings
-from sentiloc.cli.server.redis_server import find_redis_server, redis_command, socket_path, wait_for_redis
+from sentiloc.cli.server.redis_server import (
+    find_redis_server,
+    redis_command,
+    remove_socket,
+    socket_path,
+    wait_for_redis,
+)
 from sentiloc.cli.server.supervisor import ChildSpec, Supervisor
 from sentiloc.model.data.feature_store import replace_text
 from sentiloc.model.errors import ErrorCode, SentilocError
@@ -61,6 +67,7 @@ def extract_with_workers(plan: Plan, missing: dict[str, Path], workers: int, tel
             raise SentilocError(ErrorCode.INTERNAL, detail) from error
         finally:
             supervisor.stop()
+            remove_socket(Path(folder))
             _forgive(plan)
 
 
