@@ -36,11 +36,15 @@ _LEAST_DISK = 2 * 1024**3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One line of the report; `ok` is None if there is nothing to check."""
+    """One line of the report; `ok` is None if there is nothing to check, or if the check was not allowed to look."""
 
     name: str
     ok: bool | None
     detail: str
+
+
+class UnseenError(Exception):
+    """A check found no fault, but could not look at everything. The message says at what."""
 
 
 def doctor(
@@ -104,6 +108,8 @@ def _findings(settings: Settings, skip_test: bool) -> Iterator[Finding]:
 def _try(name: str, check: Callable[[Settings], str], settings: Settings) -> Finding:
     try:
         return Finding(name=name, ok=True, detail=check(settings))
+    except UnseenError as unseen:
+        return Finding(name=name, ok=None, detail=f"warning: {unseen}")
     except SentilocError as error:
         return Finding(name=name, ok=False, detail=f"{error.detail} ({error.code})")
     # Whatever a check raises, the other checks still say what they find.
@@ -183,6 +189,8 @@ def _described(package: Path, settings: Settings) -> str:
 
 
 def _redis(settings: Settings) -> str:
+    from redis import ResponseError
+
     from sentiloc.app.redis.client import connect
     from sentiloc.cli.server.redis_server import find_redis_server
 
@@ -190,12 +198,18 @@ def _redis(settings: Settings) -> str:
         return f"private, by `sentiloc serve`: {find_redis_server()}"
     with connect(settings) as client:
         info = client.info("server")
-        # Without it, a crash of this Redis loses jobs that were accepted.
-        aof = client.config_get("appendonly").get("appendonly", "?")
-    kind = (
-        f"Valkey {info['valkey_version']}" if "valkey_version" in info else f"Redis {info['redis_version']}"
-    )
-    return f"{kind} answers at SENTILOC_REDIS_URL; appendonly {aof}"
+        kind = (
+            f"Valkey {info['valkey_version']}"
+            if "valkey_version" in info
+            else f"Redis {info['redis_version']}"
+        )
+        answers = f"{kind} answers at SENTILOC_REDIS_URL"
+        try:
+            # Without it, a crash of this Redis loses jobs that were accepted.
+            return f"{answers}; appendonly {client.config_get('appendonly').get('appendonly', '?')}"
+        except ResponseError as error:
+            # Managed services refuse the command.
+            raise UnseenError(f"{answers}; its appendonly cannot be seen: {error}") from error
 
 
 def _disk(settings: Settings) -> str:
