@@ -25,10 +25,28 @@ def follow(client: Client, job_id: str, on_event: Callable[[Event], None] | None
         except ServerError as error:
             if error.code != Code.TOO_MANY_STREAMS:
                 raise
+
+            def look(job: Job) -> None:
+                show(job.state, job.progress, "")
+                if on_event is not None:
+                    on_event(_event(job))
+
             # Polling takes no stream, so it works beside any number of listeners.
-            return client.wait(job_id, on_change=lambda job: show(job.state, job.progress, ""))
+            return client.wait(job_id, on_change=look)
     # An event has neither the error nor the name of the video.
     return client.status(job_id)
+
+
+def _event(job: Job) -> Event:
+    """What an event would say of a job that was polled. It has no id, because no stream can be resumed after it."""
+    return Event(
+        kind="final" if job.state.is_terminal else "progress",
+        state=job.state,
+        stage=job.stage,
+        progress=job.progress,
+        attempt=job.attempt,
+        queue_position=job.queue_position,
+    )
 
 
 def _note(event: Event) -> str:

@@ -1,0 +1,48 @@
+"""`sentiloc watch` without a free stream of events: it polls, and prints the same kind of lines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from sentiloc.cli.remote.following import follow
+from sentiloc.cli.remote.session import print_json
+from sentiloc.client import Client, Event, Job, JobState, ServerError
+from sentiloc.client.errors import Code
+
+STATES = (("queued", None, 0.0, 2), ("decoding", "decoding", 0.4, None), ("succeeded", None, 1.0, None))
+POLLED = [
+    SimpleNamespace(state=JobState(state), stage=stage, progress=progress, queue_position=position, attempt=1)
+    for state, stage, progress, position in STATES
+]
+
+
+class Busy:
+    """A client of a server that has no free stream of events."""
+
+    def watch(self, _job_id: str) -> Iterator[Event]:
+        raise ServerError(503, Code.TOO_MANY_STREAMS, "Busy", "Too many clients listen to events.")
+
+    def wait(self, _job_id: str, *, on_change: Callable[[Job], None]) -> Job:
+        jobs = cast("list[Job]", POLLED)
+        for job in jobs:
+            on_change(job)
+        return jobs[-1]
+
+
+def test_polling_prints_what_events_would(capsys: pytest.CaptureFixture[str]) -> None:
+    ended = follow(cast("Client", Busy()), "abcdefgh", print_json)
+    assert ended.state == "succeeded"
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["kind"] for line in lines] == ["progress", "progress", "final"]
+    assert [(one["state"], one["stage"], one["progress"], one["queue_position"]) for one in lines] == [
+        *STATES
+    ]
+
+
+def test_polling_without_a_reader_of_events_ends_with_the_job() -> None:
+    assert follow(cast("Client", Busy()), "abcdefgh").state == "succeeded"
