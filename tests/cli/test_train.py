@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -88,3 +89,13 @@ def test_modalities_choose_streams(folder: Path, letters: str, streams: tuple[st
 
 def test_a_modality_that_the_features_lack_is_absent(folder: Path) -> None:
     assert _network(folder, None, "AVF", {}) == FSENetConfig.for_spec(SPEC)
+
+
+def test_the_starter_without_the_recipes_names_the_repository(
+    tmp_path: Path, sentiloc: Sentiloc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after the installation of a wheel."""
+    monkeypatch.setitem(sys.modules, "recipes.starter.build", None)
+    code, _, errors = sentiloc("train", tmp_path, "-o", tmp_path / "run", "--recipe", "starter")
+    assert code == 1
+    assert "the recipes are not installed; run `python -m sentiloc train` in a checkout" in errors

@@ -167,9 +167,18 @@ def _rebuild_starter(data: Path, run: Path, seed: int) -> None:
     """
     import logging
 
-    # Not in the wheel: this needs a clone of the repository.
-    from recipes.starter.build import PACKAGE, build
     from sentiloc.model.package import shipped_models_dir
+
+    try:
+        from recipes.starter.build import PACKAGE, build
+    except ModuleNotFoundError as error:
+        # A library that the recipes need is another matter.
+        if (error.name or "").partition(".")[0] != "recipes":
+            raise
+        detail = (
+            "the recipes are not installed; run `python -m sentiloc train` in a checkout of the repository"
+        )
+        raise SentilocError(ErrorCode.INVALID_DATA, detail) from error
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     fitted = build(data, run, shipped_models_dir() / PACKAGE, seed)
