@@ -6,6 +6,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sentiloc.model.errors import ErrorCode, SentilocError
+
 if TYPE_CHECKING:
     from sentiloc.model.extractors.i3d import I3D
     from sentiloc.worker.decoder.decode import DecodeLimits
@@ -19,6 +21,9 @@ def name_video(network: I3D, video: Path, limits: DecodeLimits) -> list[tuple[st
     """The best classes of a video and their probabilities, from the mean logits over its first snippets.
 
     Frames are decoded, scaled and cropped by the serving code.
+
+    Raises:
+        SentilocError: The video cannot be read, or none of its pictures.
     """
     import torch
 
@@ -37,6 +42,8 @@ def name_video(network: I3D, video: Path, limits: DecodeLimits) -> list[tuple[st
                     logits.append(network.classify(frames.float() * (2 / 255) - 1)[0])
             if len(logits) == _SNIPPETS:
                 break
+    if not logits:
+        raise SentilocError(ErrorCode.CORRUPT_MEDIA, f"{video}: no frame of the video could be decoded")
     shares, places = torch.stack(logits).mean(0).softmax(0).topk(BEST)
     names = class_names()
     return [(names[place], share) for share, place in zip(shares.tolist(), places.tolist(), strict=True)]

@@ -16,6 +16,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from sentiloc.cli.name_video import name_video
 from sentiloc.cli.training.extract import _load
 from sentiloc.cli.weights import fetch_package, pull_weights, weights_app
 from sentiloc.model.errors import ErrorCode, SentilocError
@@ -31,6 +32,7 @@ from sentiloc.model.weights import (
     require_i3d,
     require_weights,
 )
+from sentiloc.worker.decoder.decode import DecodeLimits, Event
 from tests.support.shared_files import data_folder
 
 CONTENT = b"some weights" * 1000
@@ -187,6 +189,16 @@ def test_kinetics_weights_are_accepted_under_the_name_i3d_and_name_a_game(
     game = data_folder("wild") / "pipelinetask-HumanActivityRecognition__cricket.mp4"
     named = runner.invoke(weights_app, ["classify", str(game)])
     assert f"{game}: playing cricket 0." in named.stdout
+
+
+def test_a_video_without_a_picture_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def decode_nothing(*_: object) -> Iterator[Event]:
+        yield from ()
+
+    monkeypatch.setattr("sentiloc.worker.decoder.decode.decode", decode_nothing)
+    with pytest.raises(SentilocError, match=r"clip\.mp4: no frame of the video") as caught:
+        name_video(I3D(), Path("clip.mp4"), DecodeLimits())
+    assert caught.value.code == ErrorCode.CORRUPT_MEDIA
 
 
 def test_a_package_of_the_published_i3d_does_not_run_on_the_kinetics_one(cache: Path) -> None:
