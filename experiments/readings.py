@@ -49,24 +49,25 @@ CONFIG = TrainConfig(
     precision="fp32",
     optimizer="adam",
 )
-PRINTED_PSSC: dict[str, Any] = {"prototypes": "video", "disjoint": False, "temperature": 1.0}
+# Near the print: with the anchor's prototype and unit length.
+VIDEO_PSSC: dict[str, Any] = {"prototypes": "video", "disjoint": False, "temperature": 1.0}
 READINGS = {
     "point: eq. 8 added inside windows, base as printed": LossConfig(
-        **PRINTED_PSSC, add_inside=True, base="paper"
+        **VIDEO_PSSC, add_inside=True, base="paper"
     ),
     "point: eq. 8 added inside windows, base two-sided": LossConfig(
-        **PRINTED_PSSC, add_inside=True, base="bce"
+        **VIDEO_PSSC, add_inside=True, base="bce"
     ),
     "point: 1 - s alone inside windows, base as printed": LossConfig(
-        **PRINTED_PSSC, add_inside=False, base="paper"
+        **VIDEO_PSSC, add_inside=False, base="paper"
     ),
     "point: 1 - s alone inside windows, base two-sided": LossConfig(
-        **PRINTED_PSSC, add_inside=False, base="bce"
+        **VIDEO_PSSC, add_inside=False, base="bce"
     ),
-    "point: step only, base as printed": LossConfig(**PRINTED_PSSC, pseudo_label="step", base="paper"),
-    "point: step only, base two-sided": LossConfig(**PRINTED_PSSC, pseudo_label="step", base="bce"),
-    "full: base as printed": LossConfig(**PRINTED_PSSC, supervision="full", base="paper"),
-    "full: base two-sided": LossConfig(**PRINTED_PSSC, supervision="full", base="bce"),
+    "point: step only, base as printed": LossConfig(**VIDEO_PSSC, pseudo_label="step", base="paper"),
+    "point: step only, base two-sided": LossConfig(**VIDEO_PSSC, pseudo_label="step", base="bce"),
+    "full: base as printed": LossConfig(**VIDEO_PSSC, supervision="full", base="paper"),
+    "full: base two-sided": LossConfig(**VIDEO_PSSC, supervision="full", base="bce"),
 }
 
 

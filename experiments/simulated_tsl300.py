@@ -5,7 +5,7 @@
 Each finished run is stored at once and is not repeated, so the command can be interrupted and started again. Each
 process uses one thread. The features are simulated (`experiments/simulated_data.py`) and were fixed before the first
 training. The network is small (width 64, attention within 32 snippets), so that all rows take about an hour of one
-core. Attention, optimiser and PSSC are as printed in the paper, because the stored runs used them;
+core. Attention and optimiser are as printed in the paper, and PSSC is near it, because the stored runs used them;
 `experiments.real_ablations` uses the current ones.
 """
 

@@ -23,8 +23,8 @@ Fusion = Literal["cas", "global", "mean"]
 class FSENetConfig:
     """The hyperparameters of the network. A stream that is None is absent from it.
 
-    From the paper (section 4.1): width 512, 1-D convolutions onto it, C + 1 independent class convolutions,
-    cross attention without a feed-forward block. The paper does not give the following; chosen here:
+    From the paper (sections 3.5 and 4.1): width 512, 1-D convolutions onto it, C + 1 independent class
+    convolutions, cross attention without a feed-forward block. The paper does not give the following; chosen here:
 
     - heads 8: 64 features a head, as in the attention paper that it cites.
     - dropout 0.1: 200 training videos; the usual rate of attention blocks.
@@ -175,7 +175,7 @@ class FSENet(nn.Module):
     def _build_heads(self) -> None:
         config, outputs = self.config, self.config.classes + 1
         self.class_hidden = TimeConv(2 * config.width, config.class_width * outputs, 3)
-        # Groups keep the C + 1 heads independent, as section 4.1 asks, in one kernel.
+        # Groups keep the C + 1 heads independent, as section 3.5 asks, in one kernel.
         self.class_score = nn.Conv1d(config.class_width * outputs, outputs, 1, groups=outputs)
         priors = torch.tensor([config.sentiment_prior] * config.classes + [config.non_sentiment_prior])
         with torch.no_grad():

@@ -58,7 +58,7 @@ def evaluate(
     refuse(given, {"split", "data"}, "needs RUN")
     if ground_truth is None or predictions is None:
         raise typer.BadParameter("needs RUN, or --ground-truth and --predictions", param_hint="RUN")
-    found = evaluate_files(ground_truth, predictions, subset, REFERENCES[protocol].tious)
+    found = evaluate_files(ground_truth, predictions, subset)
     _report(found, REFERENCES[protocol], as_json)
 
 
@@ -99,7 +99,7 @@ def _evaluate_fsenet(run: Run, split: str, data: Path | None, protocol: str, as_
             ErrorCode.INVALID_DATA,
             f"{run.data_folder(data) / 'gt.json'}: no segment of any video of split {split}; nothing to score against",
         )
-    scored = evaluate_predictions(truth, found, REFERENCES[protocol].tious)
+    scored = evaluate_predictions(truth, found)
     folder = run.folder / "evaluation" / split
     folder.mkdir(parents=True, exist_ok=True)
     write_predictions(folder / "predictions.json", found)
@@ -141,14 +141,16 @@ def _figures_table(found: Evaluation, reference: Reference) -> object:
         padding=(0, 1, 0, 0),
         caption=f"published rows: {SOURCE}, {reference.title}",
     )
-    for heading in ("setting", "method", *map(str, metrics.tious), *reference.columns):
+    for heading in ("setting", "method", *map(str, reference.tious), *reference.columns):
         left = heading in ("setting", "method")
         table.add_column(heading, justify="left" if left else "right", no_wrap=True)
     for setting, method, figures in reference.rows:
         table.add_row(setting, method, *(f"{value:.2f}" for value in figures))
+    # Means over all tIoUs of the protocol, also where a table prints columns for three of the five.
     recall, f2 = (sum(values) / len(values) for values in (metrics.recall, metrics.f2))
     named = {"recall": recall, "F2": f2, "mean mAP": metrics.average_map}
-    own = (*metrics.mean_ap, *(named[column] for column in reference.columns))
+    at = dict(zip(metrics.tious, metrics.mean_ap, strict=True))
+    own = (*(at[tiou] for tiou in reference.tious), *(named[column] for column in reference.columns))
     table.add_section()
     table.add_row("", "these predictions", *(f"{100 * value:.2f}" for value in own), style="bold")
     return table

@@ -32,7 +32,7 @@ def extract(
     spec: Annotated[
         str,
         typer.Option(
-            help="A package's name, the path of a spec.json, `i3d`: the paper's three streams, or `flow`: GIM's."
+            help="A package's name, the path of a spec.json, `i3d`: three streams like the paper's, or `flow`: GIM's."
         ),
     ] = "fsenet-starter",
     split: Annotated[str, typer.Option(help="The split of the videos.")] = "train",

@@ -8,7 +8,10 @@ SOURCE = "FSENet, arXiv 2603.14750v1"
 
 
 class Reference(NamedTuple):
-    """A published table: its tIoUs, its further columns, and its rows (setting, method, figures)."""
+    """A published table: the tIoUs of its columns, its further columns, and its rows (setting, method, figures).
+
+    Recall, F2 and mean mAP are means over `metrics.TIOUS`, also in tables with columns for three of them.
+    """
 
     title: str
     tious: tuple[float, ...]
