@@ -21,9 +21,17 @@ from tests.support.services import private_redis
 ROOT = Path(__file__).parents[1]
 ALERTS = ROOT / "deploy/prometheus/alerts.yaml"
 DASHBOARD = ROOT / "deploy/grafana/sentiloc.json"
-EVERYTHING = {
+EVERYTHING: dict[str, Any] = {
     "storage": {"endpoint": "http://s3:8333", "publicEndpoint": "https://s3.example"},
-    "settings": {"SENTILOC_MAX_DURATION_SECONDS": 3600},
+    "settings": {
+        "SENTILOC_MAX_DURATION_SECONDS": 3600,
+        "SENTILOC_MAX_UPLOAD_BYTES": 5368709120,
+        "SENTILOC_TRUSTED_PROXIES": ["10.0.0.0", "10.0.0.2"],
+        "SENTILOC_OIDC_KEYS": {"editors": "3f9a1c07be52"},
+        "SENTILOC_STALL_SECONDS": 25.5,
+        "SENTILOC_SHARE_FEATURES": True,
+        "SENTILOC_LOG_LEVEL": "debug",
+    },
     "api": {
         "ingress": {"enabled": True, "className": "nginx", "tlsSecret": "tls", "annotations": {"a/b": "c"}}
     },
@@ -42,6 +50,13 @@ CUSTOM = {"ScaledObject", "ServiceMonitor"}
 
 def pods(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [found["spec"]["template"]["spec"] for found in objects if "template" in found.get("spec", {})]
+
+
+def one(kind: str, name: str, changes: dict[str, Any]) -> dict[str, Any]:
+    """The object of this kind and name."""
+    return next(
+        found for found in render(changes) if (found["kind"], found["metadata"]["name"]) == (kind, name)
+    )
 
 
 @pytest.mark.parametrize("changes", [{}, EVERYTHING], ids=["as shipped", "everything on"])
@@ -89,6 +104,21 @@ def test_every_setting_of_the_chart_exists() -> None:
     known = {f"SENTILOC_{name.upper()}" for name in Settings.model_fields}
     text = json.dumps(render({**EVERYTHING, "settings": {}}))
     assert set(re.findall(r"SENTILOC_[A-Z_]+", text)) - known == set()
+
+
+def test_settings_of_every_type_arrive_as_they_were_given() -> None:
+    given: dict[str, Any] = EVERYTHING["settings"]
+    data = one("ConfigMap", "clips-settings", EVERYTHING)["data"]
+    assert data["SENTILOC_MAX_UPLOAD_BYTES"] == "5368709120"
+    read = {
+        # As pydantic-settings reads the environment: lists and objects as JSON.
+        name.removeprefix("SENTILOC_").lower(): json.loads(data[name])
+        if isinstance(value, (list, dict))
+        else data[name]
+        for name, value in given.items()
+    }
+    settings = Settings(**read)
+    assert {name: getattr(settings, name.removeprefix("SENTILOC_").lower()) for name in given} == given
 
 
 def exported(tmp_path: Path) -> set[str]:

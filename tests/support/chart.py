@@ -5,9 +5,11 @@ The public CI uses Helm.
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ import yaml
 CHART = Path(__file__).parents[2] / "deploy/helm/sentiloc"
 _TOKEN = re.compile(r"(\{\{-?.*?-?\}\})", re.DOTALL)
 _ACTION = re.compile(r"^\{\{(-?)\s*(.*?)\s*(-?)\}\}$", re.DOTALL)
+_WORD = re.compile(r'"(?:[^"\\]|\\.)*"|[()|]|[^\s()|]+')
 Values = dict[str, Any]
 
 
@@ -45,22 +48,62 @@ def _merged(values: Values, changes: Values) -> Values:
 
 
 def _definitions(text: str) -> Iterator[tuple[str, str]]:
-    yield from re.findall(r'\{\{- define "(.*?)" -\}\}\n(.*?)\n?\{\{- end \}\}', text, re.DOTALL)
+    # What stands inside of a definition is indented, `end`, too.
+    end = re.compile(r'^\{\{- define "(.*?)" -\}\}\n(.*?)\n?^\{\{- end \}\}$', re.DOTALL | re.MULTILINE)
+    yield from end.findall(text)
+
+
+def _is_kind(kind: str, value: Any) -> bool:
+    """As in Helm, which reads every number of a values file as a float64."""
+    if isinstance(value, bool):
+        return kind == "bool"
+    kinds: dict[str, Any] = {"slice": list, "map": dict, "float64": (int, float), "string": str}
+    return isinstance(value, kinds[kind])
+
+
+def _quote(value: Any) -> str:
+    return json.dumps(str(value).lower() if isinstance(value, bool) else str(value))
+
+
+def _nindent(width: int, text: str) -> str:
+    return "\n" + "\n".join(" " * width + line for line in text.splitlines())
+
+
+_FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "add": lambda *values: sum(map(int, values)),
+    "and": lambda first, second: first and second,
+    "concat": lambda *lists: [item for one in lists for item in one],
+    "default": lambda default, value: value or default,
+    "eq": lambda first, second: first == second,
+    "floor": lambda value: math.floor(value) if _is_kind("float64", value) else 0,
+    "get": lambda mapping, name: mapping.get(name, ""),
+    "kindIs": _is_kind,
+    "nindent": _nindent,
+    "not": lambda value: not value,
+    "or": lambda first, second: first or second,
+    "printf": lambda form, *values: form % values,
+    "quote": _quote,
+    "sha256sum": lambda text: hashlib.sha256(text.encode()).hexdigest(),
+    "toJson": lambda value: json.dumps(value, separators=(",", ":"), sort_keys=True),
+    "toYaml": lambda value: yaml.safe_dump(value, default_flow_style=False).rstrip("\n"),
+}
 
 
 class _Renderer:
-    """Renders tokens to text; `if`, `range` and `end` may be nested."""
+    """Renders tokens to text; `if`, `else`, `range` and `end` may be nested."""
 
     def __init__(self, named: dict[str, str]) -> None:
         self._named = named
 
-    def text(self, template: str, dot: Values) -> str:
+    def text(self, template: str, dot: Any) -> str:
         """Render `template`."""
         self._tokens = _trimmed(_TOKEN.split(template))
         self._at = 0
+        self._ended_by = ""
         return self._block({".": dot}, live=True)
 
     def _block(self, scope: Values, *, live: bool) -> str:
+        """Render up to `end` or `else`, which `_ended_by` then holds."""
         out = []
         while self._at < len(self._tokens):
             token = self._tokens[self._at]
@@ -70,15 +113,26 @@ class _Renderer:
                 out.append(token if live else "")
                 continue
             words = action[2]
-            if words == "end":
+            if words == "end" or words.startswith("else"):
+                self._ended_by = words
                 break
             if words.startswith("if "):
-                out.append(self._block(scope, live=live and self._holds(words[3:], scope)))
+                out.append(self._if(words[3:], scope, live=live))
             elif words.startswith("range "):
                 out.append(self._range(words, scope, live=live))
             elif live:
                 out.append(str(self._value(words, scope)))
         return "".join(out)
+
+    def _if(self, condition: str, scope: Values, *, live: bool) -> str:
+        out, is_open = "", live
+        while True:
+            holds = is_open and bool(self._value(condition, scope))
+            out += self._block(scope, live=holds)
+            is_open = is_open and not holds
+            if self._ended_by == "end":
+                return out
+            condition = self._ended_by.removeprefix("else").removeprefix(" if ") or "1"
 
     def _range(self, words: str, scope: Values, *, live: bool) -> str:
         match = re.fullmatch(r"range (\$\w+), (\$\w+) := (\S+)", words)
@@ -92,37 +146,35 @@ class _Renderer:
             self._block(scope, live=False)
         return "".join(out)
 
-    def _holds(self, words: str, scope: Values) -> bool:
-        return (
-            not self._holds(words[4:], scope) if words.startswith("not ") else bool(self._value(words, scope))
-        )
+    def _value(self, text: str, scope: Values) -> Any:
+        return self._pipeline(_WORD.findall(text), scope)
 
-    def _value(self, words: str, scope: Values) -> Any:
-        first, *pipes = [part.strip() for part in words.split("|")]
-        value = self._simple(first, scope)
-        for pipe in pipes:
-            name, *arguments = pipe.split()
-            if name == "quote":
-                value = json.dumps(str(value))
-            elif name == "default":
-                value = value or self._simple(arguments[0], scope)
-            elif name == "nindent":
-                value = "\n" + "\n".join(" " * int(arguments[0]) + line for line in str(value).splitlines())
-            else:
-                raise ValueError(f"unknown: {pipe}")
-        return value
+    def _pipeline(self, words: list[str], scope: Values) -> Any:
+        """Take the words up to the end or a closing bracket. A part's value is the last argument of the next."""
+        last: list[Any] = []
+        while True:
+            found = []
+            while words and words[0] not in ("|", ")"):
+                word = words.pop(0)
+                found.append(self._pipeline(words, scope) if word == "(" else self._word(word, scope))
+            first, *arguments = [*found, *last]
+            last = [first(*arguments) if callable(first) else first]
+            if not words or words.pop(0) == ")":
+                return last[0]
 
-    def _simple(self, words: str, scope: Values) -> Any:
-        if words.startswith("include "):
-            return _Renderer(self._named).text(self._named[words.split()[1].strip('"')], scope["."])
-        if words.startswith("toYaml "):
-            return yaml.safe_dump(self._simple(words.split()[1], scope), default_flow_style=False).rstrip(
-                "\n"
-            )
-        if words.startswith("$"):
-            return scope[words]
+    def _word(self, word: str, scope: Values) -> Any:
+        if word == "include":
+            return lambda name, dot: _Renderer(self._named).text(self._named[name], dot)
+        if word in _FUNCTIONS:
+            return _FUNCTIONS[word]
+        if word[0] == '"':
+            return json.loads(word)
+        if word.isdigit():
+            return int(word)
+        if word.startswith("$"):
+            return scope[word]
         value: Any = scope["."]
-        for name in words.strip(".").split("."):
+        for name in filter(None, word.split(".")):
             value = value[name]
         return value
 

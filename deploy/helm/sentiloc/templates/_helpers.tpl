@@ -22,3 +22,30 @@ envFrom:
   - secretRef: {name: {{ .Values.secret }}}
   - configMapRef: {name: {{ .Release.Name }}-settings}
 {{- end }}
+
+{{- /* The settings as a ConfigMap's data. */}}
+{{- define "sentiloc.data" -}}
+SENTILOC_DATA_DIR: /data
+SENTILOC_LOG_FORMAT: json
+SENTILOC_STORAGE_URL: {{ .Values.storage.url | quote }}
+  {{- if .Values.storage.endpoint }}
+SENTILOC_STORAGE_ENDPOINT: {{ .Values.storage.endpoint | quote }}
+  {{- end }}
+  {{- if .Values.storage.publicEndpoint }}
+SENTILOC_STORAGE_PUBLIC_ENDPOINT: {{ .Values.storage.publicEndpoint | quote }}
+  {{- end }}
+  {{- range $name, $value := .Values.settings }}
+{{ $name }}: {{ include "sentiloc.value" $value }}
+  {{- end }}
+{{- end }}
+
+{{- /* Lists as JSON. Whole numbers without an exponent: Helm reads them as floats, and Go writes large ones as 1e+06. */}}
+{{- define "sentiloc.value" -}}
+  {{- if or (kindIs "slice" .) (kindIs "map" .) }}
+    {{- toJson . | quote }}
+  {{- else if and (kindIs "float64" .) (eq (floor .) .) }}
+    {{- printf "%.0f" . | quote }}
+  {{- else }}
+    {{- quote . }}
+  {{- end }}
+{{- end }}
