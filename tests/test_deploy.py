@@ -121,13 +121,14 @@ def test_settings_of_every_type_arrive_as_they_were_given() -> None:
     assert {name: getattr(settings, name.removeprefix("SENTILOC_").lower()) for name in given} == given
 
 
-def exported(tmp_path: Path) -> set[str]:
+def metrics(tmp_path: Path) -> str:
+    """What Prometheus reads from a service without workers."""
     with private_redis(tmp_path / "redis") as redis:
         settings = Settings(redis_url=redis.url, data_dir=tmp_path / "data", allowed_hosts=["*"])
         with TestClient(create_app(settings)) as client:
             client.get("/jobs")
-            text = client.get("/metrics").text
-    return set(re.findall(r"^# TYPE (sentiloc_\w+)", text, re.MULTILINE))
+            text: str = client.get("/metrics").text
+    return text
 
 
 def named(text: str) -> set[str]:
@@ -143,7 +144,22 @@ def test_alerts_and_panels_name_metrics_that_exist(tmp_path: Path) -> None:
     ]
     wanted = named(ALERTS.read_text(encoding="utf-8")) | named("\n".join(expressions))
     assert len(wanted) > 10
-    assert wanted - exported(tmp_path) == set()
+    assert wanted - set(re.findall(r"^# TYPE (sentiloc_\w+)", metrics(tmp_path), re.MULTILINE)) == set()
+
+
+def test_an_alert_can_fire_when_a_metric_has_no_samples(tmp_path: Path) -> None:
+    """A comparison with nothing is nothing. So what an alert compares has samples, or a fallback that has them."""
+    sampled = named("\n".join(re.findall(r"^sentiloc_\w+", metrics(tmp_path), re.MULTILINE)))
+    assert "sentiloc_worker_ready" not in sampled
+    groups = yaml.safe_load(ALERTS.read_text(encoding="utf-8"))["groups"]
+    alerts = {rule["alert"]: rule["expr"] for group in groups for rule in group["rules"]}
+    assert len(alerts) > 5
+    silent = {
+        alert
+        for alert, expression in alerts.items()
+        if not any(named(part) <= sampled for part in expression.split(" or "))
+    }
+    assert silent == set()
 
 
 def test_prometheus_accepts_the_rules() -> None:
