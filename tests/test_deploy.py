@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -136,13 +137,34 @@ def named(text: str) -> set[str]:
     return {re.sub(r"_(bucket|count|sum)$", "", name) for name in re.findall(r"\bsentiloc_\w+", text)}
 
 
+def panels() -> dict[str, str]:
+    """The expressions of the dashboard by title."""
+    found = json.loads(DASHBOARD.read_text(encoding="utf-8"))["panels"]
+    return {panel["title"]: panel["targets"][0]["expr"] for panel in found}
+
+
+def test_panels_count_what_every_api_process_shows_once() -> None:
+    """Only the requests are counted by each process for itself."""
+    doubled = {
+        title
+        for title, expression in panels().items()
+        if "sum" in expression
+        and "sentiloc_http" not in expression
+        and "histogram_quantile" not in expression
+    }
+    assert doubled == set()
+    assert not [title for title, expression in panels().items() if expression.startswith("rate(")]
+
+
+def test_the_dashboard_is_the_one_that_its_program_writes(tmp_path: Path) -> None:
+    program = tmp_path / "make_dashboard.py"
+    shutil.copy(DASHBOARD.with_name(program.name), program)
+    subprocess.run([sys.executable, str(program)], check=True)
+    assert program.with_name(DASHBOARD.name).read_bytes() == DASHBOARD.read_bytes()
+
+
 def test_alerts_and_panels_name_metrics_that_exist(tmp_path: Path) -> None:
-    expressions = [
-        panel["expr"]
-        for row in json.loads(DASHBOARD.read_text(encoding="utf-8"))["panels"]
-        for panel in row["targets"]
-    ]
-    wanted = named(ALERTS.read_text(encoding="utf-8")) | named("\n".join(expressions))
+    wanted = named(ALERTS.read_text(encoding="utf-8")) | named("\n".join(panels().values()))
     assert len(wanted) > 10
     assert wanted - set(re.findall(r"^# TYPE (sentiloc_\w+)", metrics(tmp_path), re.MULTILINE)) == set()
 

@@ -87,19 +87,25 @@ class ServiceCollector(Collector):
         ready = GaugeMetricFamily(
             "sentiloc_worker_ready", "1 if a worker has the model loaded", labels=labels
         )
+        # The count is a metric of its own: the value of `sentiloc_worker_ready` has always been 1.
+        count = GaugeMetricFamily(
+            "sentiloc_workers_ready", "Worker processes that have the model loaded", labels=labels
+        )
         load = GaugeMetricFamily(
             "sentiloc_model_load_seconds", "Longest time to load it, in seconds", labels=labels
         )
-        slowest: dict[tuple[str, str, str], float] = {}
+        loads: dict[tuple[str, str, str], list[float]] = {}
         for worker in self._workers:
             if worker.is_ready:
                 name = (worker.model, worker.model_version or "", worker.device or "")
                 # One value per model and device: labels per worker would grow with every restart.
-                slowest[name] = max(slowest.get(name, 0.0), worker.load_seconds or 0.0)
-        for name, seconds in sorted(slowest.items()):
+                loads.setdefault(name, []).append(worker.load_seconds or 0.0)
+        for name, seconds in sorted(loads.items()):
             ready.add_metric(name, 1)
-            load.add_metric(name, seconds)
+            count.add_metric(name, len(seconds))
+            load.add_metric(name, max(seconds))
         yield ready
+        yield count
         yield load
 
 

@@ -6,22 +6,28 @@ import json
 from pathlib import Path
 from typing import Any
 
+# Every API process shows the same figures, except those of requests: `max` takes them once, `sum` would add them up.
 # Title, unit, expression, legend.
 PANELS = [
     ("Queued jobs", "short", "max by (priority) (sentiloc_jobs_queued)", "{{priority}}"),
     ("Oldest queued job", "s", "max(sentiloc_oldest_queued_seconds)", "age"),
     ("Running jobs", "short", "max(sentiloc_jobs_running)", "running"),
-    ("Workers ready", "short", "sum by (model, device) (sentiloc_worker_ready)", "{{model}} on {{device}}"),
+    (
+        "Workers ready",
+        "short",
+        "max by (model, version, device) (sentiloc_workers_ready)",
+        "{{model}} {{version}} on {{device}}",
+    ),
     (
         "Jobs ended a minute",
         "short",
-        "60 * sum by (state) (rate(sentiloc_jobs_finished_total[5m]))",
+        "60 * max by (state) (rate(sentiloc_jobs_finished_total[5m]))",
         "{{state}}",
     ),
     (
         "Seconds of work for a second of video",
         "short",
-        "rate(sentiloc_work_seconds_total[15m]) / rate(sentiloc_media_seconds_total[15m])",
+        "max(rate(sentiloc_work_seconds_total[15m])) / max(rate(sentiloc_media_seconds_total[15m]))",
         "ratio",
     ),
     (
@@ -46,7 +52,7 @@ PANELS = [
     (
         "Webhook deliveries a minute",
         "short",
-        "60 * sum by (outcome) (rate(sentiloc_webhook_deliveries_total[5m]))",
+        "60 * max by (outcome) (rate(sentiloc_webhook_deliveries_total[5m]))",
         "{{outcome}}",
     ),
     ("Jobs kept", "short", "max(sentiloc_jobs_kept)", "records"),
