@@ -114,6 +114,9 @@ def test_redis_keeps_what_it_was_told() -> None:
     assert given["--appendonly"] == "yes"
     assert (given["--appendfsync"], given["--maxmemory-policy"]) == ("always", "noeviction")
     assert SERVICES["redis"]["volumes"] == ["redis:/data"]
+    # A full Redis refuses writes before the kernel kills it for its memory.
+    limit = int(SERVICES["redis"]["mem_limit"].removesuffix("g")) * 1024
+    assert int(given["--maxmemory"].removesuffix("mb")) <= 0.6 * limit
 
 
 def test_files_lie_in_minio_where_that_is_asked_for() -> None:
