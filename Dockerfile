@@ -49,12 +49,12 @@ CMD ["sentiloc", "api"]
 FROM base AS worker
 COPY --from=build /opt/sentiloc /opt/sentiloc
 USER sentiloc
-HEALTHCHECK --interval=30s --timeout=10s --start-period=60s CMD ["sentiloc", "worker", "--check"]
+HEALTHCHECK --interval=30s --timeout=10s --start-period=900s CMD ["sentiloc", "worker", "--check"]
 CMD ["sentiloc", "worker"]
 
 FROM base AS gpu-worker
 COPY --from=build-gpu /opt/sentiloc /opt/sentiloc
 USER sentiloc
 ENV SENTILOC_DEVICE=cuda
-HEALTHCHECK --interval=30s --timeout=10s --start-period=120s CMD ["sentiloc", "worker", "--check"]
+HEALTHCHECK --interval=30s --timeout=10s --start-period=900s CMD ["sentiloc", "worker", "--check"]
 CMD ["sentiloc", "worker"]

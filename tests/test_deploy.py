@@ -101,6 +101,19 @@ def test_all_pods_are_locked_down() -> None:
             assert "livenessProbe" in container
 
 
+def test_a_worker_is_replaced_only_when_that_helps() -> None:
+    """Not while Redis is away or a model loads: the jobs that it runs would be lost."""
+    found = [
+        pod["containers"][0] for pod in pods(render(EVERYTHING)) if pod["containers"][0]["name"] == "worker"
+    ]
+    assert len(found) == 2
+    for container in found:
+        assert container["livenessProbe"]["exec"]["command"] == ["sentiloc", "worker", "--alive"]
+        start = container["startupProbe"]
+        assert start["exec"]["command"] == ["sentiloc", "worker", "--check"]
+        assert start["periodSeconds"] * start["failureThreshold"] >= Settings().model_load_seconds
+
+
 def test_every_setting_of_the_chart_exists() -> None:
     known = {f"SENTILOC_{name.upper()}" for name in Settings.model_fields}
     text = json.dumps(render({**EVERYTHING, "settings": {}}))

@@ -307,6 +307,8 @@ def test_options_of_an_output_are_refused_before_the_work(
         (("batch", "-", "--no-wait", "-o", "x"), "--output: there are no results to write with --no-wait"),
         (("batch", "-", "-o", "x", "-f", "csv", "--json"), "--json: with --format the results are one zip"),
         (("worker", "--check", "--concurrency", 2), "--concurrency: --check starts no worker"),
+        (("worker", "--alive", "--concurrency", 2), "--concurrency: --alive starts no worker"),
+        (("worker", "--alive", "--check"), "--alive: --check asks for more"),
     ],
 )
 def test_an_option_without_effect_is_refused(

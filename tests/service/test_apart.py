@@ -41,10 +41,10 @@ def url(tmp_path: Path, environment: dict[str, str]) -> Iterator[str]:
         assert [part.wait(PATIENCE) for part in parts] == [-signal.SIGTERM, 0]
 
 
-def check(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """The health check of a worker's container."""
+def check(environment: dict[str, str], what: str = "--check") -> subprocess.CompletedProcess[str]:
+    """The health check of a worker's container, or the check for signs of life of an orchestrator."""
     return subprocess.run(
-        sentiloc_command("worker", "--check"), env=environment, capture_output=True, text=True, check=False
+        sentiloc_command("worker", what), env=environment, capture_output=True, text=True, check=False
     )
 
 
@@ -53,8 +53,11 @@ def test_api_and_worker_run_apart(url: str, clips: Path, environment: dict[str, 
         wait_for(lambda: client.get("/readyz").status_code == 200, START_SECONDS)
         healthy = check(environment)
         assert (healthy.returncode, healthy.stdout[:9]) == (0, "ready on "), healthy.stderr
-        missing = check({**environment, "SENTILOC_REDIS_PREFIX": "another:"})
-        assert (missing.returncode, "no worker on this machine" in missing.stderr) == (1, True)
+        alive = check(environment, "--alive")
+        assert (alive.returncode, alive.stdout) == (0, "alive\n"), alive.stderr
+        for what in ("--check", "--alive"):
+            missing = check({**environment, "SENTILOC_REDIS_PREFIX": "another:"}, what)
+            assert (missing.returncode, "no worker on this machine" in missing.stderr) == (1, True)
         with (clips / "short.mp4").open("rb") as video:
             job = client.post("/localize", files={"video": video}).json()
         wait_for(lambda: client.get(job["links"]["self"]).json()["state"] == "succeeded", JOB_SECONDS)
