@@ -114,6 +114,22 @@ def test_a_worker_is_replaced_only_when_that_helps() -> None:
         assert start["periodSeconds"] * start["failureThreshold"] >= Settings().model_load_seconds
 
 
+def test_pods_may_take_as_long_to_stop_as_they_are_told_to() -> None:
+    changes = {**EVERYTHING, "worker": {"shutdownSeconds": 3600}, "api": {"shutdownSeconds": 120}}
+    for pod in pods(render(changes)):
+        container = pod["containers"][0]
+        given = {found["name"]: found["value"] for found in container["env"]}
+        if container["name"] == "worker":
+            assert given["SENTILOC_SHUTDOWN_GRACE_SECONDS"] == "3600"
+            assert pod["terminationGracePeriodSeconds"] == 3655
+        else:
+            assert given["SENTILOC_API_SHUTDOWN_SECONDS"] == "120"
+            assert container["lifecycle"]["preStop"]["exec"]["command"] == ["sleep", "5"]
+            assert pod["terminationGracePeriodSeconds"] == 135
+    shipped = [pod["terminationGracePeriodSeconds"] for pod in pods(render())]
+    assert shipped == [45, 60]
+
+
 def test_every_setting_of_the_chart_exists() -> None:
     known = {f"SENTILOC_{name.upper()}" for name in Settings.model_fields}
     text = json.dumps(render({**EVERYTHING, "settings": {}}))

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
+from sentiloc.app.settings import Settings
+
 ROOT = Path(__file__).parents[1]
 ROLES = ("api", "worker", "gpu-worker")
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ")
@@ -106,6 +108,15 @@ def test_every_foreign_image_can_be_named_by_digest(tmp_path: Path) -> None:
     docker.write_text("#!/bin/sh\necho unknown\n", encoding="utf-8")
     failed = subprocess.run(pin, env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, capture_output=True, check=False)
     assert failed.returncode != 0 and not failed.stdout
+
+
+@pytest.mark.parametrize("seconds", ["", "3600"])
+def test_a_worker_may_take_as_long_to_stop_as_it_is_told_to(seconds: str) -> None:
+    for role in ("worker", "gpu-worker"):
+        service = compose({"SENTILOC_SHUTDOWN_GRACE_SECONDS": seconds})[role]
+        given = service["environment"]["SENTILOC_SHUTDOWN_GRACE_SECONDS"]
+        assert float(given) == float(seconds or Settings().shutdown_grace_seconds)
+        assert service["stop_grace_period"] == f"1m{given}s"
 
 
 def test_redis_keeps_what_it_was_told() -> None:

@@ -28,6 +28,11 @@ class ServiceSettings(BaseSettings):
         le=65_535,
         description="A second port that answers only `/healthz`, however busy the first one is; default: none",
     )
+    api_shutdown_seconds: int = Field(
+        3,
+        ge=0,
+        description="Time that requests in progress have when the API stops; event streams use all of it",
+    )
     root_path: str = Field(
         "",
         max_length=200,

@@ -51,7 +51,6 @@ def _config(settings: Settings) -> uvicorn.Config:
         # The application handles proxy headers itself, because it also needs the proxy's own address.
         proxy_headers=False,
         timeout_keep_alive=10,
-        # Shorter than the 5 s after which the supervisor kills the API. Event streams never end by
-        # themselves; clients continue them after the restart.
-        timeout_graceful_shutdown=3,
+        # Event streams never end by themselves; clients continue them after the restart.
+        timeout_graceful_shutdown=settings.api_shutdown_seconds,
     )

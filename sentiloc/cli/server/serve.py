@@ -73,10 +73,12 @@ def _run(
         redis = _redis_child(folder / "redis", env, lock.fileno())
         env["SENTILOC_REDIS_URL"] = _url(redis)
         supervisor.start(redis)
-    supervisor.start(_sentiloc_child("API", ["api", "--fd", str(listener.fileno())], env, listener))
-    # The worker needs time of its own after the grace that it gives to its jobs.
-    stop_seconds = settings.shutdown_grace_seconds + 10.0
-    worker = _sentiloc_child("worker", ["worker"], env, stop_seconds=stop_seconds)
+    # API and worker need time of their own after what they give to requests and jobs.
+    api_seconds = settings.api_shutdown_seconds + 2.0
+    worker_seconds = settings.shutdown_grace_seconds + 10.0
+    listening = ["api", "--fd", str(listener.fileno())]
+    supervisor.start(_sentiloc_child("API", listening, env, listener, stop_seconds=api_seconds))
+    worker = _sentiloc_child("worker", ["worker"], env, stop_seconds=worker_seconds)
     supervisor.start(
         replace(worker, niceness=settings.worker_niceness, silence_seconds=settings.stall_seconds)
     )
@@ -120,7 +122,8 @@ def _sentiloc_child(
     arguments: list[str],
     env: dict[str, str],
     listener: socket.socket | None = None,
-    stop_seconds: float = 5.0,
+    *,
+    stop_seconds: float,
 ) -> ChildSpec:
     # -P: modules must not be imported from the current folder.
     start = [sys.executable, "-P", "-c", "from sentiloc.cli.main import main; main()"]
