@@ -130,6 +130,15 @@ def test_pods_may_take_as_long_to_stop_as_they_are_told_to() -> None:
     assert shipped == [45, 60]
 
 
+@pytest.mark.parametrize(("settings", "jobs"), [({}, "1"), ({"SENTILOC_WORKER_CONCURRENCY": 3}, "3")])
+def test_workers_are_not_scaled_away_while_they_run_jobs(settings: dict[str, int], jobs: str) -> None:
+    scaled = one("ScaledObject", "clips-worker", {"settings": settings, "keda": {"enabled": True}})
+    triggers = {
+        found["metadata"]["query"]: found["metadata"]["threshold"] for found in scaled["spec"]["triggers"]
+    }
+    assert triggers == {"max(sentiloc_oldest_queued_seconds)": "60", "max(sentiloc_jobs_running)": jobs}
+
+
 def test_every_setting_of_the_chart_exists() -> None:
     known = {f"SENTILOC_{name.upper()}" for name in Settings.model_fields}
     text = json.dumps(render({**EVERYTHING, "settings": {}}))
@@ -193,7 +202,9 @@ def test_the_dashboard_is_the_one_that_its_program_writes(tmp_path: Path) -> Non
 
 
 def test_alerts_and_panels_name_metrics_that_exist(tmp_path: Path) -> None:
-    wanted = named(ALERTS.read_text(encoding="utf-8")) | named("\n".join(panels().values()))
+    scaling = one("ScaledObject", "clips-worker", EVERYTHING)["spec"]["triggers"]
+    queries = [found["metadata"]["query"] for found in scaling]
+    wanted = named(ALERTS.read_text(encoding="utf-8")) | named("\n".join([*panels().values(), *queries]))
     assert len(wanted) > 10
     assert wanted - set(re.findall(r"^# TYPE (sentiloc_\w+)", metrics(tmp_path), re.MULTILINE)) == set()
 
