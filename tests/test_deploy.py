@@ -42,7 +42,12 @@ EVERYTHING: dict[str, Any] = {
         "tolerations": [{"key": "gpu", "operator": "Exists"}],
     },
     "keda": {"enabled": True},
-    "networkPolicy": {"from": [{"podSelector": {"matchLabels": {"app": "nginx"}}}]},
+    "networkPolicy": {
+        "from": [{"podSelector": {"matchLabels": {"app": "prometheus"}}}],
+        "ingressController": [
+            {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "nginx"}}}
+        ],
+    },
     "serviceMonitor": {"enabled": True},
 }
 # Kinds that other projects define; Kubernetes has no schema for them.
@@ -137,6 +142,13 @@ def test_workers_are_not_scaled_away_while_they_run_jobs(settings: dict[str, int
         found["metadata"]["query"]: found["metadata"]["threshold"] for found in scaled["spec"]["triggers"]
     }
     assert triggers == {"max(sentiloc_oldest_queued_seconds)": "60", "max(sentiloc_jobs_running)": jobs}
+
+
+def test_the_ingress_controller_may_be_named_beside_others() -> None:
+    rules = one("NetworkPolicy", "clips-api", EVERYTHING)["spec"]["ingress"]
+    given = EVERYTHING["networkPolicy"]
+    assert [rule["from"] for rule in rules] == [[*given["from"], *given["ingressController"]]]
+    assert "from" not in one("NetworkPolicy", "clips-api", {})["spec"]["ingress"][0]
 
 
 def test_every_setting_of_the_chart_exists() -> None:
