@@ -151,6 +151,43 @@ def test_the_ingress_controller_may_be_named_beside_others() -> None:
     assert "from" not in one("NetworkPolicy", "clips-api", {})["spec"]["ingress"][0]
 
 
+def templates(changes: dict[str, Any]) -> dict[str, Any]:
+    """The pods' templates by the name of what makes them."""
+    return {
+        found["metadata"]["name"]: found["spec"]["template"]
+        for found in render(changes)
+        if "template" in found.get("spec", {})
+    }
+
+
+def test_a_changed_setting_replaces_every_pod() -> None:
+    before = templates(EVERYTHING)
+    after = templates({**EVERYTHING, "settings": {"SENTILOC_THREADS": 4}})
+    assert len(before) == 3
+    assert not [name for name in before if before[name]["metadata"] == after[name]["metadata"]]
+
+
+def test_gpu_workers_keep_their_number_and_need_no_spare_gpu() -> None:
+    gpu = one("Deployment", "clips-gpu-worker", {**EVERYTHING, "gpuWorker": {"enabled": True, "replicas": 3}})
+    assert gpu["spec"]["replicas"] == 3
+    assert gpu["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 0, "maxUnavailable": 1}
+    assert "replicas" not in one("Deployment", "clips-worker", EVERYTHING)["spec"]
+
+
+def images(changes: dict[str, Any]) -> dict[str, str]:
+    """The pods' images by the name of what makes them."""
+    return {name: found["spec"]["containers"][0]["image"] for name, found in templates(changes).items()}
+
+
+def test_the_api_can_be_upgraded_before_the_workers() -> None:
+    found = images({**EVERYTHING, "image": {"tag": "1.1.0"}, "worker": {"tag": "1.0.0"}})
+    assert {name: image.rpartition(":")[2] for name, image in found.items()} == {
+        "clips-api": "1.1.0",
+        "clips-worker": "1.0.0",
+        "clips-gpu-worker": "1.0.0",
+    }
+
+
 def test_every_setting_of_the_chart_exists() -> None:
     known = {f"SENTILOC_{name.upper()}" for name in Settings.model_fields}
     text = json.dumps(render({**EVERYTHING, "settings": {}}))
