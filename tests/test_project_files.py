@@ -51,6 +51,37 @@ def test_every_python_that_is_promised_is_tested() -> None:
     assert f">={pythons(PROJECT)[0]}" == PROJECT["requires-python"] == CLIENT["requires-python"]
 
 
+def test_nothing_that_can_fail_comes_after_the_package_is_published() -> None:
+    """PyPI takes a version once. What is left then is the page of the release, with the files of this run alone."""
+    jobs = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text(encoding="utf-8"))["jobs"]
+    assert {name for name, job in jobs.items() if "publish" in job.get("needs", ())} == {"release"}
+    assert set(jobs["publish"]["needs"]) == {"build", "images"}
+    named: dict[str, list[str]] = {
+        name: [
+            step["with"]["name"]
+            for step in job.get("steps", ())
+            if step.get("uses", "").startswith("actions/upload-artifact")
+        ]
+        for name, job in jobs.items()
+    }
+    taken = next(
+        step["with"] for step in jobs["release"]["steps"] if "download-artifact" in step.get("uses", "")
+    )
+    assert set(taken["pattern"].strip("{}").split(",")) == {
+        name for names in named.values() for name in names
+    }
+
+
+def test_images_are_built_for_their_processors_and_leave_no_record() -> None:
+    jobs = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text(encoding="utf-8"))["jobs"]
+    steps = {step["uses"].partition("@")[0]: step for step in jobs["images"]["steps"] if "uses" in step}
+    build = steps["docker/build-push-action"]
+    assert "linux/arm64" in build["with"]["platforms"]
+    assert "docker/setup-qemu-action" in steps
+    # A record is one more artifact of the run.
+    assert build["env"] == {"DOCKER_BUILD_RECORD_UPLOAD": "false"}
+
+
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
 def test_a_workflow_asks_for_no_more_than_it_needs(path: Path) -> None:
     workflow = yaml.safe_load(path.read_text(encoding="utf-8"))
