@@ -51,6 +51,15 @@ def test_every_python_that_is_promised_is_tested() -> None:
     assert f">={pythons(PROJECT)[0]}" == PROJECT["requires-python"] == CLIENT["requires-python"]
 
 
+def test_the_one_machine_that_a_newest_python_cannot_serve_is_named() -> None:
+    """ONNX Runtime has no wheel for it, so its installation could only fail."""
+    jobs = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8"))["jobs"]
+    matrix = jobs["install"]["strategy"]["matrix"]
+    assert matrix["exclude"] == [{"os": "macos-15-intel", "python": "3.14"}]
+    for name in ("README.md", "CONTRIBUTING.md"):
+        assert re.search(r"Macs with Intel processors", (ROOT / name).read_text(encoding="utf-8"))
+
+
 def test_nothing_that_can_fail_comes_after_the_package_is_published() -> None:
     """PyPI takes a version once. What is left then is the page of the release, with the files of this run alone."""
     jobs = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text(encoding="utf-8"))["jobs"]
