@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +178,39 @@ def test_gpu_workers_keep_their_number_and_need_no_spare_gpu() -> None:
 def images(changes: dict[str, Any]) -> dict[str, str]:
     """The pods' images by the name of what makes them."""
     return {name: found["spec"]["containers"][0]["image"] for name, found in templates(changes).items()}
+
+
+def test_the_chart_runs_the_images_that_a_release_publishes() -> None:
+    text = (ROOT / ".github/workflows/release.yml").read_text(encoding="utf-8")
+    job = yaml.safe_load(text)["jobs"]["images"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    known = {
+        "github.repository": project["urls"]["Source"].removeprefix("https://github.com/"),
+        "steps.version.outputs.number": project["version"],
+    }
+
+    def filled(template: str, target: str) -> str:
+        return re.sub(
+            r"\$\{\{ (.*?) \}\}", lambda found: {**known, "matrix.target": target}[found[1]], template
+        )
+
+    steps = {step["uses"].partition("@")[0]: step.get("with", {}) for step in job["steps"] if "uses" in step}
+    published = {
+        filled(steps["docker/build-push-action"]["tags"], target)
+        for target in job["strategy"]["matrix"]["target"]
+    }
+    assert published == set(images(EVERYTHING).values())
+    # What is attested is the image without its version.
+    attested = {
+        filled(steps["actions/attest-build-provenance"]["subject-name"], target)
+        for target in job["strategy"]["matrix"]["target"]
+    }
+    assert attested == {image.rpartition(":")[0] for image in published}
+    # The step that cuts off the `v` of the tag.
+    cut = next(step["run"] for step in job["steps"] if step.get("id") == "version")
+    output = {"GITHUB_REF_NAME": f"v{project['version']}", "GITHUB_OUTPUT": "/dev/stdout"}
+    done = subprocess.run(["sh", "-c", cut], env=output, capture_output=True, text=True, check=True)
+    assert done.stdout == f"number={project['version']}\n"
 
 
 def test_the_api_can_be_upgraded_before_the_workers() -> None:
