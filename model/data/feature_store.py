@@ -14,9 +14,7 @@ Numpy only, because extraction runs without torch.
 from __future__ import annotations
 
 import json
-import secrets
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +23,7 @@ import numpy as np
 
 from sentiloc.model.data.text import read_json
 from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.files import replacing
 from sentiloc.model.segments import BoolArray, FloatArray, SnippetFeatures
 from sentiloc.model.spec import ModelSpec, parse_spec
 
@@ -245,27 +244,16 @@ def _path(folder: Path, split: str, directory: str, name: str) -> Path:
 
 def replace_array(path: Path, array: FloatArray | BoolArray) -> None:
     """Write a .npy file under its name only when it is complete; the folder is created."""
-    with _replacing(path) as partial, partial.open("wb") as file:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as partial, partial.open("wb") as file:
         np.save(file, array)
 
 
 def replace_text(path: Path, text: str) -> None:
     """Write a text file under its name only when it is complete; the folder is created."""
-    with _replacing(path) as partial:
-        partial.write_text(text + "\n", encoding="utf-8")
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """The path of a new file, which takes the place of `path` when the block is complete."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    # A short name, because the name of a video may already be as long as the file system allows.
-    partial = path.with_name(f".{secrets.token_hex(8)}.partial")
-    try:
-        yield partial
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(path) as partial:
+        partial.write_text(text + "\n", encoding="utf-8")
 
 
 def _add_entries(path: Path, new: Mapping[str, object]) -> None:

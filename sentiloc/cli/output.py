@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.files import replacing
 
 if TYPE_CHECKING:
     from sentiloc.client import Result
@@ -97,11 +98,5 @@ def whole_file(output: Path) -> Iterator[Path]:
     if is_open_file or (output.exists() and not output.is_file()):
         yield output
         return
-    target = output.resolve()
-    # A name of its own: with a prefix, a long name would exceed what a file system allows.
-    partial = target.with_name(f".{os.urandom(8).hex()}.part")
-    try:
-        yield partial
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(output.resolve()) as path:
+        yield path

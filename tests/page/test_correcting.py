@@ -49,6 +49,15 @@ POSITIVE_LANE = 36
 """Pixels under the timeline's upper edge."""
 
 
+def describe_video(service: SteadyService, job: str, **facts: Any) -> None:
+    """Change what the stored result says of its video."""
+    key = service.record(job).result_key
+    assert key is not None
+    document = json.loads((service.data / key).read_text(encoding="utf-8"))
+    document["video"].update(facts)
+    (service.data / key).write_text(json.dumps(document), encoding="utf-8")
+
+
 def correct(service: SteadyService, job: str, *segments: dict[str, Any]) -> None:
     """Save corrections as another program does."""
     tag = service.client.get(f"/jobs/{job}/feedback").headers["ETag"]
@@ -100,11 +109,7 @@ def test_what_was_typed_stays_when_the_other_edge_is_dragged(
 def test_typed_timecodes_count_from_the_shown_edge_and_lie_within_the_video(
     visit: Visitor, service: SteadyService, own_job: str
 ) -> None:
-    key = service.record(own_job).result_key
-    assert key is not None
-    document = json.loads((service.data / key).read_text(encoding="utf-8"))
-    document["video"]["start_timecode"] = "10:00:00:00"
-    (service.data / key).write_text(json.dumps(document), encoding="utf-8")
+    describe_video(service, own_job, start_timecode="10:00:00:00")
     correct(service, own_job, OFF_FRAME)
     person = visit().open_result(own_job)
     page = person.page
@@ -127,11 +132,7 @@ def test_edges_are_moved_to_the_frames_that_exports_count(
     visit: Visitor, service: SteadyService, own_job: str
 ) -> None:
     """No timecode counts more than 60 frames a second."""
-    key = service.record(own_job).result_key
-    assert key is not None
-    document = json.loads((service.data / key).read_text(encoding="utf-8"))
-    document["video"].update(fps=120.0, timebase="120")
-    (service.data / key).write_text(json.dumps(document), encoding="utf-8")
+    describe_video(service, own_job, fps=120.0, timebase="120")
     correct(service, own_job, OFF_FRAME)
     person = visit().open_result(own_job)
     page = person.page

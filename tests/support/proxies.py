@@ -17,7 +17,7 @@ from tests.support.servers import free_port, is_free
 from tests.support.services import PATIENCE, wait_for
 
 PREFIX = "/sentiloc"
-_NGINX = Template("""
+_NGINX_HEAD = """
 $user
 worker_processes 1;
 pid $folder/nginx.pid;
@@ -31,6 +31,10 @@ http {
   uwsgi_temp_path $folder/uwsgi;
   scgi_temp_path $folder/scgi;
   server {
+"""
+_NGINX = Template(
+    _NGINX_HEAD
+    + """\
     listen 127.0.0.1:$port ssl;
     ssl_certificate $folder/chain.pem;
     ssl_certificate_key $folder/key.pem;
@@ -49,26 +53,17 @@ http {
     }
   }
 }
-""")
-_REDIRECT = Template("""
-$user
-worker_processes 1;
-pid $folder/nginx.pid;
-error_log $folder/error.log;
-events {}
-http {
-  access_log off;
-  client_body_temp_path $folder/body;
-  proxy_temp_path $folder/proxy;
-  fastcgi_temp_path $folder/fastcgi;
-  uwsgi_temp_path $folder/uwsgi;
-  scgi_temp_path $folder/scgi;
-  server {
+"""
+)
+_REDIRECT = Template(
+    _NGINX_HEAD
+    + """\
     listen 127.0.0.1:$port;
     return 301 $target$$request_uri;
   }
 }
-""")
+"""
+)
 _CADDY = Template("""
 {
   admin off
