@@ -47,24 +47,28 @@ def test_segments_are_told_while_the_job_runs(service: RunningService, talk: Pat
     assert len(first["curve"]["positive"]) * 0.64 == pytest.approx(first["scored_until"])
     assert all(segment["end"] <= first["scored_until"] for segment in first["segments"])
     seen: list[dict[str, Any]] = []
-    told = 0
+    until = 0.0
     with Client(service.url) as client:
         for event in client.watch(job_id):
             if event.kind == "segment":
                 assert event.provisional
                 assert event.keep is not None
                 assert event.segments is not None
+                assert event.until is not None
                 assert event.keep <= len(seen)
                 seen[event.keep :] = [{"start": one.start, "end": one.end} for one in event.segments]
-                told += 1
-    assert told >= 1
+                until = event.until
+    assert until > 0
     assert seen == sorted(seen, key=lambda one: one["start"])
     last = partial(service, job_id)
     assert last is not None
     assert (last["provisional"], last["scored_until"]) == (False, None)
     assert last == service.client.get(f"/v1/jobs/{job_id}/result").json()
-    # The last provisional result is from shortly before the end, so it is similar to the final one.
-    assert len(seen) >= len(last["segments"]) // 2
+    # The provisional segments are similar to the final ones of the same time. On a busy machine the last update, whose
+    # interval grows with the cost of an update, may be from long before the end.
+    finals = [segment for segment in last["segments"] if segment["end"] <= until]
+    assert finals
+    assert len(seen) >= len(finals) // 2
     wait_for(lambda: no_provisional_file(service, job_id), JOB_SECONDS)
     vtt = service.client.get(f"/v1/jobs/{job_id}/result", params={"partial": "true", "format": "vtt"})
     assert vtt.text.startswith("WEBVTT")
