@@ -140,7 +140,10 @@ async function checked(path, init) {
 
 const read = async (path, init) => (await checked(path, init)).json();
 const JSON_BODY = { "Content-Type": "application/json" };
-const post = (path, body, headers = {}) => read(path, { method: "POST", headers: { ...JSON_BODY, ...headers }, body: JSON.stringify(body) });
+const posted = (body, headers = {}) => ({ method: "POST", headers: { ...JSON_BODY, ...headers }, body: JSON.stringify(body) });
+const post = (path, body, headers) => read(path, posted(body, headers));
+// The answer to a GET of a path of the API, or to a POST if there is a `body`.
+export const ask = (path, body = null) => checked(`${API}${path}`, body ? posted(body) : {});
 
 // `crypto.randomUUID` is missing where the page has no TLS.
 const randomKey = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
@@ -156,6 +159,8 @@ async function order(path, body) {
   return made;
 }
 
+// A job in one of these states stays in it.
+export const FINAL = ["succeeded", "failed", "cancelled"];
 export const getJob = (id) => read(`${API}/jobs/${id}`);
 export const listJobs = (query) => read(`${API}/jobs?${new URLSearchParams(query)}`);
 // A job that has ended stays as it is.
@@ -193,37 +198,40 @@ export const startJobOfUpload = (source) => post(`${API}/localize/upload`, sourc
 export const resultPath = (id, query = {}) => `${API}/jobs/${id}/result?${new URLSearchParams(query)}`.replace(/\?$/, "");
 export const getResult = (id, cut = {}) => read(resultPath(id, { ...cut, format: "json" }));
 export const videoPath = (id) => `${API}/jobs/${id}/video`;
+export const reelPath = (id) => `${API}/reels/${id}/video`;
 
 export const thumbnailPath = (id) => `${API}/jobs/${id}/thumbnails/0`;
 export const getKey = () => read(`${API}/key`);
 
-// The segments alone, without the curves: { start, end, label } each.
-export async function getSegments(id) {
-  const rows = (await (await checked(resultPath(id, { format: "csv" }))).text()).trim().split(/\r?\n/);
+// Rows of the CSV result of the `cut` (parameters and their values), each with its `numbers` and its label.
+async function csvRows(id, cut, numbers) {
+  const path = resultPath(id, [["format", "csv"], ...cut]);
+  const rows = (await (await checked(path)).text()).trim().split(/\r?\n/);
   const names = rows[0].split(",");
   return rows.slice(1).map((line) => {
     const cells = Object.fromEntries(line.split(",").map((cell, i) => [names[i], cell]));
-    return { start: Number(cells.start), end: Number(cells.end), label: cells.label };
+    return { label: cells.label, ...Object.fromEntries(numbers.map((name) => [name, Number(cells[name])])) };
   });
 }
 
-// Everything that might be a segment, before threshold and merging: rows of the CSV result.
-export async function getCandidates(id, minLength) {
-  const cut = { format: "csv", threshold: 0, merge_gap: 0, min_length: minLength };
-  const query = [...Object.entries(cut), ["labels", "negative"], ["labels", "positive"]];
-  const rows = (await (await checked(resultPath(id, query))).text()).trim().split(/\r?\n/);
-  const names = rows[0].split(",");
-  return rows.slice(1).map((line) => {
-    const cells = Object.fromEntries(line.split(",").map((cell, i) => [names[i], cell]));
-    const numbers = ["start", "end", "confidence", "peak"].map((name) => [name, Number(cells[name])]);
-    return { label: cells.label, ...Object.fromEntries(numbers) };
-  });
+// The segments alone, without the curves: { start, end, label } each.
+export const getSegments = (id) => csvRows(id, [], ["start", "end"]);
+
+// Everything that might be a segment, before threshold and merging.
+export function getCandidates(id, minLength) {
+  const cut = [["threshold", 0], ["merge_gap", 0], ["min_length", minLength], ["labels", "negative"], ["labels", "positive"]];
+  return csvRows(id, cut, ["start", "end", "confidence", "peak"]);
+}
+
+// The file name that the server gives a download; undefined if it gives none.
+export function fileName(response) {
+  const name = /filename\*=UTF-8''([^;]+)/.exec(response.headers.get("Content-Disposition") ?? "")?.[1];
+  return name && decodeURIComponent(name);
 }
 
 export async function getBlob(path, signal = null) {
   const response = await checked(path, { signal });
-  const name = /filename\*=UTF-8''([^;]+)/.exec(response.headers.get("Content-Disposition") ?? "")?.[1];
-  return { blob: await response.blob(), name: name && decodeURIComponent(name) };
+  return { blob: await response.blob(), name: fileName(response) };
 }
 
 // Server-sent events through fetch, so that the key can be sent. Yields { id, type, data } until the stream ends.

@@ -76,9 +76,11 @@ export class Corrections extends EventTarget {
   }
 
   // Go on with changes that were never saved. Their keys are of an earlier visit, and something else may have them now.
+  // Without a `doc`, what was saved was discarded.
   restore(doc) {
+    if (!doc && !this.doc) return;
     this.past.push(this.doc);
-    this.doc = { segments: doc.segments?.map(keyedAnew) ?? null, points: doc.points.map(keyedAnew) };
+    this.doc = doc && { segments: doc.segments?.map(keyedAnew) ?? null, points: doc.points.map(keyedAnew) };
   }
 
   // What the API takes: points alone leave the segments open. A segment that nobody changed keeps the model's confidence.
@@ -88,10 +90,10 @@ export class Corrections extends EventTarget {
     return { segments: this.segments(found).map(asGiven), points };
   }
 
-  // `doc` is saved now; what was changed since is not.
+  // `doc` is saved now; what was changed since is not. Nothing else changes: a field that is being edited stays as it is.
   markSaved(doc) {
     this.savedDoc = doc;
-    this.dispatchEvent(new Event("change"));
+    this.dispatchEvent(new Event("saved"));
   }
 }
 

@@ -35,7 +35,7 @@ export class Editor {
     this.view.corrections.setSegments(list);
   }
 
-  // `thing` may be older than the segment as it is now: a drag begins before the field that it takes the focus from is read.
+  // `thing` may be out of date: a drag starts before the edited field commits its value, so the segment is looked up by key.
   move(thing, changes) {
     const segment = this.view.segments.find((one) => one.key === thing.key);
     if (!segment) return;
@@ -103,28 +103,32 @@ export class Editor {
 
   // Saves of a job go one after the other, because each needs the tag that the one before brings.
   save() {
-    const { job } = this.view;
-    const done = this.settled(job).then(() => this.send(job));
+    const { job, corrections, found } = this.view;
+    const { doc } = corrections;
+    // What is sent is taken now: by the time the save before has ended, another result may be in view.
+    const body = doc && corrections.feedback(found);
+    const done = this.settled(job).then((tag) => this.send(job, doc, body, tag));
     this.saves.set(job.id, done);
     return done;
   }
 
-  // Resolves when no save of the job is under way.
+  // Resolves when no save of the job is under way, to the tag that the last one brought.
   settled(job) {
     return (this.saves.get(job.id) ?? Promise.resolve()).catch(() => {});
   }
 
   // Without corrections the model's own result stands again: what was saved is withdrawn.
-  async send(job) {
+  // `last` is the tag of the save before; without one, a job that is no longer in view is not saved, and its draft stays.
+  async send(job, doc, body, last) {
     const { view } = this;
-    const { corrections, tag } = view;
-    const { doc } = corrections;
-    if (view.job !== job || !corrections.dirty) return;
-    const answer = doc ? sendFeedback(job.id, corrections.feedback(view.found), tag) : withdrawFeedback(job.id, tag);
+    const isShown = view.job === job;
+    if (isShown ? doc === view.corrections.savedDoc : !last) return last;
+    const tag = isShown ? view.tag : last;
     try {
-      view.saved(job, doc, await answer);
+      const answer = await (doc ? sendFeedback(job.id, body, tag) : withdrawFeedback(job.id, tag));
+      view.saved(job, doc, answer);
+      return answer.tag;
     } catch (error) {
-      // Where another result is in view by now, the draft stays for the next visit.
       if (view.job === job) throw error;
     }
   }

@@ -1,8 +1,7 @@
 // Highlights: found by the server, then put into order, trimmed, played, cut and rendered here.
-import { apiKey, asProblem, getBlob, getJob, request, startReel, videoPath } from "./api.js";
+import { apiKey, ask, cancelJob, fileName, getBlob, getJob, reelPath, startReel, videoPath } from "./api.js";
 import { $, make, pause, sureness } from "./dom.js";
 
-const API = new URL("../v1", import.meta.url).pathname;
 const SHORTEST = 0.2;
 const STAGES = { queued: "Waiting for a worker", rendering: "Rendering" };
 const KINDS = { positive: "▲ Positive", negative: "▼ Negative", turning_point: "↕ Turning point" };
@@ -22,13 +21,6 @@ let past = [];
 const films = new Map();
 // What was put into order by hand, and the reel in the making, for the time that this tab is open.
 const KEPT = `sentiloc.cut${location.search}`;
-
-async function ask(path, body) {
-  const init = body && { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
-  const response = await request(`${API}${path}`, init);
-  if (!response.ok) throw await asProblem(response);
-  return response;
-}
 
 // Everything that may fail says so in one place.
 const tell = (message) => ($("told").textContent = message);
@@ -173,8 +165,12 @@ function remove(index) {
 
 async function source(job) {
   if (!apiKey()) return videoPath(job);
-  if (!films.has(job)) films.set(job, URL.createObjectURL((await getBlob(videoPath(job))).blob));
-  return films.get(job);
+  // The request is kept, too, so that a video is fetched once however often it is started meanwhile.
+  if (!films.has(job)) films.set(job, getBlob(videoPath(job)).then(({ blob }) => URL.createObjectURL(blob)));
+  return films.get(job).catch((error) => {
+    films.delete(job);
+    throw error;
+  });
 }
 
 async function play(index) {
@@ -248,8 +244,7 @@ const clips = () => moments.map(({ job, start, end, kind, confidence }) => ({ jo
 
 async function cut() {
   const response = await ask("/cuts", { format: $("format").value, title: $("title").value || "Highlights", clips: clips() });
-  const name = /filename\*=UTF-8''([^;]+)/.exec(response.headers.get("Content-Disposition") ?? "")?.[1];
-  const link = make("a", { href: URL.createObjectURL(await response.blob()), download: name ? decodeURIComponent(name) : "cut" });
+  const link = make("a", { href: URL.createObjectURL(await response.blob()), download: fileName(response) ?? "cut" });
   link.click();
   const notes = response.headers.get("Sentiloc-Notes");
   tell(notes ? notes.replace(/^\d+; /, "") : "The cut is downloaded. Keep it beside the videos.");
@@ -301,7 +296,7 @@ async function follow() {
 }
 
 async function offer() {
-  const path = `${API}/reels/${reel.id}/video`;
+  const path = reelPath(reel.id);
   $("made").href = apiKey() ? URL.createObjectURL((await getBlob(path)).blob) : path;
   $("made").download = `${reel.title}.mp4`;
   $("made").hidden = $("share-reel").hidden = false;
@@ -321,5 +316,5 @@ for (const type of ["timeupdate", "ended"]) $("player").addEventListener(type, w
 $("cut").addEventListener("click", tried(cut));
 $("render").addEventListener("click", tried(render));
 $("share-reel").addEventListener("click", tried(async () => (await import("./share.js")).openShare(reel.id, reel.title)));
-$("stop").addEventListener("click", tried(async () => void (await ask(`/jobs/${reel.id}/cancel`, {}))));
+$("stop").addEventListener("click", tried(async () => void (await cancelJob(reel.id))));
 tried(begin)();

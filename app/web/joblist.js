@@ -1,5 +1,5 @@
 // The list of jobs on the first screen: searched, filtered and sorted by the server; chosen ones are exported or deleted together.
-import { cancelJob, deleteJob, listJobs } from "./api.js";
+import { FINAL, cancelJob, deleteJob, listJobs } from "./api.js";
 import { clock } from "./clock.js";
 import { $, make, percent } from "./dom.js";
 import { nameOf } from "./labels.js";
@@ -12,7 +12,6 @@ const MOMENT = { dateStyle: "medium", timeStyle: "short" };
 const PAGE = 50;
 const REFRESH = 4000;
 const SETTLED = 250;
-const FINAL = ["succeeded", "failed", "cancelled"];
 const STATES = { "": [], working: ["queued", "decoding", "extracting", "localizing"], succeeded: ["succeeded"], failed: ["failed"], cancelled: ["cancelled"] };
 const SORTS = ["-created", "created", "name", "-duration", "-confidence"];
 const FILTERS = ["job-state", "job-label", "job-sort"];
@@ -59,7 +58,7 @@ function query(after) {
 // The default order is not a filter.
 const isNarrowed = () => Boolean($("search").value.trim() || $("job-state").value || $("job-label").value);
 
-// All pages are read again, since the jobs of any of them may have gone on.
+// All pages are read again, since the jobs of any of them may have gone on. The more there are, the less often.
 async function load(wanted = 1) {
   const mine = ++asked;
   clearTimeout(timer);
@@ -75,12 +74,13 @@ async function load(wanted = 1) {
     cursor = page.next_cursor;
     pages = wanted;
     chosen = new Set(jobs.map(({ id }) => id).filter((id) => chosen.has(id)));
-    draw();
+    // A button that waits for the second press is not taken away.
+    if (!$("job-list").querySelector("[data-sure]")) draw();
   } catch {
     // The list is a convenience: without the server the rest of the screen still says what is wrong.
   }
   const busy = jobs.some(({ state }) => !FINAL.includes(state));
-  if (busy && mine === asked && !$("intake").hidden) timer = setTimeout(() => load(pages), REFRESH);
+  if (busy && mine === asked && !$("intake").hidden) timer = setTimeout(() => load(pages), REFRESH * pages);
 }
 
 function draw() {
@@ -121,14 +121,14 @@ function box(job) {
 function chip(job) {
   const labels = job.state === "succeeded" ? (job.labels_found ?? []) : [];
   const marks = labels.map((label) => make("i", { class: `swatch ${label}` }));
-  const working = !["succeeded", "failed", "cancelled", "queued"].includes(job.state);
+  const working = !["queued", ...FINAL].includes(job.state);
   const counts = labels.map((label) => [job.found?.[label]?.segments, nameOf(label)].filter(Boolean).join(" "));
   const words = job.state === "succeeded" ? say.found(counts) : say.states[job.state] ?? job.state;
   return make("span", { class: `chip ${job.state}` }, ...marks, working ? `${words} ${percent(job.progress)} %` : words);
 }
 
-// A second press confirms: deleting cannot be undone. What was drawn as running may have a result by now, so that
-// cancelling must not delete.
+// A second press confirms: deleting cannot be undone. A row drawn as running may have finished since, so Cancel never
+// deletes.
 function removal(job) {
   const final = FINAL.includes(job.state);
   const button = make("button", { type: "button", class: "needs-write", "aria-label": (final ? say.removeJob : say.cancelJob)(job.source.name) }, final ? text.remove : text.cancel);
@@ -141,7 +141,10 @@ function removal(job) {
 }
 
 function confirmed(button) {
-  if (button.dataset.sure) return true;
+  if (button.dataset.sure) {
+    delete button.dataset.sure;
+    return true;
+  }
   button.dataset.sure = "yes";
   const before = button.textContent;
   button.textContent = text.sure;

@@ -56,8 +56,11 @@ const moves = (key) => key.startsWith("Arrow") || key === "Home" || key === "End
 export function pressKey(view, event, save) {
   const { key, target } = event;
   const control = event.ctrlKey || event.metaKey;
-  if (control && key.toLowerCase() === "s") save();
-  else if (isField(target) || event.altKey) return false;
+  if (control && key.toLowerCase() === "s") {
+    // What is typed counts without Enter.
+    if (target.closest("#inspector input")) target.dispatchEvent(new Event("change"));
+    save();
+  } else if (isField(target) || event.altKey) return false;
   else if (moves(key) && target.matches("input[type=range]")) return false;
   else if (key === " " && isButton(target)) return false;
   else {

@@ -152,14 +152,18 @@ function showPause(sending) {
 
 async function sendUrl(event) {
   event.preventDefault();
-  begin();
+  const signal = begin();
+  const url = $("url").value.trim();
   const button = $("url-form").querySelector("button");
   button.disabled = true;
   try {
-    location.hash = (await startJobOfUrl({ url: $("url").value.trim(), options: jobOptions() })).id;
-    $("url").value = "";
+    const { id } = await startJobOfUrl({ url, options: jobOptions() });
+    if ($("url").value === url) $("url").value = "";
+    // Whoever opened another screen meanwhile stays there; the list has the new job.
+    if (!signal.aborted) location.hash = id;
+    else if (!$("intake").hidden) await showJobs();
   } catch (error) {
-    fail(error);
+    if (!signal.aborted) fail(error);
   } finally {
     button.disabled = false;
   }
@@ -174,7 +178,7 @@ async function openJob(id, link) {
   if (sent?.id === id) showProgress(sent.file.name, "queued", 0, "");
   else showProgress(text.loading, "", 0, "");
   const cancel = () => cancelJob(id).then(goHome, fail);
-  // Before it is known that the job runs, only one's own is cancelled.
+  // Until we know that the job is running, Cancel ends only a job that this page sent.
   stop = sent?.id === id ? cancel : goHome;
   try {
     const job = await follow(id, signal, () => (stop = cancel));

@@ -58,13 +58,15 @@ export class Player extends EventTarget {
     this.duration = duration;
     this.now = 0;
     this.loop = null;
-    this.video.hidden = false;
-    $("no-video").hidden = true;
     this.setSpeed(1);
     this.opened = new AbortController();
     const { signal } = this.opened;
-    const fetched = !file && apiKey() ? await getBlob(videoPath(job.id), signal).catch(() => null) : null;
+    const mustFetch = !file && apiKey();
+    if (mustFetch) this.replacePicture(text.videoFetched);
+    const fetched = mustFetch ? await getBlob(videoPath(job.id), signal).catch(() => null) : null;
     if (signal.aborted) return null;
+    this.video.hidden = false;
+    $("no-video").hidden = true;
     const blob = file ?? fetched?.blob;
     if (blob) this.made = URL.createObjectURL(blob);
     this.source = this.made ?? videoPath(job.id);
@@ -172,7 +174,8 @@ export class Player extends EventTarget {
 
   tick(passed) {
     if (this.back) return this.rewind(passed);
-    if (!this.playing || this.video.seeking) return;
+    // A video that is not there yet "plays" at 0, but the moment that was chosen stays.
+    if (!this.playing || this.video.seeking || !this.video.readyState) return;
     const { loop } = this;
     if (loop && this.video.currentTime >= loop.end) this.seek(loop.start);
     else this.tell(this.video.currentTime);

@@ -1,9 +1,8 @@
 // The screen of a video on its way: upload, queue, stages. Follows a job by its events, over any number of broken connections.
-import { Problem, events, getJob } from "./api.js";
+import { FINAL, Problem, events, getJob } from "./api.js";
 import { $, make, pause, percent } from "./dom.js";
 import { say, text } from "./strings.js";
 
-const FINAL = ["succeeded", "failed", "cancelled"];
 const STEPS = ["upload", "queued", "decoding", "extracting", "localizing"];
 const RETRY = 1000;
 

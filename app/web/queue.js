@@ -49,7 +49,7 @@ export function enqueue(files, options, leftOut = 0) {
   next();
 }
 
-// A file whose own screen was left goes on here, from where its upload is, if it has begun.
+// An upload whose own screen was left continues here.
 export function adopt({ file, options, sending }) {
   const item = new Item(file, options);
   items.push(item);
@@ -185,7 +185,7 @@ class Item {
   follow(sending) {
     this.sending = sending;
     sending.report = this;
-    const part = sending.offset / this.file.size;
+    const part = sending.reached / this.file.size;
     if (sending.held) this.set("paused", say.pausedAt(part), part);
     else this.set("sending", say.uploaded(part, "", ""), part);
     sending.done.then((id) => this.sent(id), (error) => error.name !== "AbortError" && this.set("failed", explain(error)));

@@ -65,7 +65,7 @@ export class Thumbs {
         this.pictures.set(at, picture);
         image.src = picture;
       } catch {
-        if (source === this.source) this.queue = [];
+        // This moment has no picture; others may have one that the server made.
       }
     }
     this.busy = false;
@@ -76,6 +76,7 @@ export class Thumbs {
     const place = await source;
     if (!place || source !== this.source) throw new Error("no video");
     if (!video.src) video.src = place;
+    if (video.error) throw video.error;
     await once(video, video.readyState >= 1 ? null : "loadedmetadata");
     const shown = video.requestVideoFrameCallback && new Promise((resolve) => video.requestVideoFrameCallback(resolve));
     video.currentTime = Math.min(seconds, video.duration - 0.05);

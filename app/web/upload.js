@@ -26,6 +26,8 @@ export class Upload {
     const { model = "", audio_track: track, quality } = options;
     this.memory = ["sentiloc.upload", file.name, file.size, file.lastModified, model, track, quality].filter((part) => part !== undefined).join(" ");
     this.offset = 0;
+    // With what is on its way.
+    this.reached = 0;
     this.failures = 0;
     this.tried = 0;
     this.done = this.run();
@@ -122,14 +124,19 @@ export class Upload {
     store(this.memory, this.path);
   }
 
-  // How far the server has got. Not by HEAD, as other clients of tus ask, because a refusal of that has no words.
+  tell(bytes) {
+    this.reached = bytes;
+    this.report.progress(bytes);
+  }
+
+  // How far the server has got. By GET, not by HEAD as other tus clients ask: a refused HEAD has no body to explain it.
   async ask() {
     const response = await request(this.path, { headers: VERSION, cache: "no-store" });
     if (!response.ok) throw await asProblem(response);
     const { offset, job } = await response.json();
     this.offset = offset;
     this.job = job;
-    if (!this.held) this.report.progress(this.offset);
+    if (!this.held) this.tell(this.offset);
   }
 
   // XMLHttpRequest, because fetch tells nothing about how much has left.
@@ -144,7 +151,7 @@ export class Upload {
       const headers = { ...VERSION, "Upload-Offset": String(from), "Content-Type": "application/offset+octet-stream" };
       if (apiKey()) headers.Authorization = `Bearer ${apiKey()}`;
       for (const [name, value] of Object.entries(headers)) sending.setRequestHeader(name, value);
-      sending.upload.onprogress = (event) => this.report.progress(from + event.loaded);
+      sending.upload.onprogress = (event) => this.tell(from + event.loaded);
       sending.onerror = () => reject(new TypeError("broken"));
       sending.onabort = () => reject(new DOMException("", "AbortError"));
       sending.onload = () => {
@@ -152,7 +159,7 @@ export class Upload {
         this.offset = Number(sending.getResponseHeader("Upload-Offset"));
         this.job = sending.getResponseHeader("Sentiloc-Job");
         this.failures = 0;
-        this.report.progress(this.offset);
+        this.tell(this.offset);
         return resolve();
       };
       sending.send(piece);

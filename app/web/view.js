@@ -18,7 +18,9 @@ import { Timeline } from "./timeline.js";
 import { canDecode, readWave, servedWave } from "./wave.js";
 
 const draftKey = (job) => `sentiloc.draft.${job.id}`;
-const OPTIONS = ["threshold", "min_length", "merge_gap"];
+// The options of the cut, with the largest values that the server takes.
+const MOST = { threshold: 1, min_length: 3600, merge_gap: 3600 };
+const OPTIONS = Object.keys(MOST);
 
 export class View {
   job;
@@ -54,6 +56,10 @@ export class View {
       this.keepDraft();
       this.refresh();
     });
+    this.corrections.addEventListener("saved", () => {
+      this.keepDraft();
+      this.showCorrections();
+    });
     for (const name of OPTIONS) $(name).addEventListener("input", () => this.slide(name));
     $("tune").addEventListener("submit", (event) => event.preventDefault());
     $("reset").addEventListener("click", () => this.setOptions(this.result.options));
@@ -69,7 +75,7 @@ export class View {
     return { result, findings, cut, saved };
   }
 
-  // At once, and without the video where that is still fetched: nothing of the job before may stay in view or be changed.
+  // Synchronous, even while the video is still being fetched: nothing of the job before may stay in view or be changed.
   open(job, { result, findings, cut, saved: { feedback, tag } }, file, link) {
     Object.assign(this, { job, file, result, findings, cut, tag, found: [], chosen: null, savedAt: null });
     this.counter = this.transport.open(result.video);
@@ -88,6 +94,7 @@ export class View {
     $("made").textContent = [say.made(result.model), say.rate(this.counter, result.video), say.track(result.video.audio_track)].filter(Boolean).join(" · ");
     document.title = `${job.source.name} · Sentiloc`;
     this.thumbs.open(this.player.open(job, result.video.duration, file), serverPictures(result));
+    this.setLoop(false);
     this.timeline.show(findings);
     this.setOptions({ ...result.options, ...optionsOf(link) });
     this.player.seek(Number(link.get("t")) || 0);
@@ -116,18 +123,20 @@ export class View {
     this.timeline.paint();
   }
 
-  // Unsaved corrections are kept in this browser until they are saved or undone. A draft remembers what it was made on.
+  // Unsaved corrections, or that all were discarded, are kept in this browser until they are saved or undone. A draft
+  // remembers what it was made on.
   openDraft() {
     const draft = JSON.parse(store(draftKey(this.job)) ?? "null");
     if (!draft) return;
     this.corrections.restore(draft.doc);
-    this.tag = draft.tag;
+    if (this.corrections.dirty) this.tag = draft.tag;
+    // What was restored has new keys, and `settleDraft` compares them.
+    this.keepDraft();
   }
 
   keepDraft() {
-    const { corrections } = this;
-    const doc = corrections.doc ?? { segments: null, points: [] };
-    store(draftKey(this.job), corrections.dirty && corrections.active ? JSON.stringify({ doc, tag: this.tag }) : null);
+    const { doc, dirty } = this.corrections;
+    store(draftKey(this.job), dirty ? JSON.stringify({ doc, tag: this.tag }) : null);
   }
 
   // The server has `doc` of this job now. By now, the corrections may be others, and the job in view another.
@@ -165,8 +174,10 @@ export class View {
     const served = sound?.loudness.length ? servedWave(sound) : null;
     if (!canDecode(file?.size ?? job.source.bytes, this.findings.duration, Boolean(file))) return show(served, text.waveTooLong);
     show(served, text.waveWaits);
-    const wave = await readWave(job, file, this.player.opened.signal).catch(() => null);
-    if (this.job === job) show(wave ?? served, text.waveUnread);
+    // The same job may be opened again meanwhile.
+    const { signal } = this.player.opened;
+    const wave = await readWave(job, file, signal).catch(() => null);
+    if (!signal.aborted) show(wave ?? served, text.waveUnread);
   }
 
   // Options and what they cut
@@ -175,7 +186,10 @@ export class View {
   setOptions(options) {
     this.options = options;
     for (const name of OPTIONS) {
-      $(name).max = Math.max(Number($(name).max), options[name]);
+      // A slider reaches as far as this job's own options need.
+      const { dataset } = $(name);
+      dataset.reach ??= $(name).max;
+      $(name).max = Math.max(Number(dataset.reach), options[name]);
       $(name).value = options[name];
     }
     this.tune();
@@ -336,7 +350,7 @@ export class View {
   }
 }
 
-// A draft of a job that is no longer in view is done with when it was saved; later changes go on from what was saved.
+// After a save of a job that is no longer in view: its draft is removed, or follows the new tag if it has changed since.
 function settleDraft(job, doc, tag) {
   const draft = JSON.parse(store(draftKey(job)) ?? "null");
   if (!draft) return;
@@ -344,10 +358,10 @@ function settleDraft(job, doc, tag) {
   store(draftKey(job), isSaved ? null : JSON.stringify({ ...draft, tag }));
 }
 
-// What a link asks for; what is no such number is left out.
+// The options that a link sets; values that the server would refuse are ignored.
 function optionsOf(link) {
-  const isAmount = (written) => Boolean(written) && Number(written) >= 0 && Number.isFinite(Number(written));
-  return Object.fromEntries(OPTIONS.filter((name) => isAmount(link.get(name))).map((name) => [name, Number(link.get(name))]));
+  const isAllowed = (name) => Boolean(link.get(name)) && Number(link.get(name)) >= 0 && Number(link.get(name)) <= MOST[name];
+  return Object.fromEntries(OPTIONS.filter(isAllowed).map((name) => [name, Number(link.get(name))]));
 }
 
 // Pictures that the server has: for the peaks of the model's own segments.

@@ -261,6 +261,78 @@ def test_the_answer_to_a_save_touches_no_other_video(
     assert saved(service, other)[0]["end"] < OFF_FRAME["end"]
 
 
+def test_a_waiting_save_reaches_the_server_when_another_video_is_opened(
+    visit: Visitor, service: SteadyService, own_job: str, job: str
+) -> None:
+    person = visit().open_result(own_job)
+    page = person.page
+    held = Held(person)
+    found = person.rows().count()
+    move_end(person)
+    page.keyboard.press("Control+s")
+    held.wait()
+    person.rows().last.click()
+    page.keyboard.press("Delete")
+    wait_for(lambda: person.rows().count() == found - 1)
+    page.keyboard.press("Control+s")
+    page.evaluate("job => { location.hash = job }", job)
+    person.until("document.querySelector('#edited').textContent === ''")
+    held.release()
+    # Asking the page lets Playwright pass on its requests.
+    wait_for(lambda: page.evaluate("true") and len(saved(service, own_job)) == found - 1)
+    person.until("Object.keys(localStorage).every((name) => !name.startsWith('sentiloc.draft.'))")
+
+
+def test_discarded_corrections_stay_discarded_after_a_reload(
+    visit: Visitor, service: SteadyService, own_job: str
+) -> None:
+    found = len(service.client.get(f"/jobs/{own_job}/result").json()["segments"])
+    assert found > 1
+    correct(service, own_job, OFF_FRAME)
+    person = visit().open_result(own_job)
+    page = person.page
+    assert person.rows().count() == 1
+    page.click("#discard")
+    wait_for(lambda: person.rows().count() == found)
+    person.reload().wait_result()
+    wait_for(lambda: person.rows().count() == found)
+    assert "not saved yet" in page.inner_text("#edited")
+    page.click("#save")
+    page.wait_for_selector("#save:disabled")
+    person.reload().wait_result()
+    wait_for(lambda: person.rows().count() == found)
+    assert page.inner_text("#edited") == ""
+
+
+def test_what_is_typed_is_saved_without_enter(
+    visit: Visitor, service: SteadyService, own_job: str
+) -> None:
+    correct(service, own_job, OFF_FRAME)
+    person = visit().open_result(own_job)
+    person.rows().first.click()
+    type_into(person, "[name=end]", "8")
+    person.page.keyboard.press("Control+s")
+    wait_for(lambda: person.page.evaluate("true") and saved(service, own_job)[0]["end"] == 8)
+
+
+def test_the_answer_to_a_save_leaves_a_field_as_it_is(
+    visit: Visitor, service: SteadyService, own_job: str
+) -> None:
+    correct(service, own_job, OFF_FRAME)
+    person = visit().open_result(own_job)
+    page = person.page
+    held = Held(person)
+    move_end(person)
+    page.keyboard.press("Control+s")
+    held.wait()
+    type_into(person, "[name=end]", "8.2")
+    held.release()
+    page.wait_for_selector("#save:disabled")
+    assert page.input_value("[name=end]") == "8.2"
+    page.keyboard.press("Enter")
+    wait_for(lambda: page.input_value("[name=end]") == "0:08.20")
+
+
 def test_theirs_are_shown_when_they_are_chosen(visit: Visitor, service: SteadyService, own_job: str) -> None:
     first, second = visit().open_result(own_job), visit().open_result(own_job)
     move_end(first)

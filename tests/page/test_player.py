@@ -8,6 +8,7 @@ from pathlib import Path
 
 import opentimelineio as oti
 import pytest
+from playwright.sync_api import Route
 
 from tests.page.browsing import Visit
 from tests.page.conftest import SHOWN_FROM, SteadyService, Visitor
@@ -349,3 +350,23 @@ def test_evidence_is_the_server_s_also_of_very_short_segments(
 def test_a_threshold_of_the_link_does_not_lose_the_picture(visit: Visitor, job: str) -> None:
     person = visit().open_result(job, f"?threshold={SHOWN_FROM}&t=5.00")
     wait_for(lambda: person.page.input_value("#timecode") == "00:00:05:00")
+
+
+def test_the_moment_of_a_link_stays_while_the_video_is_fetched(visit: Visitor, job: str) -> None:
+    """With a key, a player cannot ask for the video, so the page fetches it whole."""
+    person = visit()
+    page = person.page
+    page.add_init_script("sessionStorage.setItem('sentiloc.key', 'a key')")
+    held: list[Route] = []
+    page.route("**/video", lambda route: held.append(route))
+    person.open_result(job, "?t=5")
+    assert "Fetching the video" in page.inner_text("#no-video")
+    page.keyboard.press(" ")
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(0))))")
+    assert float(page.get_attribute("#timeline", "aria-valuenow") or 0) == 5.0
+    wait_for(lambda: page.evaluate("true") and len(held) > 0)
+    for route in held:
+        route.continue_()
+    page.unroute("**/video")
+    person.until("document.querySelector('#video').currentTime >= 5")
+    assert page.is_hidden("#no-video")

@@ -78,3 +78,22 @@ def test_an_address_is_sent_once(visit: Visitor, service: SteadyService, files_u
     assert len(held) == 1
     assert service.client.get("/jobs/summary").json()["count"] == before + 1
     person.errors.clear()  # the browser logs the lost answer
+
+
+def test_the_answer_to_an_address_leaves_another_screen_alone(
+    visit: Visitor, job: str, files_url: str, clip: Path
+) -> None:
+    person = visit().go()
+    page = person.page
+    held: list[Route] = []
+    page.route("**/v1/localize/url", lambda route: held.append(route))
+    page.fill("#url", f"{files_url}/{clip.name.replace(' ', '%20')}?late")
+    page.keyboard.press("Enter")
+    wait_for(lambda: page.evaluate("true") and len(held) == 1)
+    page.evaluate("job => { location.hash = job }", job)
+    person.wait_result()
+    with page.expect_response("**/v1/localize/url"):
+        held[0].continue_()
+    person.until("!document.querySelector('#url-form button').disabled")
+    assert page.evaluate("location.hash") == f"#{job}"
+    assert page.is_visible("#result")
