@@ -62,7 +62,7 @@ class AuditMiddleware:
 
     def _write(self, scope: Scope, status: int) -> None:
         given = scope.get("path_params", {})
-        # Whoever has a token can see what it shows.
+        # A token gives access, so it must not be in the log.
         ids = {name: str(value)[:_MAX_ID] for name, value in given.items() if name != "token"}
         self._log.write(
             who(current_caller()),

@@ -14,7 +14,7 @@ from sentiloc.app.redis.scripts import Scripts
 
 ERASED = "erased"
 """Stands for the keys whose data was erased. It is no key's id: those are hexadecimal."""
-_EPOCH = date(1970, 1, 1)
+FIRST_DAY = date(1970, 1, 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +44,7 @@ def used_by_day(redis: Redis, prefix: str, keys: Sequence[str], first: date, las
     wanted = [(day, key_id) for day in days for key_id in keys]
     pipe = redis.pipeline(transaction=False)
     for day, key_id in wanted:
-        pipe.hgetall(f"{prefix}daily:{key_id}:{(day - _EPOCH).days}")
+        pipe.hgetall(f"{prefix}daily:{key_id}:{(day - FIRST_DAY).days}")
     found = cast("list[dict[str, str]]", pipe.execute())
     return [_day(day, key_id, fields) for (day, key_id), fields in zip(wanted, found, strict=True) if fields]
 
@@ -55,8 +55,8 @@ def anonymize_days(redis: Redis, prefix: str, key_id: str) -> int:
     Raises `ValueError` for `ERASED`, whose days would be lost.
     """
     if key_id == ERASED:
-        raise ValueError("the days of erased owners belong to nobody in particular")
-    today = (datetime.now(UTC).date() - _EPOCH).days
+        raise ValueError("`erased` is no key: its days are the totals of all erased owners")
+    today = (datetime.now(UTC).date() - FIRST_DAY).days
     # One more at either end, because Redis's clock may be at another day.
     days = range(today - KEPT_SECONDS // 86_400 - 1, today + 2)
     keys = [f"{prefix}daily:{owner}:{day}" for day in days for owner in (key_id, ERASED)]

@@ -52,7 +52,8 @@ class BatchIntake:
         """The batch, and whether it is new. A repeated request with the same idempotency key returns the first batch.
 
         Raises a `ProblemError` that names the first wrong item, and `redis.RedisError`. After a `NotReplicatedError`
-        the batch is recorded, but may be lost with the primary, so the client is told to try again.
+        the batch is recorded, but may be lost with the primary, so the client is told to try again. No worker is woken
+        then; the reaper does that later.
         """
         key = make_key(key_text, asked.digest(), self.settings.idempotency_seconds) if key_text else None
         try:
@@ -61,7 +62,7 @@ class BatchIntake:
             seen = key and self.batches.seen(key, current_caller().key_id)
             if seen:
                 # The first request may have been told to try again because too few replicas had the batch.
-                self._replicate()
+                self.upload_jobs.submitter.replicate()
                 return seen, False
             return self._accept(self._new_batch(asked, key, find_upload))
         except KeyReusedError as error:
@@ -76,16 +77,13 @@ class BatchIntake:
             place = f"items.{batch.job_ids.index(error.upload_id)}"
             problem = UploadGone() if error.is_gone else UploadUsed()
             raise _at(place, problem) from error
-        self._replicate()
+        self.upload_jobs.submitter.replicate()
         is_new = record.id == batch.id
         if is_new:
             priority = Priority.INTERACTIVE if batch.is_interactive else Priority.BATCH
             # After the record: a worker must find the job that its message names.
             self.dispatcher.send_soon(batch.job_ids, priority)
         return record, is_new
-
-    def _replicate(self) -> None:
-        self.upload_jobs.submitter.replicate()
 
     def _record(self, batch: NewBatch) -> BatchRecord:
         """Record the batch. If the connection fails before Redis answers, check whether it was recorded."""

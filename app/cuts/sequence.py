@@ -104,7 +104,8 @@ class Source:
         """The file as a path, without quoting."""
         if not self.folder:
             return self.name
-        return f"{shown_name(self.folder.rstrip('/'))}/{self.name}"
+        folder = self.folder.rstrip("/")
+        return f"{shown_name(folder) if folder else ''}/{self.name}"
 
     @property
     def url(self) -> str:

@@ -22,7 +22,10 @@ def one_line(text: str) -> str:
 
 
 def resolve_markers(timeline: Timeline) -> str:
-    """One event per marker. Resolve drops markers that overlap, so they are moved or cut (see `cut_by_overlap`)."""
+    """One event per marker. Resolve drops markers that overlap, so they are moved, cut or left out.
+
+    `cut_by_overlap` says which.
+    """
     # "|" begins a field of Resolve's marker lines.
     head = edl_head(timeline.title.replace("|", "/"), timeline.base)
     events = (_event(number, marker, timeline) for number, marker in enumerate(without_overlap(timeline), 1))
@@ -30,11 +33,11 @@ def resolve_markers(timeline: Timeline) -> str:
 
 
 def cut_by_overlap(timeline: Timeline) -> list[str]:
-    """One sentence for each marker that is moved or cut because it overlaps another one."""
+    """One sentence for each marker that is moved, cut or left out because it overlaps another one."""
     kept = dict.fromkeys(without_overlap(timeline))
     return [
         f"{marker.name} from {_code(timeline, marker.start)} to {_code(timeline, marker.end)} overlaps another marker; "
-        "it is moved or cut."
+        "it is moved, cut or left out."
         for marker in timeline.markers
         if marker not in kept
     ]

@@ -24,7 +24,7 @@ from sentiloc.app.batches.store import BatchStore, batch_key
 from sentiloc.app.housekeeping.retention import delete_with_files
 from sentiloc.app.jobs.keys import job_key
 from sentiloc.app.jobs.store import JobStore
-from sentiloc.app.storage.local import Storage
+from sentiloc.app.storage.local import UNDELETED, Storage
 from sentiloc.app.uploads.record import upload_key
 from sentiloc.app.uploads.store import UploadStore
 from sentiloc.app.webhooks.endpoints import EndpointStore
@@ -35,6 +35,7 @@ KEPT = (
     "the counts of its jobs by day, added to those of all erased owners, for the operator's totals",
     "the audit log, which holds ids and no content",
     "in Redis for a minute: answers for requests that are sent again",
+    "in Redis for a day: the ids of uploads that ended before, each with the key's id and without its name",
 )
 _PAGE = 200
 # Workers that were off for less than this still learn which features they must delete.
@@ -74,7 +75,11 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Eraser:
-    """Erases owners. Raises `redis.RedisError` and `storage_unavailable`; then call it again."""
+    """Erases owners.
+
+    Raises `redis.RedisError`, and `storage_unavailable` or an `OSError` if something could not be deleted: the rest is
+    deleted before. Then call it again.
+    """
 
     store: JobStore
     storage: Storage
@@ -88,13 +93,12 @@ class Eraser:
         receipt = Receipt(owner)
         until = time.monotonic() + seconds
         steps = (self._jobs(owner, receipt), self._uploads(owner, receipt), self._batches(owner, receipt))
-        for step in steps:
-            for _ in step:
-                if time.monotonic() > until:
-                    break
+        failures = [failure for step in steps if (failure := _failure_of(step, until)) is not None]
         self._webhooks(owner, receipt)
         self._features(owner, receipt)
         self._usage(owner or "", receipt)
+        if failures:
+            raise failures[0]
         # Looked up again: jobs may have been created while the erasure ran.
         receipt.complete = not any((self._job_ids(owner), self._upload_ids(owner), self._batch_ids(owner)))
         receipt.at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
@@ -105,10 +109,17 @@ class Eraser:
         return receipt
 
     def _jobs(self, owner: str | None, receipt: Receipt) -> Iterator[None]:
-        while job_ids := self._job_ids(owner):
+        # Jobs whose files cannot be deleted stay in the index; they do not stop the others.
+        stuck: dict[str, Exception] = {}
+        while job_ids := [job_id for job_id in self._job_ids(owner) if job_id not in stuck]:
             for job_id in job_ids:
-                self._job(job_id, owner, receipt)
+                try:
+                    self._job(job_id, owner, receipt)
+                except UNDELETED as error:
+                    stuck[job_id] = error
                 yield
+        for failure in stuck.values():
+            raise failure
 
     def _job(self, job_id: str, owner: str | None, receipt: Receipt) -> None:
         # A running job cannot be deleted, and its worker must not store a result afterwards.
@@ -212,6 +223,17 @@ class Eraser:
     @property
     def _prefix(self) -> str:
         return self.store.prefix
+
+
+def _failure_of(step: Iterator[None], until: float) -> Exception | None:
+    """Take a step to its end, or until the time is up; returns why something could not be deleted."""
+    try:
+        for _ in step:
+            if time.monotonic() > until:
+                break
+    except UNDELETED as error:
+        return error
+    return None
 
 
 def forgotten_key(prefix: str) -> str:

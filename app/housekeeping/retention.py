@@ -16,6 +16,8 @@ from sentiloc.app.jobs.record import JobRecord
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.settings import Settings
 from sentiloc.app.storage.local import (
+    RETRY_SECONDS,
+    UNDELETED,
     Storage,
     is_incoming,
     partial_key,
@@ -26,13 +28,11 @@ from sentiloc.app.storage.local import (
 )
 from sentiloc.app.telemetry.audit import AuditLog
 from sentiloc.app.uploads.record import UploadState, upload_key
-from sentiloc.model.errors import SentilocError
 
 logger = logging.getLogger(__name__)
 
 # A sweep must not block a process for long. What is left is deleted by the next one.
 _BATCH = 200
-_RETRY_SECONDS = 600.0
 _RESULT = re.compile(r"results/([A-Za-z0-9_-]+)\.(\d+)\..+")
 
 
@@ -54,14 +54,23 @@ def keep_seconds(settings: Settings) -> dict[str, float]:
 def delete_with_files(store: JobStore, storage: Storage, job_ids: Sequence[str]) -> list[JobRecord]:
     """Delete those of the jobs that have ended, with their files; returns their records.
 
-    Raises `redis.RedisError` and `storage_unavailable`; then call it again. The files go first, because nothing but the
-    record says which files there are.
+    Raises `redis.RedisError`, and the first `storage_unavailable` or `OSError` after all other jobs are deleted; then
+    call it again. The files go first, because nothing but the record says which files there are.
     """
-    ended = [one for one in store.get_many(job_ids) if one is not None and one.state.is_terminal]
-    for record in ended:
-        delete_files(storage, record)
-    gone = store.delete_many([record.id for record in ended])
-    return [record for record in gone if record is not None]
+    without_files: list[str] = []
+    failure: Exception | None = None
+    for record in store.get_many(job_ids):
+        if record is None or not record.state.is_terminal:
+            continue
+        try:
+            delete_files(storage, record)
+            without_files.append(record.id)
+        except UNDELETED as error:
+            failure = failure or error
+    gone = [record for record in store.delete_many(without_files) if record is not None]
+    if failure is not None:
+        raise failure
+    return gone
 
 
 def delete_files(storage: Storage, record: JobRecord) -> None:
@@ -106,7 +115,7 @@ class Retention:
             for job_id in self._due(what):
                 try:
                     end(job_id)
-                except (OSError, SentilocError):
+                except UNDELETED:
                     self._postpone(what, job_id)
                     raise
                 self._done(what, job_id)
@@ -200,7 +209,7 @@ class Retention:
         )
 
     def _postpone(self, what: str, job_id: str) -> None:
-        self._store.redis.zadd(self._index_of(what), {job_id: self._now() + _RETRY_SECONDS}, xx=True)
+        self._store.redis.zadd(self._index_of(what), {job_id: self._now() + RETRY_SECONDS}, xx=True)
 
     def _done(self, what: str, job_id: str) -> None:
         self._store.redis.zrem(self._index_of(what), job_id)

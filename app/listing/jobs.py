@@ -176,13 +176,12 @@ def collect(
 ) -> Collected:
     """The matching jobs among the newest `MAX_COLLECTED` within the filter's times, or among those after `cursor`.
 
-    Stops early at the job that is number `most_ended` of those that have ended. Raises `InvalidCursor`.
+    Stops after `most_ended` jobs that have ended. Raises `InvalidCursor`.
     """
     found: list[JobRow] = []
     ended = 0
     place = None if cursor is None else _decode(cursor)
-    # A batch has fewer jobs than are read at once, so it is always read from its beginning.
-    walk = _of_batch(store, wanted) if wanted.batch else _walk(store, wanted, place, _LARGE_BATCH)
+    walk = _of_batch(store, wanted, place) if wanted.batch else _walk(store, wanted, place, _LARGE_BATCH)
     for scanned, (at, job_id, row) in enumerate(walk, 1):
         if row is not None and wanted.matches(row):
             found.append(row)
@@ -287,11 +286,16 @@ def _walk(
             return
 
 
-def _of_batch(store: JobStore, wanted: JobFilter) -> Iterator[tuple[float, str, JobRow | None]]:
-    """The jobs of a batch that the caller may see, the last one first."""
+def _of_batch(
+    store: JobStore, wanted: JobFilter, place: tuple[float, str] | None
+) -> Iterator[tuple[float, str, JobRow | None]]:
+    """The jobs of a batch that the caller may see, the last one first, starting after `place`."""
     caller = current_caller()
     # A batch has at most 10,000 jobs, so its list is read whole.
     ids = cast("list[str]", store.redis.lrange(f"{store.prefix}batchjobs:{wanted.batch}", 0, -1))[::-1]
+    if place is not None and place[1] in ids:
+        # The list keeps the ids of deleted jobs.
+        ids = ids[ids.index(place[1]) + 1 :]
     for start in range(0, len(ids), _LARGE_BATCH):
         for row in read_rows(store, ids[start : start + _LARGE_BATCH]):
             if row is not None and caller.may_see(row.key_id) and _is_within(row, wanted):
@@ -306,9 +310,15 @@ def _is_within(row: JobRow, wanted: JobFilter) -> bool:
 def _batch(
     store: JobStore, wanted: JobFilter, place: tuple[float, str] | None, size: int
 ) -> list[tuple[float, str]]:
+    after, before = wanted.created_after, wanted.created_before
+    # A cursor of another query may lie outside the times of this one.
+    if place is not None and before is not None and place[0] >= before:
+        place = None
+    if place is not None and after is not None and place[0] <= after:
+        return []
     # `(` excludes the bound itself; repr keeps every digit of the time.
-    newest = "+inf" if wanted.created_before is None else f"({wanted.created_before!r}"
-    oldest = "-inf" if wanted.created_after is None else f"({wanted.created_after!r}"
+    newest = "+inf" if before is None else f"({before!r}"
+    oldest = "-inf" if after is None else f"({after!r}"
     jobs = _index(store.prefix)
     same: list[tuple[float, str]] = []
     if place is not None:
@@ -346,7 +356,7 @@ def _decode_sorted(cursor: str, order: JobOrder) -> _SortKey:
         if made_by != order or not isinstance(value, kind) or not isinstance(job_id, str):
             raise ValueError(made_by)
         return bool(is_missing), value, job_id
-    # A cursor may be a thousand brackets.
+    # A client may send thousands of nested brackets.
     except (ValueError, TypeError, RecursionError) as error:
         raise InvalidCursor from error
 

@@ -13,6 +13,7 @@ from sentiloc.app.http.problems import ProblemCode, TypedProblem
 from sentiloc.app.jobs.record import JobRecord
 from sentiloc.app.schemas.jobs import EXAMPLE_ID, JobBody, job_body
 from sentiloc.app.services import Services, ServicesDep
+from sentiloc.app.storage.local import Storage
 
 JOB_ID = "[A-Za-z0-9_-]{1,64}"
 JobId = Annotated[str, Path(pattern=f"^{JOB_ID}$", examples=[EXAMPLE_ID])]
@@ -20,6 +21,14 @@ JobId = Annotated[str, Path(pattern=f"^{JOB_ID}$", examples=[EXAMPLE_ID])]
 POLL_SECONDS = "1"
 NO_STORE = {"Cache-Control": "no-store"}
 BAD_ID = (422, ProblemCode.INVALID_REQUEST, "path.job_id: String should match pattern …")
+
+
+def video_sources(storage: Storage) -> str:
+    """The sources of videos for a content security policy.
+
+    Requests for videos are redirected to the object store, if there is one, and browsers check the target, too.
+    """
+    return " ".join(("'self'", *filter(None, [storage.link_origin])))
 
 
 def json_body(model: type[BaseModel], *, required: bool = True) -> dict[str, Any]:

@@ -31,7 +31,7 @@ class ServiceSettings(BaseSettings):
     api_shutdown_seconds: int = Field(
         3,
         ge=0,
-        description="Time that requests in progress have when the API stops; event streams use all of it",
+        description="Seconds that requests in progress have to end when the API stops; an open event stream takes all",
     )
     root_path: str = Field(
         "",

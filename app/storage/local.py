@@ -107,6 +107,12 @@ class Presigned:
     fields: dict[str, str]
 
 
+UNDELETED = (OSError, SentilocError)
+"""What `Storage.delete` raises if a file cannot be deleted."""
+RETRY_SECONDS = 600.0
+"""A file that could not be deleted is tried again after this time."""
+
+
 class Storage(Protocol):
     """A place for files. Keys are `uploads/…` and `results/…`.
 

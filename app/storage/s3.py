@@ -246,7 +246,7 @@ def _connect_seconds(settings: Settings) -> float:
 
 
 def _link_origin(settings: Settings, bucket: str) -> str:
-    """The origin of the URLs of objects. It can be told without credentials, which may come later."""
+    """The origin of the URLs of objects. No credentials are needed to compute it; they may be set later."""
     endpoint = settings.storage_public_endpoint or settings.storage_endpoint
     unsigned = connect_s3(settings, endpoint, signature=UNSIGNED)
     url = urlsplit(unsigned.generate_presigned_url("get_object", {"Bucket": bucket, "Key": "any"}))

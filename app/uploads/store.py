@@ -23,7 +23,7 @@ from sentiloc.app.ids import ID
 from sentiloc.app.jobs.keys import job_key
 from sentiloc.app.redis.scripts import Scripts
 from sentiloc.app.settings import Settings
-from sentiloc.app.storage.local import Storage
+from sentiloc.app.storage.local import RETRY_SECONDS, UNDELETED, Storage
 from sentiloc.app.uploads.problems import TooManyUploads, UploadElsewhere, UploadGone
 from sentiloc.app.uploads.record import UploadRecord, UploadState, read_fields, upload_key, write_fields
 from sentiloc.model.errors import ErrorCode, SentilocError
@@ -31,7 +31,6 @@ from sentiloc.model.errors import ErrorCode, SentilocError
 INCOMING = "incoming"
 # For a day, clients hear 410 (gone) instead of 404, so that they start a new upload.
 _REMEMBER_GONE_SECONDS = 86_400
-_RETRY_SECONDS = 600.0
 
 
 class UploadBusyError(Exception):
@@ -199,9 +198,9 @@ class UploadStore:
             return False
         try:
             self._delete_bytes(record)
-        except (OSError, SentilocError):
+        except UNDELETED:
             # Later, so that a file that cannot be deleted does not stop the sweep of the others.
-            self._redis.zadd(self._index, {record.id: time.time() + _RETRY_SECONDS}, xx=True)
+            self._redis.zadd(self._index, {record.id: time.time() + RETRY_SECONDS}, xx=True)
             raise
         self._scripts.run("forget_upload", keys[:2], [record.id, _REMEMBER_GONE_SECONDS])
         return True

@@ -46,11 +46,14 @@ def finish(store: JobStore, job_id: str, settings: Settings, data: bytes) -> Job
 
 
 @contextmanager
-def storage_deletes_nothing() -> Iterator[None]:
-    """An outage of the storage, as far as deletions notice it."""
+def storage_deletes_nothing(of: str = "") -> Iterator[None]:
+    """An outage of the storage, as far as deletions notice it; with `of`, only for files whose key contains it."""
+    delete = LocalStorage.delete
 
-    def refuse(*_: object) -> None:
-        raise SentilocError(ErrorCode.STORAGE_UNAVAILABLE, "The object store does not answer.")
+    def refuse(storage: LocalStorage, key: str) -> None:
+        if of in key:
+            raise SentilocError(ErrorCode.STORAGE_UNAVAILABLE, "The object store does not answer.")
+        delete(storage, key)
 
     with pytest.MonkeyPatch.context() as away:
         away.setattr(LocalStorage, "delete", refuse)

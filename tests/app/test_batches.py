@@ -23,6 +23,7 @@ from sentiloc.app.housekeeping.retention import Retention
 from sentiloc.app.jobs.broker import Dispatcher
 from sentiloc.app.jobs.record import JobError
 from sentiloc.app.jobs.store import JobStore
+from sentiloc.app.listing.jobs import JobFilter, collect
 from sentiloc.app.main import create_app
 from sentiloc.app.schemas.results import EXAMPLE_RESULT
 from sentiloc.app.settings import Settings
@@ -302,6 +303,22 @@ def test_a_batch_is_kept_as_long_as_its_jobs(client: TestClient, store: JobStore
     assert [store.redis.ttl(name) for name in names] == [-1, -1]
     store.cancel(batch["job_ids"][0])
     assert all(0 < int(store.redis.ttl(name)) <= 300 for name in names)
+
+
+def test_a_batch_of_many_jobs_is_collected_in_parts(client: TestClient, store: JobStore) -> None:
+    batch = sent(client, urls(5))
+    newest, *_ = batch["job_ids"][::-1]
+    wanted = JobFilter(batch=batch["id"])
+    store.cancel_many(batch["job_ids"][:4])
+    first = collect(store, wanted, None, 2)
+    second = collect(store, wanted, first.next_cursor, 2)
+    assert [row.id for row in (*first.rows, *second.rows)] == batch["job_ids"][::-1]
+    # The cursor's own job may be deleted, and one that had not ended is not read again.
+    store.cancel(newest)
+    store.delete_many([first.rows[-1].id])
+    assert [row.id for row in collect(store, wanted, first.next_cursor, 2).rows] == [
+        row.id for row in second.rows
+    ]
 
 
 def test_a_batch_is_cancelled_then_deleted(client: TestClient, store: JobStore, settings: Settings) -> None:

@@ -240,6 +240,7 @@ def test_a_folder_makes_absolute_links() -> None:
     assert clip.media_reference.target_url == "file://localhost/media/Shoot%201/holiday.mp4"
     root = ET.fromstring(text("mlt", made))
     assert root.findtext("producer/property[@name='resource']") == "/media/Shoot 1/holiday.mp4"
+    assert sequence(folder="/").sources[0].path == "/holiday.mp4"
 
 
 @pytest.mark.parametrize("folder", ["", "/footage/caf\udce9"])

@@ -226,6 +226,42 @@ def test_uploads_whose_end_was_interrupted_are_erased(
     assert traces(redis, audited, keys["mine"], [place.rpartition("/")[2]]) == [f"{store.prefix}forgotten"]
 
 
+def test_a_file_that_cannot_be_deleted_stops_no_other_part_of_an_erasure(
+    client: TestClient, keys: dict[str, NewKey], store: JobStore, redis: Redis, audited: Settings
+) -> None:
+    mine = keys["mine"]
+    jobs = fill(client, mine, store, audited)
+    with storage_deletes_nothing(of=jobs[0]):
+        for _ in range(2):
+            assert_problem(ask(client, mine, "DELETE", "/owners/me/data"), 503, "storage_unavailable")
+    assert [store.get(job) is None for job in jobs] == [False, *[True] * 5]
+    left = traces(redis, audited, mine, jobs[1:])
+    assert not [name for name in left if ":upload" in name or ":batch" in name]
+    receipt = ask(client, mine, "DELETE", "/owners/me/data").json()
+    assert (receipt["complete"], receipt["jobs"]) == (True, 1)
+
+
+def test_an_upload_that_has_ended_keeps_no_name(
+    client: TestClient, keys: dict[str, NewKey], store: JobStore, redis: Redis
+) -> None:
+    mine = keys["mine"]
+    about = {"filename": name_of(mine), "localize": json.dumps({"metadata": {"who": name_of(mine)}})}
+    metadata = ",".join(f"{name} {base64.b64encode(text.encode()).decode()}" for name, text in about.items())
+    headers = {"Tus-Resumable": "1.0.0", "Upload-Length": "100", "Upload-Metadata": metadata}
+    whole = {**headers, "Content-Type": "application/offset+octet-stream"}
+    open_one = ask(client, mine, "POST", "/uploads", headers=headers).headers["location"]
+    used = ask(client, mine, "POST", "/uploads", headers=whole, content=bytes(100)).headers["location"]
+    ids = [place.rpartition("/")[2] for place in (open_one, used)]
+    assert ask(client, mine, "DELETE", open_one, headers=headers).status_code == 204
+    assert ask(client, mine, "DELETE", f"/jobs/{ids[1]}").status_code == 200
+    assert ask(client, mine, "DELETE", f"/jobs/{ids[1]}").status_code == 204
+    for upload_id in ids:
+        fields = redis.hgetall(f"{store.prefix}upload:{upload_id}")
+        assert fields["key_id"] == mine.key.id
+        assert (fields["name"], fields["metadata"], fields.get("options")) == ("", "", None)
+    assert ask(client, mine, "HEAD", open_one, headers=headers).status_code == 410
+
+
 def test_a_worker_s_late_result_is_discarded(
     client: TestClient, keys: dict[str, NewKey], store: JobStore, audited: Settings
 ) -> None:

@@ -52,6 +52,21 @@ def test_jobs_of_one_microsecond_are_not_lost_between_pages(store: JobStore) -> 
     assert seen == sorted(jobs, reverse=True)
 
 
+def test_a_cursor_of_another_query_does_not_widen_the_times(store: JobStore) -> None:
+    jobs = [submit(store).id for _ in range(3)]
+    begin = 1_800_000_000.0
+    store.redis.zadd(f"{store.prefix}jobs", {job: begin + index for index, job in enumerate(jobs)})
+
+    def listed(wanted: JobFilter, at: float) -> list[str]:
+        # `~` comes after every letter of an id.
+        page = list_jobs(store, wanted, 10, encode_cursor(f"{at!r} ~"))
+        return [record.id for record in page.records]
+
+    assert listed(JobFilter(created_before=begin + 1), begin + 2) == jobs[:1]
+    assert listed(JobFilter(created_after=begin + 1), begin) == []
+    assert listed(JobFilter(created_after=begin), begin + 1) == jobs[1:2]
+
+
 def test_filters(client: TestClient, store: JobStore) -> None:
     queued, cancelled, happy = (submit(store).id for _ in range(3))
     store.cancel(cancelled)

@@ -197,3 +197,14 @@ def test_a_deletion_during_an_outage_of_the_storage_can_be_repeated(
         assert_problem(client.delete(path.format(record.id)), 503, "storage_unavailable")
     assert client.delete(path.format(record.id)).is_success
     assert (files(settings), store.get(record.id)) == ([], None)
+
+
+def test_a_file_that_cannot_be_deleted_stops_no_other_job(
+    client: TestClient, store: JobStore, settings: Settings
+) -> None:
+    stuck, *others = [done(client, store, settings).id for _ in range(3)]
+    with storage_deletes_nothing(of=stuck):
+        assert_problem(client.delete("/jobs?all=true"), 503, "storage_unavailable")
+    assert store.get(stuck) is not None
+    assert [store.get(job) for job in others] == [None, None]
+    assert client.delete("/jobs?all=true").json()["deleted"] == 1

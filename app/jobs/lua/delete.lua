@@ -8,4 +8,10 @@ for _, index in ipairs({'feedback', 'webhooks', 'kept:uploads', 'kept:results', 
   redis.call('ZREM', prefix .. index, id)
 end
 redis.call('DEL', job, events, prefix .. 'feedback:' .. id, prefix .. 'webhook:' .. id, prefix .. 'webhooklog:' .. id)
+-- The record of the job's upload is kept for a day, but not what it says about the video.
+local upload = prefix .. 'upload:' .. id
+if redis.call('EXISTS', upload) == 1 then
+  redis.call('HSET', upload, 'name', '', 'metadata', '')
+  redis.call('HDEL', upload, 'options')
+end
 return fields

@@ -89,8 +89,8 @@ local function has_room(key_id, more, limit)
   end
   return fits()
 end
--- A turn of its priority, or nothing: interactive jobs lie before 10^12, batch jobs behind. Earlier releases took tiny
--- weights, whose steps have left that range.
+-- The turn, or nil if it lies outside its priority's range: interactive jobs lie before 10^12, batch jobs behind. Earlier
+-- releases allowed tiny weights, whose large steps left that range.
 local function turn_of(text, priority)
   local turn = tonumber(text or '')
   return turn and math.floor(turn / 1e12) == (priority == 'batch' and 1 or 0) and turn or nil

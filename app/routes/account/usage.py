@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from sentiloc.app.access.caller import current_caller
-from sentiloc.app.access.daily import ERASED, DayOfUse, today, used_by_day
+from sentiloc.app.access.daily import ERASED, FIRST_DAY, DayOfUse, today, used_by_day
 from sentiloc.app.http.etags import JSON_TYPE
 from sentiloc.app.http.problems import InvalidRequest, ProblemCode, RedisUnavailable, documented
 from sentiloc.app.routes.deps import NO_STORE
@@ -22,7 +22,6 @@ router = APIRouter(tags=["account"])
 
 _MOST_DAYS = 400
 # The default of `from` must be a date, too.
-_FIRST_DAY = date(1970, 1, 1)
 _COLUMNS = ("day", "key_id", "succeeded", "failed", "cancelled", "media_seconds")
 _DAY: dict[str, Any] = {
     "day": "2026-01-31",
@@ -47,10 +46,10 @@ class UsageQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     first: date | None = Field(
-        None, ge=_FIRST_DAY, alias="from", description="First day (UTC); default: 30 days ago"
+        None, ge=FIRST_DAY, alias="from", description="First day (UTC); default: 30 days ago"
     )
     last: date | None = Field(
-        None, ge=_FIRST_DAY, alias="to", description="Last day (UTC), included; default: today"
+        None, ge=FIRST_DAY, alias="to", description="Last day (UTC), included; default: today"
     )
     key: str | None = Field(
         None, pattern="^[A-Za-z0-9]{1,64}$", description="Only this key; default: all that the caller may see"

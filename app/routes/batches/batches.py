@@ -29,6 +29,7 @@ from sentiloc.app.jobs.presence import ModelNotServed
 from sentiloc.app.jobs.submit import IdempotencyConflict
 from sentiloc.app.routes.deps import NO_STORE, json_body
 from sentiloc.app.routes.jobs.localize import IdempotencyHeader
+from sentiloc.app.routes.results.problems import STORE_DOWN
 from sentiloc.app.routes.uploads.deps import find_upload
 from sentiloc.app.schemas.batches import (
     EXAMPLE_BATCH_ID,
@@ -202,7 +203,7 @@ def cancel(record: BatchDep, services: ServicesDep) -> BatchBody:
     responses={
         200: {"model": BatchBody, "description": "Some jobs had not ended: they are cancelled now"},
         204: {"description": "Every job had ended: the batch and its jobs are deleted with their files"},
-        **documented(BatchNotFound, BAD_BATCH_ID, RedisUnavailable),
+        **documented(BatchNotFound, BAD_BATCH_ID, RedisUnavailable, STORE_DOWN),
     },
 )
 def cancel_or_delete(record: BatchDep, services: ServicesDep) -> BatchBody | Response:

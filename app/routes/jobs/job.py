@@ -11,6 +11,7 @@ from sentiloc.app.http.etags import ETAG_HEADER, JSON_TYPE, NOT_MODIFIED, tagged
 from sentiloc.app.http.problems import RedisUnavailable, documented
 from sentiloc.app.jobs.record import JobState
 from sentiloc.app.routes.deps import BAD_ID, POLL_SECONDS, JobDep, JobId, JobNotFound, reload, visible
+from sentiloc.app.routes.results.problems import STORE_DOWN
 from sentiloc.app.schemas.jobs import JobBody, job_body
 from sentiloc.app.services import Services, ServicesDep
 
@@ -69,7 +70,7 @@ def cancel(record: JobDep, services: ServicesDep) -> JobBody:
     responses={
         200: {"model": JobBody, "description": "The job had not ended: it is cancelled now"},
         204: {"description": "The job had ended: it is deleted with its files"},
-        **documented(JobNotFound, BAD_ID, RedisUnavailable),
+        **documented(JobNotFound, BAD_ID, RedisUnavailable, STORE_DOWN),
     },
 )
 def cancel_or_delete(record: JobDep, services: ServicesDep) -> JobBody | Response:

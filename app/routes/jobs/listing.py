@@ -23,6 +23,7 @@ from sentiloc.app.listing.jobs import (
     summarize,
 )
 from sentiloc.app.routes.deps import NO_STORE
+from sentiloc.app.routes.results.problems import STORE_DOWN
 from sentiloc.app.schemas.jobs import DeletedBody, JobListBody, SummaryBody, job_body, summary_body
 from sentiloc.app.services import Services, ServicesDep
 
@@ -105,7 +106,10 @@ class DeleteQuery(FilterQuery):
         False, description="Whether jobs that have not ended are cancelled; otherwise they are left unchanged"
     )
     all: bool = Field(False, description="Needed to delete without any filter")
-    cursor: str | None = Field(None, max_length=600, description="`next_cursor` of the previous answer")
+
+    cursor: str | None = Field(
+        None, max_length=MAX_CURSOR, description="`next_cursor` of the previous answer"
+    )
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -159,10 +163,11 @@ def summary(query: Annotated[FilterQuery, Query()], response: Response, services
         (422, ProblemCode.INVALID_REQUEST, "query: name a filter, or say `all=true`"),
         InvalidCursor,
         RedisUnavailable,
+        STORE_DOWN,
     ),
 )
 def delete_jobs(query: Annotated[DeleteQuery, Query()], services: ServicesDep) -> DeletedBody:
-    """Deletes jobs that have ended, with their files: at most 1000 of 20000 that are looked at.
+    """Deletes jobs that have ended, with their files. One request looks at 20000 jobs at most and deletes 1000 at most.
 
     Repeat it with `cursor`, the `next_cursor` of the answer, until `complete` is true.
     """

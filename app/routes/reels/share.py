@@ -17,7 +17,7 @@ from sentiloc.app.http.answers import BAD_RANGES
 from sentiloc.app.http.problems import ProblemCode, RedisUnavailable, TypedProblem, documented
 from sentiloc.app.jobs.record import JobKind, JobRecord
 from sentiloc.app.jobs.sharing import find_shared, share, withdraw
-from sentiloc.app.routes.deps import BAD_ID, NO_STORE, JobDep, JobNotFound
+from sentiloc.app.routes.deps import BAD_ID, NO_STORE, JobDep, JobNotFound, video_sources
 from sentiloc.app.routes.reels.reels import send_reel
 from sentiloc.app.routes.results.problems import STORE_DOWN, ResultExpired, ResultNotReady
 from sentiloc.app.routes.results.result import video
@@ -230,11 +230,10 @@ def embed(link: LinkDep, services: ServicesDep) -> Response:
     # The dependency has refused invalid links; the page itself fetches the content.
     _ = link
     ancestors = " ".join(("'self'", *services.settings.embed_ancestors))
-    # Requests for videos are redirected to an object store, if there is one.
-    videos = " ".join(("'self'", *filter(None, [services.storage.link_origin])))
     policy = (
-        f"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src {videos}; "
-        f"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors {ancestors}"
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+        f"media-src {video_sources(services.storage)}; connect-src 'self'; "
+        f"base-uri 'none'; form-action 'none'; frame-ancestors {ancestors}"
     )
     # Browsers that support frame-ancestors ignore X-Frame-Options; the others allow only this server's own pages.
     headers = {**NO_STORE, "Content-Security-Policy": policy, "X-Frame-Options": "SAMEORIGIN"}

@@ -13,8 +13,10 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from sentiloc.app.http.problems import ProblemCode, ProblemError
+from sentiloc.app.routes.deps import video_sources
 from sentiloc.app.routes.service.page_files import read_page_file, send_page_file
 from sentiloc.app.services import BareServicesDep, Services
+from sentiloc.app.storage.local import Storage
 from sentiloc.model.package import list_packages, shipped_models_dir
 
 WEB = Path(__file__).resolve().parents[2] / "web"
@@ -24,10 +26,9 @@ _HEADERS = {"Cache-Control": "no-cache"}
 router = APIRouter(include_in_schema=False)
 
 
-def content_policy(store: str | None) -> str:
-    """The policy of the page's files; `store` is the origin of the links to videos, if there are such links."""
-    # A player, and a script that reads a video, need it: browsers check the target of a redirect, too.
-    videos = f"'self' {store}" if store else "'self'"
+def content_policy(storage: Storage) -> str:
+    """The policy of the page's files."""
+    videos = video_sources(storage)
     return (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
         f"media-src {videos} blob:; connect-src {videos}; "
@@ -38,7 +39,7 @@ def content_policy(store: str | None) -> str:
 @router.get("/")
 async def page(request: Request, services: BareServicesDep) -> Response:
     """The web page."""
-    policy = content_policy(services.storage.link_origin)
+    policy = content_policy(services.storage)
     return send_page_file(read_page_file(WEB / "index.html", policy), request, _HEADERS)
 
 
@@ -76,4 +77,4 @@ def add_page(app: FastAPI) -> None:
     """Serve the page at `/` and its files under `/web`."""
     services: Services = app.state.services
     app.include_router(router)
-    app.mount("/web", _Files(content_policy(services.storage.link_origin)), name="web")
+    app.mount("/web", _Files(content_policy(services.storage)), name="web")

@@ -25,6 +25,7 @@ from sentiloc.app.http.problems import (
 from sentiloc.app.jobs.checks import UnknownModel, check_options
 from sentiloc.app.jobs.presence import ModelNotServed, require_served
 from sentiloc.app.jobs.record import new_job_id
+from sentiloc.app.routes.results.problems import STORE_DOWN
 from sentiloc.app.routes.uploads.deps import UploadId, find_upload, new_upload
 from sentiloc.app.schemas.base import moment
 from sentiloc.app.schemas.uploads import UploadBody
@@ -295,6 +296,7 @@ def _with_length(services: Services, record: UploadRecord, length: int | None) -
             tus.UnsupportedVersion,
             _BAD_ID,
             RedisUnavailable,
+            STORE_DOWN,
         )
     ),
     openapi_extra={"parameters": _header_parameters(_RESUMABLE)},
