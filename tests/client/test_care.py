@@ -21,6 +21,7 @@ from sentiloc.client import (
     Client,
     ClientError,
     ConnectionFailedError,
+    InvalidKeyError,
     ServerError,
     TimeRange,
     WrongVideoError,
@@ -179,6 +180,9 @@ def test_a_key_with_a_line_end(kind: type[Client], monkeypatch: pytest.MonkeyPat
             client.status("abc")
     assert server.sent("Authorization") == ["Bearer k1"]
     for key in ("k\n1", "kä"):
-        with pytest.raises(ConnectionFailedError) as caught, kind(server.url, api_key=key) as client:
+        with (
+            pytest.raises(InvalidKeyError, match="cannot be sent") as caught,
+            kind(server.url, api_key=key) as client,
+        ):
             client.status("abc")
         assert key not in str(caught.value)

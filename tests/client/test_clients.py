@@ -270,14 +270,15 @@ def test_a_form_for_the_store_is_sent_there_without_the_key(kind: type[Client]) 
     assert form_sent["file"].get_payload(decode=True) == b"video"
 
 
-def test_what_the_store_refuses_is_told(kind: type[Client]) -> None:
-    refusal = answer(400, "<Error><Code>EntityTooLarge</Code></Error>", "application/xml")
+@pytest.mark.parametrize(("status", "code"), [(400, "EntityTooLarge"), (307, "TemporaryRedirect")])
+def test_what_the_store_refuses_is_told(kind: type[Client], status: int, code: str) -> None:
+    refusal = answer(status, f"<Error><Code>{code}</Code></Error>", "application/xml")
     with scripted(refusal) as store:
         form = {"id": "u1", "url": store.url, "fields": {}, "expires_at": "2026-01-31T13:00:00Z"}
         with (
             scripted(answer(201, form)) as server,
             kind(server.url, retry=QUICK) as client,
-            pytest.raises(UnexpectedAnswerError, match="EntityTooLarge"),
+            pytest.raises(UnexpectedAnswerError, match=code),
         ):
             client.submit_presigned(io.BytesIO(b"video"))
 
@@ -356,6 +357,13 @@ def test_deleting_cancels_first_and_tolerates_an_absent_job(kind: type[Client]) 
         with scripted(*script) as server, kind(server.url, retry=QUICK) as client:
             client.delete("abc")
         assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("call", ["delete", "delete_batch", "delete_webhook"])
+def test_what_is_deleted_is_not_deleted_again(kind: type[Client], call: str) -> None:
+    with scripted(answer(204)) as server, kind(server.url, retry=QUICK) as client:
+        getattr(client, call)("abc")
+    assert len(server.requests) == 1
 
 
 def test_a_list_is_read_page_by_page(kind: type[Client]) -> None:

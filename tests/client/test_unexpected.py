@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,12 @@ from sentiloc.client import (
     Client,
     ConnectionFailedError,
     NotFoundError,
+    Retry,
     ServerError,
     UnexpectedAnswerError,
 )
-from tests.client.scripted import Answer, answer, events, hang_up, scripted
-from tests.client.test_clients import JOB, QUICK, kind
+from tests.client.scripted import Answer, Handler, answer, events, hang_up, scripted
+from tests.client.test_clients import JOB, QUICK, event, kind
 from tests.support.proxies import installed, redirecting
 from tests.support.quick_service import QuickService
 from tests.support.s3_server import KINDS, s3_server, s3_settings
@@ -166,7 +168,13 @@ def test_the_store_gets_no_key_and_is_asked_again(kind: type[Client]) -> None:
 
 def test_what_the_store_says_about_a_reel_is_told(kind: type[Client]) -> None:
     refusal = answer(403, "<Error><Code>AccessDenied</Code></Error>", "application/xml")
-    for said, reason in ((refusal, "AccessDenied"), (linked("http://other.example"), "other.example/bucket")):
+    moved = answer(301, "<Error><Code>PermanentRedirect</Code></Error>", "application/xml")
+    for said, reason in (
+        (refusal, "store answered 403: AccessDenied"),
+        (moved, "store answered 301: PermanentRedirect"),
+        (linked("http://other.example"), "a redirect to http://other.example/bucket/reel.mp4$"),
+        (answer(304), "no reason given"),
+    ):
         with (
             scripted(said) as store,
             scripted(linked(store.url)) as server,
@@ -246,14 +254,31 @@ def test_an_answer_that_cannot_be_unpacked(kind: type[Client]) -> None:
 
 
 def test_streams_that_end_at_once_are_given_up(kind: type[Client]) -> None:
-    quick = answer(200, "retry: 10\n\n", "text/event-stream", Connection="close")
+    # As the service begins every stream.
     with (
-        scripted(quick, events()) as server,
+        scripted(events("retry: 10")) as server,
         kind(server.url, retry=QUICK) as client,
         pytest.raises(ConnectionFailedError, match="ends at once"),
     ):
         list(client.watch("abc"))
-    assert len(server.requests) == 1 + QUICK.attempts
+    assert len(server.requests) == QUICK.attempts
+
+
+def end_later(handler: Handler) -> None:
+    """A stream without an event that a proxy ends after some time."""
+    handler.send_response(200)
+    handler.send_header("Content-Type", "text/event-stream")
+    handler.send_header("Connection", "close")
+    handler.end_headers()
+    handler.wfile.write(b"retry: 10\n\n")
+    time.sleep(1.2)
+
+
+def test_streams_that_end_later_are_resumed(kind: type[Client]) -> None:
+    script, once = (end_later, events(event(1, "final", "succeeded"))), Retry(attempts=1)
+    with scripted(*script) as server, kind(server.url, retry=once) as client:
+        assert [one.kind for one in client.watch("abc")] == ["final"]
+    assert len(server.requests) == 2
 
 
 @pytest.mark.parametrize("data", ["[]", "3", '"text"'])

@@ -171,7 +171,7 @@ def update_webhook(webhook_id: str, changes: Mapping[str, Any]) -> Call[Register
     return Call(method="PATCH", path=_webhook(webhook_id), parse=one(RegisteredWebhook), json=_plain(changes))
 
 
-def delete_webhook(webhook_id: str) -> Call[None]:
+def delete_webhook(webhook_id: str) -> Call[bool]:
     """Delete a webhook."""
     return Call(method="DELETE", path=_webhook(webhook_id), parse=nothing)
 

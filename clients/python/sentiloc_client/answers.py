@@ -1,4 +1,7 @@
-"""Parsers of answers. All raise `UnexpectedAnswerError` for an answer that is not one of the API."""
+"""Parsers of answers. All raise `UnexpectedAnswerError` for an answer that is not one of the API.
+
+Only `readiness` also raises the `ApiError` of a proxy's 503. That call is not repeated.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ import httpx
 from .decoding import decode
 from .errors import UnexpectedAnswerError
 from .results import Result
-from .retries import media_type, read_problem, shown
+from .retries import media_type, read_problem, redirected_to, shown
 from .service import Readiness
 
 T = TypeVar("T")
@@ -43,16 +46,20 @@ def file_content(response: httpx.Response) -> bytes:
 
 
 def require_stored(response: httpx.Response) -> None:
-    """Raise what an object store gives as the reason of its refusal."""
+    """Raise what an object store gives as the reason of its refusal, and the place of a redirect."""
     if response.status_code < 300:
         return
+    place = redirected_to(response)
+    said = [_store_code(response), place and f"a redirect to {place}"]
+    reason = ", ".join(filter(None, said)) or "no reason given"
+    raise UnexpectedAnswerError(f"the object store answered {response.status_code}: {reason}")
+
+
+def _store_code(response: httpx.Response) -> str | None:
     try:
-        reason = ElementTree.fromstring(response.content).findtext("Code")  # noqa: S314
+        return ElementTree.fromstring(response.content).findtext("Code")  # noqa: S314
     except ElementTree.ParseError:
-        reason = None
-    raise UnexpectedAnswerError(
-        f"the object store answered {response.status_code}: {reason or 'no reason given'}"
-    )
+        return None
 
 
 def deleted(kind: type[Any]) -> Callable[[httpx.Response], bool]:
@@ -67,10 +74,11 @@ def deleted(kind: type[Any]) -> Callable[[httpx.Response], bool]:
     return parse
 
 
-def nothing(response: httpx.Response) -> None:
-    """The parser of an answer without a body, 204."""
+def nothing(response: httpx.Response) -> bool:
+    """The parser of an answer without a body, 204: True, as of `deleted`."""
     if response.status_code != 204:
         raise UnexpectedAnswerError(f"{shown(response.url)} answered {response.status_code} instead of 204")
+    return True
 
 
 def sentiment(response: httpx.Response) -> Result:

@@ -14,7 +14,7 @@ import httpx
 
 from .answers import deleted, file_content, json_of, many, one, readiness, require_stored, sentiment
 from .decoding import decode, encode
-from .errors import ConnectionFailedError
+from .errors import ConnectionFailedError, InvalidKeyError
 from .models import (
     Cut,
     Difference,
@@ -39,8 +39,9 @@ DEFAULT_SERVER = "http://127.0.0.1:8000"
 API = "/v1"
 """The version of the API that this client was written for."""
 _PLAIN_FILTERS = ("q", "batch", "min_duration", "max_duration", "min_confidence", "sort")
-# An object store explains its refusal in XML, which the parser of problems cannot read.
-STORE_REFUSALS = range(400, 500)
+# An object store explains its refusal in XML, which the parser of problems cannot read. A redirect is one of these: it
+# names the region of the bucket.
+STORE_REFUSALS = range(300, 500)
 DEFAULT_TIMEOUT = httpx.Timeout(60.0, connect=10.0)
 # Event streams send a heartbeat every ten seconds; after three missed ones the connection is dead.
 EVENTS_TIMEOUT = httpx.Timeout(35.0, connect=10.0)
@@ -99,7 +100,7 @@ def connection(server: str | None, api_key: str | None) -> dict[str, Any]:
     # Without the line end that a key read from a file has.
     key = (api_key or os.environ.get("SENTILOC_API_KEY") or "").strip()
     if not (key.isascii() and key.isprintable()):
-        raise ConnectionFailedError("the API key has characters that cannot be sent")
+        raise InvalidKeyError("the API key has characters that cannot be sent")
     headers = {"User-Agent": f"sentiloc-client/{__version__}"}
     if key:
         headers["Authorization"] = f"Bearer {key}"

@@ -95,6 +95,10 @@ class ConnectionFailedError(ClientError):
     """The server cannot be reached or stopped answering, after all attempts of the `Retry`."""
 
 
+class InvalidKeyError(ClientError):
+    """The API key has characters that cannot be sent. Nothing was sent."""
+
+
 class UnexpectedAnswerError(ClientError):
     """The client does not understand the answer: it comes from another program, a proxy, or a newer API."""
 

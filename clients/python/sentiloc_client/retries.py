@@ -62,7 +62,7 @@ class Attempts:
         return self._retry.wait(self._made)
 
     def after_silence(self, response: httpx.Response) -> float:
-        """The same after a stream that ended without a line."""
+        """The same after a stream that ended at once, without an event or a heartbeat."""
         self._made += 1
         if self._made >= self._retry.attempts:
             raise ConnectionFailedError(f"{shown(response.url)} ends at once each time, without an event")
@@ -98,10 +98,17 @@ def _address(error: httpx.RequestError) -> str:
 
 def _redirected(response: httpx.Response) -> str:
     answered = f"{shown(response.url)} answered {response.status_code}"
-    if "location" not in response.headers:
+    place = redirected_to(response)
+    if place is None:
         return f"{answered}. Is this a Sentiloc server?"
-    place = shown(response.url.join(response.headers["location"]))
     return f"{answered}, a redirect to {place}. Is the server's address right?"
+
+
+def redirected_to(response: httpx.Response) -> str | None:
+    """The place of a redirect for people, or None if the answer names none."""
+    if "location" not in response.headers:
+        return None
+    return shown(response.url.join(response.headers["location"]))
 
 
 def shown(url: httpx.URL) -> str:

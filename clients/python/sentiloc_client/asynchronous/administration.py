@@ -8,7 +8,7 @@ from typing import Unpack
 from .. import account, batches
 from ..account import ApiKey, KeyOptions, OwnKey, RegisteredWebhook, SentEvent, WebhookChanges, WebhookOptions
 from ..batches import DayOfUse
-from ..errors import Code, NotFoundError
+from ..errors import Code
 from .transport import AsyncTransport
 
 
@@ -57,11 +57,7 @@ class AsyncAdministration(AsyncTransport):
 
     async def delete_webhook(self, webhook_id: str) -> None:
         """Delete a registered webhook. It is not an error if it is already deleted."""
-        try:
-            await self._send(account.delete_webhook(webhook_id))
-        except NotFoundError as error:
-            if error.code != Code.WEBHOOK_NOT_FOUND:
-                raise
+        await self._remove(account.delete_webhook(webhook_id), Code.WEBHOOK_NOT_FOUND)
 
     async def rotate_webhook(self, webhook_id: str) -> RegisteredWebhook:
         """Make a new signing secret. The previous one also signs until the next rotation."""

@@ -8,7 +8,7 @@ from time import monotonic
 
 from .. import batches
 from ..batches import Batch, BatchItem, BatchLine, BatchPage
-from ..errors import BatchTimeoutError, Code, NotFoundError
+from ..errors import BatchTimeoutError, Code
 from ..models import JobOptions, Webhook
 from .transport import AsyncTransport
 
@@ -66,11 +66,5 @@ class AsyncBatches(AsyncTransport):
         return await self._send(batches.cancel(batch_id))
 
     async def delete_batch(self, batch_id: str) -> None:
-        """Delete the batch with its jobs and their files, in any state."""
-        try:
-            # The first request only cancels running jobs; the batch is deleted once they have ended.
-            while not await self._send(batches.delete(batch_id)):
-                pass
-        except NotFoundError as error:
-            if error.code != Code.BATCH_NOT_FOUND:
-                raise
+        """Delete the batch with its jobs and their files, in any state. It is not an error if it is already deleted."""
+        await self._remove(batches.delete(batch_id), Code.BATCH_NOT_FOUND)

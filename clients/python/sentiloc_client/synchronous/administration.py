@@ -9,7 +9,7 @@ from typing import Unpack
 from .. import account, batches
 from ..account import ApiKey, KeyOptions, OwnKey, RegisteredWebhook, SentEvent, WebhookChanges, WebhookOptions
 from ..batches import DayOfUse
-from ..errors import Code, NotFoundError
+from ..errors import Code
 from .transport import Transport
 
 
@@ -58,11 +58,7 @@ class Administration(Transport):
 
     def delete_webhook(self, webhook_id: str) -> None:
         """Delete a registered webhook. It is not an error if it is already deleted."""
-        try:
-            self._send(account.delete_webhook(webhook_id))
-        except NotFoundError as error:
-            if error.code != Code.WEBHOOK_NOT_FOUND:
-                raise
+        self._remove(account.delete_webhook(webhook_id), Code.WEBHOOK_NOT_FOUND)
 
     def rotate_webhook(self, webhook_id: str) -> RegisteredWebhook:
         """Make a new signing secret. The previous one also signs until the next rotation."""

@@ -13,7 +13,7 @@ import httpx
 
 from .. import batches, calls, sending
 from ..batches import Deleted, Summary
-from ..errors import Code, NotFoundError, WaitTimeoutError
+from ..errors import Code, WaitTimeoutError
 from ..events import EventLines
 from ..models import Event, Filters, Job, JobOptions, JobPage, WebhookLog
 from ..retries import Attempts
@@ -137,14 +137,7 @@ class Jobs(Transport):
 
     def delete(self, job_id: str) -> None:
         """Delete the job with its files in any state. It is not an error if the job is already deleted."""
-        try:
-            # The first request only cancels a running job; it is deleted once it has ended.
-            while not self._send(calls.delete(job_id)):
-                pass
-        except NotFoundError as error:
-            # Another 404 comes from a wrong address, where nothing was deleted.
-            if error.code != Code.JOB_NOT_FOUND:
-                raise
+        self._remove(calls.delete(job_id), Code.JOB_NOT_FOUND)
 
     def rerun(self, job_id: str, *, idempotency_key: str | None = None, **options: Any) -> Job:
         """Localize the job's video again as a new job; `options` are the `JobOptions` that change."""
@@ -176,9 +169,9 @@ class Jobs(Transport):
     def delete_jobs(
         self, *, cancel: bool = False, cursor: str | None = None, **filters: Unpack[Filters]
     ) -> Deleted:
-        """Delete the ended jobs that match; `cancel` also cancels those that have not ended.
+        """Delete ended jobs that match, at most 1000 a call. `cancel` also cancels those that have not ended.
 
-        `cursor` is the `next_cursor` of the previous call.
+        Until the answer is `complete`, call again with its `next_cursor` as `cursor`.
         """
         return self._send(batches.delete_jobs(filters, cancel_others=cancel, cursor=cursor))
 

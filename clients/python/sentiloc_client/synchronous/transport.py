@@ -6,18 +6,21 @@ from __future__ import annotations
 import time
 from collections.abc import Generator
 from contextlib import closing
+from time import monotonic
 from types import TracebackType
 from typing import Self, TypeVar
 
 import httpx
 
 from .. import calls, sending
-from ..errors import ClientError
+from ..errors import ClientError, Code, NotFoundError
 from ..events import EventLines, require_stream
 from ..models import Event, Job
 from ..retries import Attempts, Retry
 
 T = TypeVar("T")
+# A stream that ends sooner, without an event or a heartbeat, counts as a failure.
+_AT_ONCE_SECONDS = 1.0
 
 
 class Transport:
@@ -62,18 +65,19 @@ class Transport:
                 time.sleep(attempts.after(response) or 0.0)
                 return
             require_stream(response)
-            is_silent = True
+            begun, is_silent = monotonic(), True
             for line in response.iter_lines():
-                is_silent = False
                 event = lines.feed(line)
                 if event is not None or line.startswith(":"):
                     # An event or a heartbeat shows that the server is well, so earlier failures no longer count.
+                    # The line `retry:` does not: it begins every stream.
+                    is_silent = False
                     attempts.begin_again()
                 if event is not None:
                     yield event
                 if lines.ended:
                     return
-            if is_silent:
+            if is_silent and monotonic() - begun < _AT_ONCE_SECONDS:
                 time.sleep(attempts.after_silence(response))
 
     def _follow(self, steps: sending.Steps) -> Job:
@@ -112,6 +116,20 @@ class Transport:
                     return call.parse(response)
                 delay = wait
             time.sleep(delay)
+
+    def _remove(self, call: calls.Call[bool], gone: Code) -> None:
+        """Send the call that deletes something until it is deleted.
+
+        The answer `gone` means that it is already deleted, which is not an error.
+        """
+        try:
+            # The first request only cancels what is running; it is deleted once it has ended.
+            while not self._send(call):
+                pass
+        except NotFoundError as error:
+            # Another 404 comes from a wrong address, where nothing was deleted.
+            if error.code != gone:
+                raise
 
     def _request(self, call: calls.Call[T]) -> httpx.Response:
         if call.body is None:
