@@ -38,7 +38,7 @@ def test_polling_prints_what_events_would(capsys: pytest.CaptureFixture[str]) ->
     ended = follow(cast("Client", Busy()), "abcdefgh", print_json)
     assert ended.state == "succeeded"
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [line["kind"] for line in lines] == ["progress", "progress", "final"]
+    assert [line["kind"] for line in lines] == ["position", "progress", "final"]
     assert [(one["state"], one["stage"], one["progress"], one["queue_position"]) for one in lines] == [
         *STATES
     ]
@@ -46,3 +46,33 @@ def test_polling_prints_what_events_would(capsys: pytest.CaptureFixture[str]) ->
 
 def test_polling_without_a_reader_of_events_ends_with_the_job() -> None:
     assert follow(cast("Client", Busy()), "abcdefgh").state == "succeeded"
+
+
+class Bars:
+    """Keeps what the progress bar is told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str | None, float | None, str]] = []
+
+    def __enter__(self) -> Bars:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing is drawn."""
+
+    def add_task(self, _description: str, *, total: float, note: str) -> int:
+        return 0
+
+    def update(self, _task: int, *, description: str | None, completed: float | None, note: str) -> None:
+        self.told.append((description, completed, note))
+
+
+def test_the_bar_shows_the_place_in_the_queue(monkeypatch: pytest.MonkeyPatch) -> None:
+    bars = Bars()
+    monkeypatch.setattr("sentiloc.cli.remote.following.progress_bars", lambda: bars)
+    follow(cast("Client", Busy()), "abcdefgh")
+    assert bars.told == [
+        ("queued", 0.0, "number 2 in the queue"),
+        ("decoding", 0.4, ""),
+        ("succeeded", 1.0, ""),
+    ]

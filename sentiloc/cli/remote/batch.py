@@ -14,7 +14,7 @@ from sentiloc.cli.cutting import Labels, MergeGap, MinLength, Threshold, cut_opt
 from sentiloc.cli.destinations import require_file
 from sentiloc.cli.output import print_or_write
 from sentiloc.cli.progress import progress_bars
-from sentiloc.cli.remote.session import FAILED, ApiKey, AsJson, Server, connected, print_json
+from sentiloc.cli.remote.session import FAILED, ApiKey, AsJson, Server, connected, known_format, print_json
 from sentiloc.client import Batch, BatchItem, Client, JobOptions, Webhook
 
 # A job has a stream of events, a batch does not.
@@ -69,6 +69,9 @@ def batch(
     options = JobOptions(**cut_options(threshold, min_length, merge_gap, labels), model=model)
     asked = Webhook(url=webhook) if webhook else None
     with connected(server, api_key) as client:
+        if format_name is not None:
+            # Before the videos are sent: a wrong name must not cost the results of a whole batch.
+            known_format(client, format_name)
         sent = client.submit_batch(items, options, name=name, webhook=asked, idempotency_key=idempotency_key)
         if not wait:
             print_json(sent) if as_json else typer.echo(sent.id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sentiloc.cli.progress import progress_bars
-from sentiloc.client import Client, Event, Job, ServerError
+from sentiloc.client import Client, Event, Job, JobState, ServerError
 from sentiloc.client.errors import Code
 
 
@@ -14,33 +14,28 @@ def follow(client: Client, job_id: str, on_event: Callable[[Event], None] | None
     with progress_bars() as bars:
         task = bars.add_task(job_id, total=1.0, note="")
 
-        def show(state: str | None, progress: float | None, note: str) -> None:
-            bars.update(task, description=state, completed=progress, note=note)
+        def tell(event: Event) -> None:
+            bars.update(task, description=event.state, completed=event.progress, note=_note(event))
+            if on_event is not None:
+                on_event(event)
 
         try:
             for event in client.watch(job_id):
-                show(event.state, event.progress, _note(event))
-                if on_event is not None:
-                    on_event(event)
+                tell(event)
         except ServerError as error:
             if error.code != Code.TOO_MANY_STREAMS:
                 raise
-
-            def look(job: Job) -> None:
-                show(job.state, job.progress, "")
-                if on_event is not None:
-                    on_event(_event(job))
-
             # Polling takes no stream, so it works beside any number of listeners.
-            return client.wait(job_id, on_change=look)
+            return client.wait(job_id, on_change=lambda job: tell(_event(job)))
     # An event has neither the error nor the name of the video.
     return client.status(job_id)
 
 
 def _event(job: Job) -> Event:
     """What an event would say of a job that was polled. It has no id, because no stream can be resumed after it."""
+    waits = "position" if job.state is JobState.QUEUED else "progress"
     return Event(
-        kind="final" if job.state.is_terminal else "progress",
+        kind="final" if job.state.is_terminal else waits,
         state=job.state,
         stage=job.stage,
         progress=job.progress,

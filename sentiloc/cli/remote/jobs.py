@@ -31,8 +31,18 @@ from sentiloc.cli.destinations import (
 from sentiloc.cli.given import given_options, refuse
 from sentiloc.cli.output import PICTURE, print_or_write, show_result, wants_picture
 from sentiloc.cli.remote.following import follow
-from sentiloc.cli.remote.session import ApiKey, AsJson, Server, connected, describe, end_by, given, print_json
-from sentiloc.client import Client, Job, JobState, TimelineOptions
+from sentiloc.cli.remote.session import (
+    ApiKey,
+    AsJson,
+    Server,
+    connected,
+    describe,
+    end_by,
+    given,
+    known_format,
+    print_json,
+)
+from sentiloc.client import Job, JobState, TimelineOptions
 from sentiloc.client.models import Filters
 
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="A job's id.")]
@@ -117,7 +127,7 @@ def result(
             for warning in raw.get("warnings", ()):
                 typer.echo(f"sentiloc: {title}: {warning['detail']} ({warning['code']})", err=True)
             return
-        data = client.render(job, _known(client, name), cut, timeline, corrected=corrected)
+        data = client.render(job, known_format(client, name), cut, timeline, corrected=corrected)
         print_or_write(data, output)
 
 
@@ -131,14 +141,6 @@ def cancel(
     with connected(server, api_key) as client:
         ended = [client.cancel(job_id) for job_id in jobs]
     _print(ended, as_json)
-
-
-def _known(client: Client, name: str) -> str:
-    # Asked of the server, because its version may know other formats than this one.
-    known = ["json", *(found.name for found in client.formats())]
-    if name not in known:
-        raise typer.BadParameter(f"{name!r} is not one of {', '.join(known)}", param_hint="--format")
-    return name
 
 
 def _print(jobs: list[Job], as_json: bool) -> None:

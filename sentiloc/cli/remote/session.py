@@ -17,6 +17,7 @@ from sentiloc.client.errors import (
     ClientError,
     Code,
     ConnectionFailedError,
+    InvalidKeyError,
     NotFoundError,
     ResultNotReadyError,
     ServerError,
@@ -56,7 +57,7 @@ def connected(server: str | None, api_key: str | None) -> Iterator[Client]:
 def _explain(error: ClientError) -> str:
     if isinstance(error, ConnectionFailedError):
         return f"{error}; is `sentiloc serve` running there? (--server or SENTILOC_SERVER names another)"
-    if isinstance(error, AuthenticationError):
+    if isinstance(error, AuthenticationError | InvalidKeyError):
         return f"{error}; --api-key or SENTILOC_API_KEY gives a key"
     if isinstance(error, ApiError) and error.code == Code.UPLOAD_TOO_LARGE:
         return f"{error}; its operator can raise SENTILOC_MAX_UPLOAD_BYTES"
@@ -69,6 +70,7 @@ def _status(error: ClientError) -> int:
         return UNREACHABLE
     kinds: dict[type[ClientError], int] = {
         AuthenticationError: REFUSED,
+        InvalidKeyError: REFUSED,
         NotFoundError: NOT_FOUND,
         ResultNotReadyError: NOT_READY,
     }
@@ -78,6 +80,15 @@ def _status(error: ClientError) -> int:
 def given(options: dict[str, Any]) -> Cut | None:
     """The cut options, or None if none was given."""
     return Cut(**options) if any(value is not None for value in options.values()) else None
+
+
+def known_format(client: Client, name: str) -> str:
+    """The name of a format; raises `typer.BadParameter` for one that the server does not know."""
+    # Asked of the server, because its version may know other formats than this one.
+    known = ["json", *(found.name for found in client.formats())]
+    if name not in known:
+        raise typer.BadParameter(f"{name!r} is not one of {', '.join(known)}", param_hint="--format")
+    return name
 
 
 def print_json(value: Any) -> None:

@@ -67,19 +67,23 @@ def submit(
         quality="draft" if draft else None,
         webhook=Webhook(url=webhook) if webhook else None,
     )
-    quiet = as_json or not wait
     with connected(server, api_key) as client:
-        jobs = [_send(client, video, options, resumable=resumable, quiet=quiet) for video in videos]
+        jobs = []
+        for video in videos:
+            job = _send(client, video, options, resumable=resumable)
+            jobs.append(job)
+            # At once, so that its id is known even if a later video cannot be sent.
+            if wait:
+                typer.echo(f"{video}: sent as {job.id}", err=True)
+            else:
+                _print(job, job.id, as_json)
+        if not wait:
+            return
         # All are sent first, so that the server works while later videos are sent.
-        if wait:
-            jobs = [follow(client, job.id) for job in jobs]
-    for job in jobs:
-        if as_json:
-            print_json(job)
-        else:
-            typer.echo(f"{job.id}  {job.source.name}: {describe(job)}" if wait else job.id)
-    if wait:
-        end_by(jobs)
+        ended = [follow(client, job.id) for job in jobs]
+    for job in ended:
+        _print(job, f"{job.id}  {job.source.name}: {describe(job)}", as_json)
+    end_by(ended)
 
 
 def _is_url(video: str) -> bool:
@@ -100,15 +104,14 @@ def _require_files(videos: list[str]) -> None:
             )
 
 
-def _send(client: Client, video: str, options: JobOptions, *, resumable: bool, quiet: bool) -> Job:
-    job = (
-        client.submit_url(video, options)
-        if _is_url(video)
-        else _upload(client, Path(video), options, resumable)
-    )
-    if not quiet:
-        typer.echo(f"{video}: sent as {job.id}", err=True)
-    return job
+def _send(client: Client, video: str, options: JobOptions, *, resumable: bool) -> Job:
+    if _is_url(video):
+        return client.submit_url(video, options)
+    return _upload(client, Path(video), options, resumable)
+
+
+def _print(job: Job, line: str, as_json: bool) -> None:
+    print_json(job) if as_json else typer.echo(line)
 
 
 def _upload(client: Client, video: Path, options: JobOptions, resumable: bool) -> Job:

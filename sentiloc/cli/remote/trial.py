@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from sentiloc.cli.given import finite
 from sentiloc.cli.progress import progress_bars
 from sentiloc.cli.remote.session import ApiKey, AsJson, Server, connected, print_json
 from sentiloc.client import Client, Difference, Job, JobState
@@ -42,7 +43,13 @@ def trial(
         str, typer.Argument(metavar="MODEL", help="The model to try, as `GET /v1/models` names it.")
     ],
     share: Annotated[
-        float, typer.Option(min=0.0001, max=1.0, help="Share of the jobs; the same jobs for the same share.")
+        float,
+        typer.Option(
+            min=0.0001,
+            max=1.0,
+            callback=finite,
+            help="Share of the jobs; the same jobs for the same share.",
+        ),
     ] = 0.1,
     limit: Annotated[int, typer.Option(min=1, help="Maximum number of jobs, latest first.")] = 100,
     server: Server = None,

@@ -1,0 +1,50 @@
+"""The commands that talk to a server, with scripted answers: what they check first, and what they print at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.extracted import Sentiloc
+from tests.client.scripted import answer, problem, scripted
+from tests.client.test_clients import JOB
+
+FORMATS = answer(200, [{"name": "vtt", "title": "WebVTT", "media_type": "text/vtt", "extension": ".vtt"}])
+NOWHERE = ("--server", "http://127.0.0.1:9")
+
+
+def test_the_format_of_a_batch_is_checked_before_it_is_sent(sentiloc: Sentiloc, tmp_path: Path) -> None:
+    urls = tmp_path / "urls.txt"
+    urls.write_text("https://media.example/a.mp4\n", encoding="utf-8")
+    with scripted(FORMATS) as server:
+        code, _, err = sentiloc("batch", urls, "--server", server.url, "-o", tmp_path / "a.zip", "-f", "docx")
+    assert (code, "'docx' is not one of json, vtt" in err) == (2, True), err
+    assert [request.path for request in server.requests] == ["/v1/formats"]
+
+
+@pytest.mark.parametrize("flags", [(), ("--json",), ("--wait",), ("--wait", "--json")])
+def test_the_id_of_a_video_is_known_if_a_later_one_is_refused(
+    sentiloc: Sentiloc, tmp_path: Path, flags: tuple[str, ...]
+) -> None:
+    videos = [tmp_path / "a.mp4", tmp_path / "b.mp4"]
+    for video in videos:
+        video.write_bytes(b"video")
+    with scripted(answer(202, JOB), problem(422, "unsupported_format")) as server:
+        code, out, err = sentiloc("submit", *videos, *flags, "--server", server.url)
+    assert code == 1
+    assert JOB["id"] in (err if "--wait" in flags else out)
+    assert len(server.requests) == 2
+
+
+def test_a_key_that_cannot_be_sent_is_no_valid_key(sentiloc: Sentiloc) -> None:
+    code, _, err = sentiloc("status", "--api-key", "k\u00e4", *NOWHERE)
+    assert code == 6
+    assert err == (
+        "sentiloc: the API key has characters that cannot be sent; --api-key or SENTILOC_API_KEY gives a key\n"
+    )
+
+
+def test_a_share_is_a_number(sentiloc: Sentiloc) -> None:
+    code, _, err = sentiloc("trial", "mine", "--share", "nan", *NOWHERE)
+    assert (code, "nan is not a finite number" in err) == (2, True), err
