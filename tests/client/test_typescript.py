@@ -170,8 +170,11 @@ def test_answers_of_other_programs_are_errors(built: Path, server: QuickService,
         scripted(page) as login,
         scripted(lines) as half,
         scripted(cut_off) as broken,
+        scripted(answer(403, "<title>Forbidden</title>", "text/html")) as forbidden,
+        scripted(answer(304)) as unchanged,
     ):
-        command = ["node", str(UNEXPECTED), str(built), redirect, login.url, half.url, broken.url]
+        others = [other.url for other in (login, half, broken, forbidden, unchanged)]
+        command = ["node", str(UNEXPECTED), str(built), redirect, *others]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
     assert done.returncode == 0, done.stderr
     seen: dict[str, dict[str, str]] = json.loads(done.stdout)
@@ -185,22 +188,63 @@ def test_answers_of_other_programs_are_errors(built: Path, server: QuickService,
     assert kinds == {"UnexpectedAnswerError", "UploadError"}
     assert seen["redirect"]["upload"].startswith("UnexpectedAnswerError")
     assert {said.partition(":")[0] for said in seen["broken"].values()} == {"ConnectionError"}
+    for part, status in (("forbidden", 403), ("unchanged", 304)):
+        assert {said.partition(":")[0] for said in seen[part].values()} == {"UnexpectedAnswerError"}
+        assert all(f"answered {status} without a problem document" in said for said in seen[part].values())
+
+
+def told(built: Path, folder: Path, lines: str, *arguments: str) -> list[str]:
+    """What a program writes that begins by importing the built client as `client`."""
+    program = folder / "program.mjs"
+    start = f"import * as client from {json.dumps((built / 'index.js').as_uri())};\n"
+    program.write_text(start + lines, encoding="utf-8")
+    command = ["node", str(program), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
 
 
 def test_only_the_service_can_say_that_a_job_is_gone(
     built: Path, server: QuickService, tmp_path: Path
 ) -> None:
-    program = tmp_path / "program.mjs"
-    program.write_text(
-        f"import {{ Sentiloc }} from {json.dumps((built / 'index.js').as_uri())};\n"
-        "for (const server of process.argv.slice(2))\n"
-        "  console.log(await new Sentiloc({ server }).delete('nobody').then(() => 'gone', ({ code }) => code));\n",
-        encoding="utf-8",
-    )
+    lines = """
+        for (const server of process.argv.slice(2)) {
+          const deleted = new client.Sentiloc({ server }).delete("nobody");
+          console.log(await deleted.then(() => "gone", (error) => error.code ?? error.name));
+        }
+    """
     with scripted(answer(404, "<h1>Not Found</h1>", "text/html")) as other:
-        command = ["node", str(program), f"{server.url}/a/sentiloc", f"{server.url}/wrong", other.url]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
-    assert done.stdout.split() == ["gone", "not_found", "unknown"], done.stderr
+        servers = (f"{server.url}/a/sentiloc", f"{server.url}/wrong", other.url)
+        assert told(built, tmp_path, lines, *servers) == ["gone", "not_found", "UnexpectedAnswerError"]
+
+
+def test_a_redirect_is_named_without_its_secrets(built: Path, tmp_path: Path) -> None:
+    lines = """
+        const server = process.argv[2];
+        await new client.Sentiloc({ server }).cancel("abc").catch((error) => console.log(error.message));
+    """
+    script = answer(307, None, Location="https://me:p@ss@sso.example/in?token=s#t")
+    with scripted(script) as server:
+        (said,) = told(built, tmp_path, lines, server.url)
+    assert "is redirected to https://sso.example/in. Is the" in said
+
+
+def test_a_key_that_cannot_be_sent_is_refused(built: Path, tmp_path: Path) -> None:
+    lines = """
+        const server = process.argv[2];
+        await new client.Sentiloc({ server, apiKey: "k1\\n" }).job("abc");
+        for (const apiKey of ["k\\n1", "k\u00e4"]) {
+          try {
+            new client.Sentiloc({ server, apiKey });
+          } catch (error) {
+            console.log(error instanceof client.SentilocError, error.message);
+          }
+        }
+    """
+    with scripted(answer(200, EXAMPLE_QUEUED)) as server:
+        refused = told(built, tmp_path, lines, server.url)
+    assert refused == ["true the API key has characters that cannot be sent"] * 2
+    assert server.sent("Authorization") == ["Bearer k1"]
 
 
 def test_the_readme_starts_with_lines_that_work(built: Path, server: QuickService, tmp_path: Path) -> None:

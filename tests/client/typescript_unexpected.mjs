@@ -1,7 +1,8 @@
-// `node typescript_unexpected.mjs DIST REDIRECT LOGIN LINES BROKEN`: what the client makes of answers of other programs.
+// `node typescript_unexpected.mjs DIST REDIRECT LOGIN LINES BROKEN FORBIDDEN UNCHANGED`: what the client makes of
+// answers of other programs.
 import { pathToFileURL } from "node:url";
 
-const [, , dist, redirect, login, lines, broken] = process.argv;
+const [, , dist, redirect, login, lines, broken, forbidden, unchanged] = process.argv;
 const { Sentiloc } = await import(pathToFileURL(`${dist}/index.js`));
 
 async function told(call) {
@@ -46,5 +47,7 @@ console.log(JSON.stringify({
   login: await use(login, Object.keys(calls)),
   lines: await use(lines, ["results"]),
   broken: await use(broken, ["job", "render", "results"]),
+  forbidden: await use(forbidden, Object.keys(calls)),
+  unchanged: await use(unchanged, ["wait"]),
 }));
 process.exit(0);

@@ -28,7 +28,7 @@ export class ApiError extends SentilocError {
   }
 }
 
-/** No answer of the API: another program sent it, such as a proxy that redirects or asks to log in. */
+/** An answer that is not the API's: another program sent it, such as a proxy that redirects or asks to log in. */
 export class UnexpectedAnswerError extends SentilocError {}
 
 /** The job ended without a result. */

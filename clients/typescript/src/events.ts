@@ -1,4 +1,4 @@
-import { ApiError, ConnectionError, secondsOf } from "./errors.js";
+import { ApiError, ConnectionError, UnexpectedAnswerError, secondsOf } from "./errors.js";
 import { type Http, pause, readJson } from "./http.js";
 import type { JobBody, JobState } from "./schema.js";
 
@@ -48,17 +48,19 @@ export async function* follow(http: Http, id: string, options: FollowOptions = {
     } catch (error) {
       if (options.signal?.aborted) throw error;
       // A refused stream is no reason to give up: the state can still be asked for.
-      if (error instanceof ApiError) {
-        if (error.status < 500 && error.status !== 429) throw error;
-        breaks = MOST_BREAKS;
-      } else if (!(error instanceof ConnectionError)) {
-        throw error;
-      }
+      if (isRefusedStream(error)) breaks = MOST_BREAKS;
+      else if (!(error instanceof ConnectionError)) throw error;
     }
     breaks += 1;
     if (breaks < MOST_BREAKS) await pause(RECONNECT, options.signal);
   }
   yield* poll(http, path, options.signal);
+}
+
+/** Whether a busy server or another program, such as a proxy, refuses the stream. */
+function isRefusedStream(error: unknown): boolean {
+  if (error instanceof UnexpectedAnswerError) return true;
+  return error instanceof ApiError && (error.status >= 500 || error.status === 429);
 }
 
 async function* listen(
@@ -95,7 +97,7 @@ async function* listen(
     }
   } catch (error) {
     if (signal?.aborted) throw signal.reason;
-    if (error instanceof ApiError) throw error;
+    if (error instanceof ApiError || error instanceof UnexpectedAnswerError) throw error;
     throw new ConnectionError(`${path}: the stream broke off`, { cause: error });
   } finally {
     clearTimeout(timer);
@@ -124,7 +126,7 @@ async function* poll(http: Http, path: string, signal: AbortSignal | undefined):
   let tag: string | null = null;
   for (;;) {
     const headers: Record<string, string> = tag === null ? {} : { "If-None-Match": tag };
-    const response = await http.send({ method: "GET", path, headers, signal, accepted: [304] });
+    const response = await http.send({ method: "GET", path, headers, signal, accepted: tag === null ? [] : [304] });
     tag = response.headers.get("ETag") ?? tag;
     if (response.status !== 304) {
       const event = eventOf(await readJson<JobBody>(response));

@@ -1,4 +1,4 @@
-import { ApiError, ConnectionError, UnexpectedAnswerError, apiError, secondsOf } from "./errors.js";
+import { ApiError, ConnectionError, SentilocError, UnexpectedAnswerError, apiError, secondsOf } from "./errors.js";
 
 export type Query = Record<string, string | number | boolean | null | undefined | readonly (string | number)[]>;
 
@@ -37,7 +37,7 @@ export class Http {
   constructor(server: string, apiKey: string | undefined, send: typeof fetch, retries: Retries) {
     const url = new URL(server.includes("://") || server.startsWith("/") ? server : `http://${server}`, pageOrigin());
     this.base = `${url.origin}${url.pathname.replace(/\/+$/, "")}`;
-    this.#headers = apiKey === undefined ? {} : { Authorization: `Bearer ${apiKey}` };
+    this.#headers = authorization(apiKey);
     this.#fetch = send;
     this.#retries = { attempts: 5, firstWait: 500, longestWait: 30_000, ...retries };
   }
@@ -71,7 +71,9 @@ export class Http {
       const asked = (secondsOf(response.headers.get("Retry-After")) ?? 0) * 1000;
       // 429 was not carried out, so it may be sent again whatever it is.
       const mayRepeat = isRepeatable(call) || response.status === 429;
-      if (isLast || !PASSING.has(response.status) || !mayRepeat || asked > this.#retries.longestWait) throw error;
+      if (isLast || !PASSING.has(response.status) || !mayRepeat || asked > this.#retries.longestWait) {
+        throw isForeign(error) ? unexpected(response, "a problem document") : error;
+      }
       await pause(Math.max(wait, asked), call.signal);
     }
   }
@@ -96,7 +98,8 @@ export class Http {
     const headers: Record<string, string> = { ...this.#headers, ...call.headers };
     if (call.json !== undefined) headers["Content-Type"] = "application/json";
     const body = call.json === undefined ? call.body : JSON.stringify(call.json);
-    // A redirect makes GET of most other methods, so a new reel would be a list of reels. Files are in object stores.
+    // A redirect makes GET of most other methods, so a new reel would be a list of reels.
+    // GET follows, because a file may be in an object store.
     const redirect = call.method === "GET" ? "follow" : "manual";
     const init: RequestInit = { method: call.method, headers, redirect, signal: call.signal ?? null };
     if (body !== undefined) init.body = body;
@@ -117,9 +120,23 @@ export class Http {
   }
 }
 
-/** A URL for people, without the query, which may hold a signature. */
+/** The header with the key. Throws `SentilocError` for a key that cannot be sent; `fetch` would call it no answer. */
+function authorization(apiKey: string | undefined): Record<string, string> {
+  // Without the line end that a key read from a file has.
+  const key = (apiKey ?? "").trim();
+  if (key === "") return {};
+  if (!/^[\x20-\x7e]+$/.test(key)) throw new SentilocError("the API key has characters that cannot be sent");
+  return { Authorization: `Bearer ${key}` };
+}
+
+/** Whether another program, such as a proxy, refused. For passing faults and a wrong length the status says enough. */
+function isForeign({ code, status }: ApiError): boolean {
+  return code === "unknown" && status !== 413 && !PASSING.has(status);
+}
+
+/** A URL for people, without a password, and without the query, which may hold a signature. */
 function shown(url: string): string {
-  return url.replace(/[?#].*$/s, "");
+  return url.replace(/[?#].*$/s, "").replace(/^([a-z][a-z0-9+.-]*:)?\/\/[^/]*@/i, "$1//");
 }
 
 function isRedirect({ status, type }: Response): boolean {
