@@ -10,6 +10,7 @@ import json
 import threading
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 import uuid
 from pathlib import Path
@@ -52,7 +53,11 @@ class Server:
     def __init__(self, address: str, key: str = "") -> None:
         if not address.startswith(("http://", "https://")):
             raise ServerError("The server's address begins with http:// or https://.")
-        self._address, self._key = address.rstrip("/"), key
+        # Without the line end of a copied key.
+        self._address, self._key = address.rstrip("/"), key.strip()
+        # Checked here, because the error of `http.client` contains the key.
+        if not (self._key.isascii() and self._key.isprintable()):
+            raise ServerError("The API key has characters that cannot be sent.")
 
     def send(self, video: Path, threshold: float = 0.0) -> str:
         """Upload a video; returns the job's id. A threshold of 0 means the model's default."""
@@ -112,8 +117,11 @@ class Server:
 
 
 def _detail(error: urllib.error.HTTPError) -> str:
-    if error.headers.get("Location"):
-        return f"The server redirects to {error.headers['Location']}. Enter the address that it begins with."
+    location = error.headers.get("Location")
+    if location:
+        # It may be relative. The query is left out, because it may contain a secret.
+        place = urllib.parse.urljoin(error.url, location).partition("?")[0]
+        return f"The server redirects to {place}. Is the address in the settings right?"
     try:
         return json.loads(error.read())["detail"]
     except (ValueError, KeyError):
