@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+
+import numpy as np
 
 from sentiloc.model.proposals.calibration import Calibration
 from sentiloc.model.proposals.rule import Floats, find_peak, fuse, select_segments, smooth
@@ -16,7 +18,7 @@ from sentiloc.model.spec import CLASSES
 def cut_segments(
     curve: Curve, duration: float, calibration: Calibration, options: SegmentOptions
 ) -> tuple[Segment, ...]:
-    """The segments of a video of `duration` seconds, in order of time."""
+    """The segments of a video of `duration` seconds, in order of time; of a part of a video, those within the part."""
     found = select_segments(
         curve.frame_scores(),
         curve.step,
@@ -28,7 +30,30 @@ def cut_segments(
         merge_gap=options.merge_gap,
         face_present=curve.face_present,
     )
-    return with_evidence(found, curve)
+    first, stop = _known_range(curve)
+    return tuple(_clipped(with_evidence(found, curve), first * curve.step, stop * curve.step))
+
+
+def _known_range(curve: Curve) -> tuple[int, int]:
+    """The first snippet with a score, and the one after the last.
+
+    Outside a job's range, all scores are exactly 0, and that of no sentiment is exactly 1. A network's sigmoids
+    practically never give all of these together.
+    """
+    scores = np.array([curve.negative, curve.positive, curve.saliency, curve.non_sentiment], np.float64)
+    known = np.flatnonzero((scores != np.array([[0.0], [0.0], [0.0], [1.0]])).any(axis=0))
+    return (int(known[0]), int(known[-1]) + 1) if len(known) else (0, 0)
+
+
+def _clipped(segments: Iterable[Segment], first: float, last: float) -> Iterator[Segment]:
+    """Clip segments to [first, last] seconds.
+
+    The rule smooths the curve, so their bounds may exceed the range of a job slightly.
+    """
+    for segment in segments:
+        start, end = max(segment.start, first), min(segment.end, last)
+        if start < end:
+            yield replace(segment, start=start, end=end, peak=min(max(segment.peak, start), end))
 
 
 def recut(result: Result, options: SegmentOptions) -> Result:

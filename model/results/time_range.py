@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from sentiloc.model.results.cut import cut_segments
 from sentiloc.model.results.result import Curve, Result
 from sentiloc.model.results.sound import VALUES_PER_SNIPPET
-from sentiloc.model.segments import Segment, snippet_span
+from sentiloc.model.segments import snippet_span
 
 if TYPE_CHECKING:
     from sentiloc.model.results.task_result import EmotionResult, ExpressionResult
@@ -29,22 +29,10 @@ def within(result: ResultT, start: float, end: float | None) -> ResultT:
     last = math.inf if stop is None else stop
     if isinstance(result, Result):
         curve = _masked(result.curve, first, last)
-        cut = cut_segments(curve, result.video.duration, result.calibration, result.options)
-        segments = tuple(_clipped(cut, max(0, first) * step, last * step))
+        segments = cut_segments(curve, result.video.duration, result.calibration, result.options)
         return replace(result, curve=curve, segments=segments)
     series = {name: _mask(values, first, last, 0.0) for name, values in result.curve.series.items()}
     return replace(result, curve=replace(result.curve, series=series)).recut(result.options)
-
-
-def _clipped(segments: Iterable[Segment], first: float, last: float) -> Iterator[Segment]:
-    """Clip segments to [first, last] seconds.
-
-    Their bounds lie between snippets, so they may exceed the range slightly.
-    """
-    for segment in segments:
-        start, end = max(segment.start, first), min(segment.end, last)
-        if start < end:
-            yield replace(segment, start=start, end=end, peak=min(max(segment.peak, start), end))
 
 
 def placed(result: Result, first: int, total: int) -> Result:

@@ -63,6 +63,10 @@ def test_segments_of_a_part_stay_in_it(start: float, end: float) -> None:
     found = within(result, start, end)
     assert len(found.segments) == 1
     assert start <= found.segments[0].start < found.segments[0].end <= end + 1e-9
+    # The curve is smoothed, so at a low threshold a candidate reaches beyond the range.
+    again = recut_any(found, replace(found.options, threshold=0.0))
+    assert again.segments
+    assert all(start <= one.start <= one.peak <= one.end <= end + 1e-9 for one in again.segments)
     assert [i for i, value in enumerate(found.curve.saliency) if value] == list(
         range(max(4, round(start / 0.64)), round(end / 0.64))
     )
