@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """The path of a new file, which takes the place of `path` when the block is complete."""
+    """The path of a new file, which takes the place of `path` when the block is complete. The old file's mode stays."""
     # A name of its own: with a prefix, a long name would exceed what a file system allows.
     partial = path.with_name(f".{os.urandom(8).hex()}.partial")
     try:
         yield partial
+        with suppress(FileNotFoundError):
+            shutil.copymode(path, partial)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,6 @@ from typing import Any
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.evaluation.diagnosis import ErrorBreakdown, error_breakdown
 from sentiloc.model.evaluation.metrics import (
-    TIOUS,
     DetectionMetrics,
     GroundTruth,
     GroundTruthSegment,
@@ -32,19 +31,15 @@ class Evaluation:
     proposals: int
 
 
-def evaluate_files(
-    ground_truth: Path, predictions: Path, subset: str = "test", tious: Sequence[float] = TIOUS
-) -> Evaluation:
+def evaluate_files(ground_truth: Path, predictions: Path, subset: str = "test") -> Evaluation:
     """Score a predictions file against a ground-truth file; raises `invalid_data` for what cannot be read."""
-    return evaluate_predictions(read_ground_truth(ground_truth, subset), read_predictions(predictions), tious)
+    return evaluate_predictions(read_ground_truth(ground_truth, subset), read_predictions(predictions))
 
 
-def evaluate_predictions(
-    truth: GroundTruth, found: Predictions, tious: Sequence[float] = TIOUS
-) -> Evaluation:
+def evaluate_predictions(truth: GroundTruth, found: Predictions) -> Evaluation:
     """Score predictions against ground truth, both by video."""
     return Evaluation(
-        metrics=evaluate_detections(truth, found, tious),
+        metrics=evaluate_detections(truth, found),
         errors=error_breakdown(truth, found),
         videos=len(truth),
         proposals=sum(map(len, found.values())),

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from sentiloc.cli.given import finite
+
 if TYPE_CHECKING:
     from sentiloc.worker.precision.precision import Effect
 
@@ -25,7 +27,9 @@ def compare(
     ] = None,
     threshold: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="Minimum confidence of a segment; default: the package's."),
+        typer.Option(
+            min=0, max=1, callback=finite, help="Minimum confidence of a segment; default: the package's."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:

@@ -48,7 +48,8 @@ def require_printed(name: str | None, output: Path | None) -> None:
     """Refuse to write the picture, which is drawn for a terminal, to a file; raises `typer.BadParameter`."""
     if name == PICTURE and output is not None:
         raise wrong_usage(
-            "text is only printed; a file has another format, or comes from `> FILE`", "--format"
+            "the format text is for terminals; choose another one for -o, or redirect with `> FILE`",
+            "--format",
         )
 
 

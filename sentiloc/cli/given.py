@@ -38,7 +38,7 @@ def refuse(given: set[str], names: Iterable[str], reason: str) -> None:
 
 
 def finite(value: float | None) -> float | None:
-    """The callback of an option for a number: Click compares with limits alone, which nan and inf may pass.
+    """The callback of an option for a number: Click only checks the limits, which nan and inf can pass.
 
     Raises:
         typer.BadParameter: The number is not finite.

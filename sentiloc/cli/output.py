@@ -26,7 +26,7 @@ PICTURE = "text"
 def wants_picture(output_format: str | None, output: Path | None, as_json: bool) -> bool:
     """True if the result is drawn: on request, or by default on a terminal."""
     if output_format is not None or as_json:
-        return output_format == PICTURE and not as_json and output is None
+        return output_format == PICTURE and not as_json
     return output is None and sys.stdout.isatty()
 
 
@@ -70,17 +70,21 @@ def read_result(raw: Mapping[str, Any]) -> Result:
 def print_or_write(data: bytes, output: Path | None) -> None:
     """Write to a file (as `whole_file` does) or to standard output.
 
-    Ends the process if nobody reads the latter any more.
+    Ends the process if it is a pipe that nobody reads any more, such as standard output under its name `/dev/stdout`.
     """
+    try:
+        _write(data, output)
+    except BrokenPipeError:
+        # The reader, such as `head`, has seen enough. At exit Python would try again to write the rest.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None
+
+
+def _write(data: bytes, output: Path | None) -> None:
     if output is None:
-        try:
-            sys.stdout.buffer.write(data)
-            # Flushed inside `try`: a small output is first written here, so the error comes here.
-            sys.stdout.buffer.flush()
-        except BrokenPipeError:
-            # The reader, such as `head`, has seen enough. At exit Python would try again to write the rest.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise SystemExit(1) from None
+        sys.stdout.buffer.write(data)
+        # A small output is first written here.
+        sys.stdout.buffer.flush()
         return
     with whole_file(output) as path, path.open("ab") as file:
         file.write(data)
@@ -93,7 +97,7 @@ def whole_file(output: Path) -> Iterator[Path]:
     A link stays, and its target is replaced. A device, a pipe or an open file (`/dev/stdout`) is written itself.
     """
     folder = output.parent.resolve()
-    # A name in `/dev` may lead to a regular file that another program has open; a new file would be a stranger to it.
+    # A name in `/dev` may lead to a regular file that another program has open; that program would not see a new file.
     is_open_file = folder == Path("/dev") or folder.is_relative_to("/proc")
     if is_open_file or (output.exists() and not output.is_file()):
         yield output

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sentiloc.cli.given import given_options, refuse
+from sentiloc.cli.destinations import require_file
+from sentiloc.cli.given import finite, given_options, refuse
 from sentiloc.cli.output import print_or_write, whole_file
 from sentiloc.cli.progress import progress_bars
 from sentiloc.cli.videos import find_videos
@@ -24,6 +25,32 @@ _MOVIE = ".mp4"
 _OF_FILMS = {"captions", "crossfade", "max_side"}
 """Options that a cut does not carry: an editing program has its own."""
 _CUTS = {".edl": "edl", ".xml": "fcp7", ".fcpxml": "fcpxml", ".otio": "otio", ".mlt": "mlt", ".llc": "llc"}
+
+MinConfidence = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        max=1,
+        callback=finite,
+        help="Minimum confidence of a moment; default: the model's threshold.",
+    ),
+]
+MaxSeconds = Annotated[
+    float, typer.Option(min=0.1, callback=finite, help="Longest moment, without its handles.")
+]
+Handle = Annotated[
+    float, typer.Option(min=0, callback=finite, help="Seconds to show before and after a moment.")
+]
+Snap = Annotated[
+    float, typer.Option(min=0, callback=finite, help="How far a cut may move to a shot change or a pause.")
+]
+Crossfade = Annotated[
+    float, typer.Option(min=0, max=5, callback=finite, help="Length of cross-fades in seconds.")
+]
+SequenceRate = Annotated[
+    float | None,
+    typer.Option("--fps", min=0, callback=finite, help="Frame rate; default: that of most clips."),
+]
 
 
 def reel(
@@ -42,21 +69,16 @@ def reel(
         list[str] | None,
         typer.Option(help="Only moments of this kind: positive, negative, turning_point. May be repeated."),
     ] = None,
-    min_confidence: Annotated[
-        float | None,
-        typer.Option(min=0, max=1, help="Minimum confidence of a moment; default: the model's threshold."),
-    ] = None,
-    max_seconds: Annotated[float, typer.Option(min=0.1, help="Longest moment, without its handles.")] = 10.0,
-    handle: Annotated[float, typer.Option(min=0, help="Seconds to show before and after a moment.")] = 1.0,
-    snap: Annotated[
-        float, typer.Option(min=0, help="How far a cut may move to a shot change or a pause.")
-    ] = 0.8,
-    crossfade: Annotated[float, typer.Option(min=0, max=5, help="Length of cross-fades in seconds.")] = 0.5,
+    min_confidence: MinConfidence = None,
+    max_seconds: MaxSeconds = 10.0,
+    handle: Handle = 1.0,
+    snap: Snap = 0.8,
+    crossfade: Crossfade = 0.5,
     captions: Annotated[bool, typer.Option(help="Write label, confidence and time into the film.")] = False,
     max_side: Annotated[
         int, typer.Option(min=64, max=3840, help="Longest side of the film in pixels; nothing is enlarged.")
     ] = 1280,
-    fps: Annotated[float | None, typer.Option(min=0, help="Frame rate; default: that of most clips.")] = None,
+    fps: SequenceRate = None,
     title: Annotated[str, typer.Option(help="Name of the sequence.")] = "Highlights",
     model: Annotated[
         str | None, typer.Option(help="Model package; default: the setting SENTILOC_MODEL.")
@@ -100,8 +122,12 @@ def _check(output: Sequence[Path], kinds: Sequence[str], given: set[str]) -> Non
         if path.suffix.lower() not in (_MOVIE, *_CUTS):
             known = ", ".join((_MOVIE, *_CUTS))
             raise typer.BadParameter(f"{path} ends with none of {known}", param_hint="--output")
-        if not path.resolve().parent.is_dir():
-            raise typer.BadParameter(f"there is no folder {path.parent}", param_hint="--output")
+        require_file(path)
+        if _is_film(path) and path.exists() and not path.is_file():
+            # A film is not written from its start to its end.
+            raise typer.BadParameter(
+                f"{path} is not a regular file, which a film needs", param_hint="--output"
+            )
     if not any(map(_is_film, output)):
         refuse(given, _OF_FILMS, "only a film has it, and no --output ends in .mp4")
     for name in kinds:

@@ -99,6 +99,19 @@ def test_plot(tmp_path: Path, suffix: str) -> None:
         assert ElementTree.fromstring(first).tag.endswith("svg")
 
 
+def test_a_plot_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def write_half(_figure: object, path: Path, **_: object) -> None:
+        path.write_bytes(b"half")
+        raise OSError("no space")
+
+    stored = tmp_path / "result.json"
+    stored.write_text(json.dumps(result()), encoding="utf-8")
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", write_half)
+    made = CliRunner().invoke(root, ["plot", str(stored), "-o", str(tmp_path / "a.png")])
+    assert str(made.exception) == "no space"
+    assert list(tmp_path.iterdir()) == [stored]
+
+
 def test_plot_refuses_unreadable_and_unwritable_files(tmp_path: Path) -> None:
     stored = tmp_path / "result.json"
     stored.write_text("{}", encoding="utf-8")

@@ -7,10 +7,12 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from sentiloc.cli.output import print_or_write, whole_file
+from sentiloc.cli.training.predict import predict
 from tests.cli.extracted import Sentiloc
 
 
@@ -22,6 +24,15 @@ def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
         assert file.read_bytes() == b"old, and longer"
     assert file.read_bytes() == b"new"
     assert [path.name for path in tmp_path.iterdir()] == ["x.json"]
+
+
+def test_a_file_keeps_its_mode(tmp_path: Path) -> None:
+    file = tmp_path / "x.json"
+    file.write_bytes(b"old")
+    file.chmod(0o604)
+    print_or_write(b"new", file)
+    assert file.read_bytes() == b"new"
+    assert file.stat().st_mode & 0o777 == 0o604
 
 
 def test_a_write_that_fails_leaves_nothing(tmp_path: Path) -> None:
@@ -91,6 +102,38 @@ def test_standard_output_has_names(tmp_path: Path, name: str, to_a_file: bool) -
     assert log.read_bytes() == (b"old, new" if to_a_file else b"old, ")
     assert to_a_file or done.stdout == b"new"
     assert [path.name for path in tmp_path.iterdir()] == ["log"]
+
+
+@pytest.mark.parametrize("output", ["None", "Path('/dev/stdout')"])
+def test_a_reader_that_has_seen_enough_ends_the_process_without_a_message(output: str) -> None:
+    # More than a pipe holds, so that the process still writes when the reader closes it.
+    script = (
+        "from pathlib import Path; from sentiloc.cli.output import print_or_write; "
+        f"print_or_write(b'x' * 2**22, {output})"
+    )
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.read(1) == b"x"
+        process.stdout.close()
+        errors = process.stderr.read()
+    assert (process.returncode, errors) == (1, b"")
+
+
+def test_predictions_that_are_not_complete_are_not_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write_half(path: Path, _found: object) -> None:
+        path.write_bytes(b"half")
+        raise OSError("no space")
+
+    monkeypatch.setattr("sentiloc.cli.training.runs.open_run", lambda _: SimpleNamespace(task="sentiment"))
+    monkeypatch.setattr("sentiloc.cli.training.predict.predict_run", lambda *_: ([], {}))
+    monkeypatch.setattr("sentiloc.model.evaluation.evaluate.write_predictions", write_half)
+    with pytest.raises(OSError, match="no space"):
+        predict(tmp_path / "run", tmp_path / "found.json")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -54,6 +56,19 @@ def test_unwritable_outputs_are_refused_first(
     code, _, err = sentiloc("reel", folder / "a.mp4", "-o", tmp_path / output)
     assert code == 2
     assert "--output" in err
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [(Path.mkdir, "is a folder; a file is needed"), (os.mkfifo, "is not a regular file, which a film needs")],
+)
+def test_a_film_needs_a_regular_file(
+    folder: Path, tmp_path: Path, sentiloc: Sentiloc, make: Callable[[Path], None], said: str
+) -> None:
+    film = tmp_path / "best.mp4"
+    make(film)
+    code, _, err = sentiloc("reel", folder / "a.mp4", "-o", film)
+    assert (code, said in err) == (2, True), err
 
 
 def test_no_moment_is_an_error(folder: Path, tmp_path: Path, sentiloc: Sentiloc) -> None:

@@ -36,6 +36,7 @@ def refused(outcome: tuple[int, str, str], said: str) -> None:
         (("--supervision", "video", "--beta", 0.3), "--beta: --supervision video does not read it"),
         (("--erasing", 0.7), "--erasing: --supervision point does not read it"),
         (("--seeds", "4-0"), "--seeds"),
+        (("--seeds", f"1,{2**63}"), f"--seeds: {2**63} is larger than {2**63 - 1}"),
         (("--seeds", "0-1", "--seed", 3), "--seed: --seeds names the seeds"),
         (("--no-sc", "--lambda2", 0.1), "--lambda2: PSSC, which reads it, is off"),
         (("--no-sc", "--k", 5), "--k: only PSSC and video supervision read it"),
@@ -279,7 +280,7 @@ def test_options_of_a_film_need_a_film(
         (("-f", "text", "--fps", 25), "--fps: the format text counts no frames"),
         (("--json", "-f", "csv"), "--json: it prints JSON, and --format asks for csv"),
         (("--json", "-f", "text"), "--json: it prints JSON"),
-        (("-f", "text", "-o", "{}/x.txt"), "--format: text is only printed"),
+        (("-f", "text", "-o", "{}/x.txt"), "--format: the format text is for terminals"),
         (("--merge-gap", "inf"), "'--merge-gap': inf is not a finite number"),
         (("--min-length", "inf"), "'--min-length': inf is not a finite number"),
         (("-f", "edl", "--fps", "inf"), "'--fps': inf is not a finite number"),
@@ -292,6 +293,24 @@ def test_options_of_an_output_are_refused_before_the_work(
     (tmp_path / "a.mp4").touch()
     given = tmp_path / "a.mp4" if verb == "localize" else "abcdefgh"
     refused(sentiloc(verb, given, *(str(word).format(tmp_path) for word in options)), said)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(("reel", "a.mp4", "-o", "best.mp4", name, "nan") for name in ("--min-confidence", "--crossfade")),
+        *(("reel", "a.mp4", "-o", "best.mp4", name, "inf") for name in ("--max-seconds", "--handle")),
+        *(("reel", "a.mp4", "-o", "best.mp4", name, "inf") for name in ("--snap", "--fps")),
+        ("weights", "compare", "a.mp4", "--threshold", "nan"),
+        ("plot", "a.json", "-o", "a.png", "--width", "nan"),
+        *(("keys", "create", "--name", "x", name, "inf") for name in ("--expires-days", "--quota-minutes")),
+        ("keys", "create", "--name", "x", "--weight", "nan"),
+    ],
+    ids=lambda words: f"{words[0]} {words[-2]}",
+)
+def test_numbers_are_finite(sentiloc: Sentiloc, words: tuple[str, ...]) -> None:
+    *_, name, value = words
+    refused(sentiloc(*words), f"'{name}': {value} is not a finite number")
 
 
 @pytest.mark.parametrize(
@@ -308,7 +327,7 @@ def test_options_of_an_output_are_refused_before_the_work(
         (("batch", "-", "-o", "x", "-f", "csv", "--json"), "--json: with --format the results are one zip"),
         (("worker", "--check", "--concurrency", 2), "--concurrency: --check starts no worker"),
         (("worker", "--alive", "--concurrency", 2), "--concurrency: --alive starts no worker"),
-        (("worker", "--alive", "--check"), "--alive: --check asks for more"),
+        (("worker", "--alive", "--check"), "--alive: --check already includes it"),
     ],
 )
 def test_an_option_without_effect_is_refused(

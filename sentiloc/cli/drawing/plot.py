@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sentiloc.cli.drawing.drawing import clock, lane_scale, percent, strength
-from sentiloc.cli.output import read_any_result
+from sentiloc.cli.given import finite
+from sentiloc.cli.output import read_any_result, whole_file
 from sentiloc.model.errors import ErrorCode, SentilocError
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def plot(
     result: Annotated[str, typer.Argument(metavar="RESULT", help="A JSON result; - reads standard input.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="A .png, .svg or .pdf.")],
     title: Annotated[str | None, typer.Option(help="Title of the picture; default: the file's name.")] = None,
-    width: Annotated[float, typer.Option(min=3, max=40, help="Inches.")] = 11.0,
+    width: Annotated[float, typer.Option(min=3, max=40, callback=finite, help="Inches.")] = 11.0,
 ) -> None:
     """Draw the curves of a result and its segments with their confidence."""
     if output.suffix.lower() not in _SUFFIXES:
@@ -65,7 +66,10 @@ def _save(result: AnyRead, title: str, output: Path, width: float) -> None:
     figure = Figure(figsize=(width, 3.2), layout="constrained")
     axes = figure.subplots()
     _label(axes, result, title, _draw(axes, result))
-    figure.savefig(output, dpi=150, metadata=_no_date(output))
+    suffix = output.suffix.lower()
+    with whole_file(output) as path:
+        # By its name, the unfinished file has no format.
+        figure.savefig(path, format=suffix.removeprefix("."), dpi=150, metadata=_no_date(suffix))
 
 
 def _draw(axes: Any, result: AnyRead) -> str:
@@ -89,9 +93,9 @@ def _draw(axes: Any, result: AnyRead) -> str:
     return f"{model.name} {model.version}; blocks: segments with their confidence, from {threshold:.0%} on"
 
 
-def _no_date(output: Path) -> dict[str, Any]:
+def _no_date(suffix: str) -> dict[str, Any]:
     """Leave the date out, so that the same result gives the same file."""
-    return {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(output.suffix.lower(), {})
+    return {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(suffix, {})
 
 
 def _draw_curve(axes: Any, result: Result) -> None:

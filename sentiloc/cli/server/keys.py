@@ -23,6 +23,7 @@ from sentiloc.app.redis.client import connect
 from sentiloc.app.services import Services
 from sentiloc.app.settings import Settings, get_settings
 from sentiloc.app.telemetry.audit import AuditLog
+from sentiloc.cli.given import finite
 from sentiloc.cli.options import DataDir, override
 from sentiloc.cli.server.redis_server import found_socket
 from sentiloc.model.errors import ErrorCode, SentilocError
@@ -89,13 +90,14 @@ def create(
         typer.Option(min=0, help="Requests per minute; 0: no limit  [SENTILOC_KEY_RATE_PER_MINUTE]"),
     ] = None,
     quota_minutes: Annotated[
-        float, typer.Option(min=0, help="Minutes of media per month; 0: no limit")
+        float, typer.Option(min=0, callback=finite, help="Minutes of media per month; 0: no limit")
     ] = 0.0,
     expires_days: Annotated[
-        float | None, typer.Option(min=0, help="Days until the key expires  [never]")
+        float | None, typer.Option(min=0, callback=finite, help="Days until the key expires  [never]")
     ] = None,
     weight: Annotated[
-        float, typer.Option(min=0.01, max=100, help="Share of the queue, relative to keys with 1")
+        float,
+        typer.Option(min=0.01, max=100, callback=finite, help="Share of the queue, relative to keys with 1"),
     ] = 1.0,
     s3_prefix: Annotated[
         list[str] | None,

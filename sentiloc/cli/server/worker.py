@@ -41,7 +41,7 @@ def worker(
     1 only when Redis answers and no worker of this machine reports to it: a restart would not help in other cases.
     """
     if check and alive:
-        raise typer.BadParameter("--check asks for more", param_hint="--alive")
+        raise typer.BadParameter("--check already includes it", param_hint="--alive")
     if (check or alive) and concurrency is not None:
         asked = "--check" if check else "--alive"
         raise typer.BadParameter(f"{asked} starts no worker", param_hint="--concurrency")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sentiloc.cli.given import given_options, refuse
+from sentiloc.cli.output import whole_file
 from sentiloc.cli.training.tables import REFERENCES, SOURCE, Reference
 from sentiloc.model.errors import ErrorCode, SentilocError
 
@@ -102,7 +103,8 @@ def _evaluate_fsenet(run: Run, split: str, data: Path | None, protocol: str, as_
     scored = evaluate_predictions(truth, found)
     folder = run.folder / "evaluation" / split
     folder.mkdir(parents=True, exist_ok=True)
-    write_predictions(folder / "predictions.json", found)
+    with whole_file(folder / "predictions.json") as path:
+        write_predictions(path, found)
     content = {
         "protocol": protocol,
         "split": split,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sentiloc.cli.output import whole_file
 from sentiloc.model.errors import ErrorCode, SentilocError
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ def predict(
         )
     _, found = predict_run(opened, split, data)
     output.parent.mkdir(parents=True, exist_ok=True)
-    write_predictions(output, found)
+    with whole_file(output) as path:
+        write_predictions(path, found)
     typer.echo(f"{output}: {sum(map(len, found.values()))} proposals for {len(found)} videos")
 
 

@@ -9,6 +9,8 @@ from statistics import mean, stdev
 
 import typer
 
+from sentiloc.cli.training.train_options import LARGEST_SEED
+
 FILE = "seeds.json"
 
 
@@ -19,7 +21,10 @@ def parse_seeds(text: str) -> list[int]:
         first, dash, last = part.strip().partition("-")
         if not first.isdigit() or (dash and not last.isdigit()) or (dash and int(last) < int(first)):
             raise typer.BadParameter(f"{text!r} is not of the form 0-4 or 0,3,7", param_hint="--seeds")
-        seeds += range(int(first), int(last if dash else first) + 1)
+        largest = int(last if dash else first)
+        if largest > LARGEST_SEED:
+            raise typer.BadParameter(f"{largest} is larger than {LARGEST_SEED}", param_hint="--seeds")
+        seeds += range(int(first), largest + 1)
     # A seed that is named twice is one run.
     return list(dict.fromkeys(seeds))
 

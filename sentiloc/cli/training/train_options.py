@@ -67,8 +67,9 @@ _POSITIVE = {"min": 1}
 _NOT_NEGATIVE = {"min": 0}
 # A divisor: with less, similarities would exceed what float32 distinguishes.
 _DIVISOR = {"min": 1e-6}
-# What NumPy's and PyTorch's generators take.
-_SEED = {"min": 0, "max": 2**63 - 1}
+LARGEST_SEED = 2**63 - 1
+"""What NumPy's and PyTorch's generators take."""
+_SEED = {"min": 0, "max": LARGEST_SEED}
 # Short, so that most options fit in one line.
 _O = TrainOption
 # Most defaults of FSENet's options are for the help alone: the recipe sets what was not given (`train._given`).
@@ -78,8 +79,8 @@ OPTIONS: tuple[TrainOption, ...] = (
         "recipe",
         Literal["default", "paper", "printed", "quick", "starter"],
         "default",
-        "Default hyper-parameters. default and paper: the paper's, with this project's readings; printed: equations "
-        "as printed; quick: default for a CPU; starter: the shipped model's.",
+        "Default hyper-parameters. default and paper: the paper's, with this project's readings; printed: the printed "
+        "form wherever there is a switch; quick: default for a CPU; starter: the shipped model's.",
         RUN,
         EVERY,
     ),
