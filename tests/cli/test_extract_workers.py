@@ -131,6 +131,18 @@ def test_failed_videos_are_tried_again_on_demand(clips: Path, tmp_path: Path) ->
     assert (entry.state, entry.attempts) == (State.FAILED, 1)
 
 
+def test_only_failures_that_can_be_retried_have_the_hint(tmp_path: Path, sentiloc: Sentiloc) -> None:
+    misnamed, other, data = tmp_path / "clip 1 .mp4", tmp_path / "other.mp4", tmp_path / "data"
+    misnamed.touch()
+    other.touch()
+    code, _, errors = sentiloc("extract", misnamed, "-o", data)
+    assert (code, "1 failed (see" in errors, "--retry-failed" in errors) == (1, True, False), errors
+    ledger = Ledger(data, "train")
+    ledger.fail("other", ledger.begin("other", other, "me"), "corrupt_media", "nothing decoded")
+    code, _, errors = sentiloc("extract", misnamed, other, "-o", data)
+    assert (code, "2 failed (see" in errors, "--retry-failed" in errors) == (1, True, True), errors
+
+
 def test_the_video_of_a_killed_worker_is_extracted_by_another(
     clips: Path, long_clip: Path, tmp_path: Path
 ) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
+from typing import Self
 
 from sentiloc.model.data.feature_store import VideoFacts, replace_text
 from sentiloc.model.errors import ErrorCode, SentilocError
@@ -56,6 +57,17 @@ class Entry:
     reason: str = ""
     fps: float | None = None
     duration: float | None = None
+
+    @classmethod
+    def misnamed(cls, video: Path, problem: str) -> Self:
+        """The failure of a video whose name cannot be that of its feature files."""
+        return cls(
+            video=str(video),
+            stamp=stamp_of(video),
+            state=State.FAILED,
+            code=ErrorCode.INVALID_DATA,
+            reason=f"{problem}; rename the file",
+        )
 
     @property
     def facts(self) -> VideoFacts:

@@ -16,7 +16,7 @@ from sentiloc.model.data.feature_store import VideoFacts, has_features, replace_
 from sentiloc.model.errors import ErrorCode, LostProcessError, SentilocError
 from sentiloc.model.gim.spec import FLOW_FOLDER
 from sentiloc.model.spec import ModelSpec
-from sentiloc.worker.bulk.ledger import Entry, Ledger, State, stamp_of
+from sentiloc.worker.bulk.ledger import Entry, Ledger, State
 from sentiloc.worker.config import RuntimeConfig
 from sentiloc.worker.extraction.extract import load_extractor
 from sentiloc.worker.pipelines.expression import extract_flow, load_flow_detector
@@ -125,13 +125,7 @@ class Bench:
 
     def _refuse(self, name: str, video: Path) -> Entry:
         """Record that the name is too long, if it is not too long for the ledger as well."""
-        failed = Entry(
-            video=str(video),
-            stamp=stamp_of(video),
-            state=State.FAILED,
-            code=ErrorCode.INVALID_DATA,
-            reason="its name is too long for the folder of features; rename the file",
-        )
+        failed = Entry.misnamed(video, "its name is too long for the folder of features")
         with suppress(OSError):
             self.ledger.fail(name, failed, failed.code, failed.reason)
         return failed

@@ -23,7 +23,7 @@ from sentiloc.model.data.feature_store import (
 from sentiloc.model.data.text import name_problem
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.spec import ModelSpec
-from sentiloc.worker.bulk.ledger import LEDGER_FOLDER, LEDGER_SUFFIX, Entry, Ledger, State, stamp_of
+from sentiloc.worker.bulk.ledger import LEDGER_FOLDER, LEDGER_SUFFIX, Entry, Ledger, State
 from sentiloc.worker.bulk.making import is_made
 
 _USUAL_NAME_MAX = 255
@@ -94,7 +94,7 @@ class Plan:
     def missing(self, *, retry_failed: bool = False) -> dict[str, Path]:
         """Videos that are neither done nor known to fail."""
         if retry_failed:
-            for name in self._recorded_failures():
+            for name in self.recorded_failures():
                 self.ledger.forget(name)
         failed = self.failures()
         return {
@@ -103,25 +103,21 @@ class Plan:
 
     def failures(self) -> dict[str, Entry]:
         """Videos of this call that failed and whose files have not changed since, or that need another name."""
-        return {**self._recorded_failures(), **self._misnamed()}
+        return {**self.recorded_failures(), **self._misnamed()}
 
     def _misnamed(self) -> dict[str, Entry]:
-        """Videos whose names cannot be those of feature files. They are in no ledger, which has such files, too."""
+        """Videos whose names cannot be those of feature files.
+
+        The ledger cannot record them, because its files have the same names.
+        """
         longest = _longest_name(self.folder)
         problems = {name: name_problem(name, longest) for name in self.videos}
         return {
-            name: Entry(
-                video=str(self.videos[name]),
-                stamp=stamp_of(self.videos[name]),
-                state=State.FAILED,
-                code=ErrorCode.INVALID_DATA,
-                reason=f"{problem}; rename the file",
-            )
-            for name, problem in problems.items()
-            if problem
+            name: Entry.misnamed(self.videos[name], problem) for name, problem in problems.items() if problem
         }
 
-    def _recorded_failures(self) -> dict[str, Entry]:
+    def recorded_failures(self) -> dict[str, Entry]:
+        """Videos of this call whose failures the ledger has; only these can be retried."""
         return {
             name: entry
             for name in self.ledger.names()

@@ -157,7 +157,9 @@ def _report(plan: Plan, missing: dict[str, Path], failures: dict[str, Entry], *,
     there = len(plan.videos) - len(missing) - len(failures.keys() - missing.keys())
     line = f"{made} extracted, {there} already there, {len(failures)} failed"
     if failures:
-        line += f" (see {plan.failure_file}; --retry-failed tries them again)"
+        # A video that needs another name is not tried again.
+        hint = "; --retry-failed tries them again" if plan.recorded_failures() else ""
+        line += f" (see {plan.failure_file}{hint})"
     if not ended:
         line += f"; stopped with {len(plan.missing())} left: run the command again to continue"
     typer.echo(line, err=True)
