@@ -230,12 +230,15 @@ def test_a_part_is_the_same_whatever_is_cached(
     path = tmp_path / "clip.mp4"
     make_clip(path, seconds=12.0, size=(64, 48), audio="aac")
     pipeline.localize(path, _ignore)
-    # The last part is the whole video, which is not decoded again.
-    for part, is_known in (((9.0, 11.0), False), ((0.0, 2.0), False), ((1.0, 30.0), True)):
+    # A part with an end is decoded, even if the video ends before it. The last part has no end.
+    parts = (((9.0, 11.0), False), ((0.0, 2.0), False), ((1.0, 30.0), False), ((1.0, None), True))
+    for part, is_known in parts:
         alone = replace(pipeline, cache=None).localize(path, _ignore, time_range=part)
         found = pipeline.localize(path, _ignore, time_range=part)
         assert replace(found, timings={}).to_dict() == replace(alone, timings={}).to_dict()
         assert ("decoding" not in found.timings) == is_known
+        # Otherwise the file is not even read for its key.
+        assert ("cache" in found.timings) == is_known
 
 
 def _loud_then_quiet(_clip: Clip, seconds: NDArray[np.float64]) -> NDArray[np.float32]:

@@ -63,11 +63,6 @@ class Extraction:
     faces: FaceSightings | None = None
     shots: tuple[float, ...] = ()
 
-    def is_all_of(self, part: Part) -> bool:
-        """Whether the part of the same video, decoded by itself, would give this extraction of the whole video."""
-        # Beyond the last snippet, because the video's end is only seen by decoding to it.
-        return part.first == 0 and (part.end is None or part.end > len(self.features))
-
     @property
     def faces_seen(self) -> int:
         """The number of snippets that show a face."""

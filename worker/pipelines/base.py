@@ -119,7 +119,9 @@ class FeaturePipeline(PackagePipeline):
         if is_draft:
             require_draft(self.package.spec)
         extractor = replace(self.extractor, audio_track=audio_track, is_draft=is_draft)
-        if self.cache is None or part.first:
+        # A part is not cached, because its key would have to contain the part and would rarely be used again. Nor is it
+        # looked up: the key needs every byte of the file.
+        if self.cache is None or part != WHOLE:
             return extractor.extract(path, report, part, look, stills)
         # Imported here, because a single command without a cache should start fast.
         from sentiloc.worker.extraction.feature_cache import cache_key
@@ -128,12 +130,8 @@ class FeaturePipeline(PackagePipeline):
         with clock.time("cache"):
             key = cache_key(path, extractor.identity)
             known = self.cache.load(key)
-        if known is not None and not known.is_all_of(part):
-            known = None
         extraction = known or extractor.extract(path, report, part, look, stills)
-        # A part is not cached, because its key would have to contain the part and would rarely be used
-        # again.
-        if known is None and part == WHOLE:
+        if known is None:
             with clock.time("cache"):
                 self.cache.store(key, extraction)
         return replace(extraction, timings={**extraction.timings, **clock.seconds})
@@ -161,7 +159,7 @@ def check_time_range(time_range: TimeRange | None) -> None:
     # Written with `not`, so that NaN is refused, too.
     if not 0 <= start < math.inf or (end is not None and not start < end < math.inf):
         detail = (
-            f"the time range {start:g} to {end:g} s is empty or endless"
+            f"the time range {start:g} to {end:g} s is empty or not finite"
             if end is not None
             else f"no start at {start:g} s"
         )
