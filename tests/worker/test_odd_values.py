@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import mmap
 import struct
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import av
@@ -13,8 +15,10 @@ import pytest
 
 from sentiloc.model.errors import ErrorCode
 from sentiloc.model.segments import VideoInfo
+from sentiloc.worker.decoder import channel
 from sentiloc.worker.decoder.decode import AudioChunk, DecodeLimits, DecodeRequest, EndOfMedia, decode
 from sentiloc.worker.decoder.source.timecode import find_timecode
+from sentiloc.worker.decoder.task import Output
 from sentiloc.worker.sound.soundtrack import Samples
 from tests.support.media import make_clip
 from tests.worker.decoding import LIMITS, failure
@@ -146,6 +150,17 @@ def test_a_packet_of_a_minute_of_sound_is_read(tmp_path: Path) -> None:
     _, sound, end = read(tmp_path / "whole.mkv")
     assert sum(map(len, sound)) == end.samples == 60 * 16_000
     assert np.abs(sound[-1]).max() > 0.5
+
+
+def test_sound_waits_up_to_a_minute_for_the_first_picture() -> None:
+    sent: list[bytes] = []
+    sender: Any = SimpleNamespace(send=lambda kind, *_: sent.append(kind))
+    output, half = Output(sender, mmap.mmap(-1, 1), REQUEST), np.zeros(30 * 16_000, np.float32)
+    output.audio(0, half)
+    output.audio(len(half), half)
+    assert sent == []
+    output.audio(2 * len(half), half)
+    assert set(sent) == {channel.AUDIO}
 
 
 def test_sound_beyond_all_bounds_is_read(tmp_path: Path) -> None:

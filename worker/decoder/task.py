@@ -15,8 +15,8 @@ from sentiloc.worker.decoder.channel import Sender
 from sentiloc.worker.decoder.request import DecodeLimits, DecodeRequest
 from sentiloc.worker.sound.soundtrack import Samples
 
-_MOST_WAITING = 120
-"""Maximum number of sound chunks, half a second each, that wait for the first picture."""
+_MOST_WAITING_SECONDS = 60.0
+"""Sound that waits for the first picture, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,7 @@ class Output:
     def __init__(self, sender: Sender, memory: mmap.mmap, request: DecodeRequest) -> None:
         self._sender, self._memory, self._request = sender, memory, request
         self._waiting: list[tuple[int, Samples]] | None = []
+        self._most_waiting = _MOST_WAITING_SECONDS * (request.audio_rate or 0)
 
     def begin(self, info: dict[str, Any]) -> None:
         """Describe the video to the parent. Sound that was decoded earlier is sent after it."""
@@ -89,7 +90,7 @@ class Output:
         """
         if self._waiting is not None:
             self._waiting.append((start, samples))
-            if len(self._waiting) > _MOST_WAITING:
+            if sum(len(one) for _, one in self._waiting) > self._most_waiting:
                 self._release()
             return
         most = channel.MAX_PAYLOAD_BYTES // samples[:1].nbytes

@@ -48,7 +48,7 @@ class Media:
 
     @property
     def rate(self) -> Fraction:
-        """The video's average frames per second; 25 if the container states none, or none that is possible."""
+        """The video's average frames per second; 25 if the container states no possible rate."""
         stated = (self.video.average_rate, self.video.guessed_rate)
         return next((rate for rate in stated if rate and 0 < rate <= HIGHEST_RATE), _DEFAULT_RATE)
 

@@ -11,7 +11,9 @@ _DAY_HOURS = 24
 
 
 def find_timecode(tags: Iterable[Mapping[str, str]]) -> str | None:
-    """The first tag `timecode`, in any case, that can be read: `HH:MM:SS:FF`, or `HH:MM:SS;FF` for drop frame."""
+    """The first tag `timecode`, in upper or lower case, that can be read: `HH:MM:SS:FF`, or `HH:MM:SS;FF` for drop
+    frame.
+    """
     texts = (text for known in tags for name, text in known.items() if name.lower() == "timecode")
     return next(filter(None, map(_normal, texts)), None)
 
