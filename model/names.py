@@ -14,7 +14,7 @@ def shown_name(name: str) -> str:
 
     Bytes that are not UTF-8, which Python holds as surrogates, are replaced. `video` if nothing is left.
     """
-    shown = (_NO_CHARACTER if category(one) == "Cs" else one for one in name if _is_shown(one))
+    shown = (_NO_CHARACTER if _is_surrogate(one) else one for one in name if _is_shown(one))
     return "".join(shown) or "video"
 
 
@@ -22,6 +22,15 @@ def link_to(name: str) -> str:
     """A name, or a path, as a URL: the bytes that the file has on disk, percent-encoded."""
     # Not `os.fsencode`: in the server, the machine's encoding says nothing about the names of uploads.
     return quote(name.encode("utf-8", "surrogateescape"))
+
+
+def is_text(name: str) -> bool:
+    """Whether a name is UTF-8. Linux allows any bytes in a name; Python shows the others as surrogates."""
+    return not any(_is_surrogate(one) for one in name)
+
+
+def _is_surrogate(character: str) -> bool:
+    return category(character) == "Cs"
 
 
 def _is_shown(character: str) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 from unicodedata import category
 
 from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.names import is_text
 
 _LONGEST_NAME = 251
 """Bytes. File systems allow 255, of which `.npy` needs four."""
@@ -103,16 +104,11 @@ def name_problem(name: str, longest: int = _LONGEST_NAME) -> str | None:
         return (
             f"{shown} is not the name of a video: it begins or ends with white space, or has a line separator"
         )
-    if not _is_text(name):
+    if not is_text(name):
         return f"{shown} is not the name of a video: it is not UTF-8"
     if len(os.fsencode(name)) > longest:
         return f"{shown} is too long for the name of a file"
     return None
-
-
-def _is_text(name: str) -> bool:
-    """Whether a name is UTF-8. Linux allows any bytes in a name; Python shows the others as surrogates."""
-    return not any(category(char) == "Cs" for char in name)
 
 
 def whole_number(text: str | None, column: str) -> int:

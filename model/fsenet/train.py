@@ -30,7 +30,7 @@ from sentiloc.model.fsenet.recipes import AS_PRINTED, RECIPES, TrainConfig, buil
 from sentiloc.model.fsenet.scoring import evaluate_items
 from sentiloc.model.fsenet.step import BatchLoss
 from sentiloc.model.training.checkpoint import load_checkpoint
-from sentiloc.model.training.epochs import Progress, check_loss, step_seed
+from sentiloc.model.training.epochs import Progress, check_loss, resumed_state, step_seed
 from sentiloc.model.training.parallel import (
     from_first,
     is_first,
@@ -237,11 +237,8 @@ class _Trainer:
         self.saved_at = time.monotonic()
 
     def _restore(self) -> None:
-        path = self.folder.resumed_checkpoint()
-        state = from_first(None if path is None else load_checkpoint(path))
+        state = resumed_state(self.folder)
         if state is None:
-            # A run that was killed before its first checkpoint has logged epochs, which all run again.
-            self.folder.forget_after(0)
             return
         self.network.load_state_dict(state["weights"])
         self.optimizer.load_state_dict(state["optimizer"])

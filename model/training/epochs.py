@@ -31,6 +31,17 @@ def step_seed(*key: int) -> int:
     return int(np.random.SeedSequence(key).generate_state(1)[0])
 
 
+def resumed_state(folder: RunFolder) -> dict[str, Any] | None:
+    """The last checkpoint of a run that is resumed, in every process; None if all epochs have to run."""
+    path = folder.resumed_checkpoint()
+    # Only the first process has the file: the others may run on another machine.
+    state = from_first(None if path is None else load_checkpoint(path))
+    if state is None:
+        # A run that was killed before its first checkpoint has logged epochs, which all run again.
+        folder.forget_after(0)
+    return state
+
+
 def check_loss(loss: float, epoch: int, step: int, videos: Sequence[str]) -> None:
     """Raise `invalid_data` that names the step's videos if its loss is not finite."""
     if math.isfinite(loss):
@@ -119,12 +130,8 @@ class EpochRun:
         )
 
     def _restore(self) -> None:
-        path = self.folder.resumed_checkpoint()
-        # Only the first process has the file: the others may run on another machine.
-        state = from_first(None if path is None else load_checkpoint(path))
+        state = resumed_state(self.folder)
         if state is None:
-            # A run that was killed before its first checkpoint has logged epochs, which all run again.
-            self.folder.forget_after(0)
             return
         self.network.load_state_dict(state["weights"])
         self.optimizer.load_state_dict(state["optimizer"])

@@ -31,7 +31,7 @@ def film_person(rng: Generator, portrait: Picture, backdrop: Picture | None) -> 
     mouths = _mouths(rng, face)
     close = backdrop is None or rng.random() < _CLOSE
     ground = _blurred(face) if close or backdrop is None else _cut(rng, backdrop)
-    # Sides of the face in sides of the frame.
+    # The face's side as a share of the frame's.
     grown = rng.uniform(0.85, 1.5) if close else rng.uniform(0.25, 0.8)
     path = _Path(rng, grown * VISUAL_SIZE, reach=0.1 if close else 0.3)
     mask = _feather(_FACE_SIDE)

@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 _PIECE = 1 << 20
 _PREFIX, _SUFFIX = "reel-", ".unfinished"
-# Only these folders are ever deleted: whoever chooses the data folder may have one of that name with other files.
+# Only these folders are ever deleted: the user's folder may contain other files.
 _OWN_FOLDER = re.compile(rf"{_PREFIX}\w{{8}}{re.escape(_SUFFIX)}")
 # No rendering takes a day: its time limit ends it first.
 _ABANDONED_SECONDS = 86_400.0

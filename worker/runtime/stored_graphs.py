@@ -31,7 +31,7 @@ _MOST_BYTES = 64 * 1024**2
 """Larger networks are not stored: the time saved is small compared with running them."""
 _SUFFIX = ".ort"
 _PART = ".part"
-# Only these files are ever deleted: whoever chooses the cache may have a folder of that name with other graphs.
+# Only these files are ever deleted: the user's folder may contain other files.
 _OWN_FILE = re.compile(rf".+-[0-9a-f]{{32}}(?:{re.escape(_SUFFIX)}|\.\w{{8}}{re.escape(_PART)})")
 _LONGEST_WRITE = 3600.0
 """Seconds after which nobody writes an unfinished graph any more."""

@@ -130,7 +130,7 @@ def socket_path(folder: Path) -> Path:
 
     A file in its folder names the temporary one, for `found_socket` and `remove_socket`.
     """
-    # Of a supervisor that was killed.
+    # A supervisor that was killed leaves one behind.
     remove_socket(folder)
     path = folder / _SOCKET
     if len(os.fsencode(path)) <= _MAX_SOCKET_PATH:
