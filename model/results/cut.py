@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -30,19 +31,21 @@ def cut_segments(
         merge_gap=options.merge_gap,
         face_present=curve.face_present,
     )
-    first, stop = _known_range(curve)
-    return tuple(_clipped(with_evidence(found, curve), first * curve.step, stop * curve.step))
+    return tuple(_clipped(with_evidence(found, curve), *_known_range(curve)))
 
 
-def _known_range(curve: Curve) -> tuple[int, int]:
-    """The first snippet with a score, and the one after the last.
+def _known_range(curve: Curve) -> tuple[float, float]:
+    """From the first snippet with a score to the end of the last one, in seconds; no end if that is the curve's last.
 
     Outside a job's range, all scores are exactly 0, and that of no sentiment is exactly 1. A network's sigmoids
     practically never give all of these together.
     """
     scores = np.array([curve.negative, curve.positive, curve.saliency, curve.non_sentiment], np.float64)
     known = np.flatnonzero((scores != np.array([[0.0], [0.0], [0.0], [1.0]])).any(axis=0))
-    return (int(known[0]), int(known[-1]) + 1) if len(known) else (0, 0)
+    if not len(known):
+        return 0.0, 0.0
+    stop = int(known[-1]) + 1
+    return int(known[0]) * curve.step, math.inf if stop == len(curve.saliency) else stop * curve.step
 
 
 def _clipped(segments: Iterable[Segment], first: float, last: float) -> Iterator[Segment]:
