@@ -145,6 +145,13 @@ def test_workers_are_not_scaled_away_while_they_run_jobs(settings: dict[str, int
     assert triggers == {"max(sentiloc_oldest_queued_seconds)": "60", "max(sentiloc_jobs_running)": jobs}
 
 
+def test_workers_are_not_scaled_away_while_redis_is_silent() -> None:
+    """Then Prometheus has no samples. KEDA counts that as 0 unless it is told not to."""
+    scaled = one("ScaledObject", "clips-worker", EVERYTHING)
+    told = [found["metadata"]["ignoreNullValues"] for found in scaled["spec"]["triggers"]]
+    assert told == ["false", "false"]
+
+
 def test_the_ingress_controller_may_be_named_beside_others() -> None:
     rules = one("NetworkPolicy", "clips-api", EVERYTHING)["spec"]["ingress"]
     given = EVERYTHING["networkPolicy"]
@@ -290,6 +297,13 @@ def test_alerts_and_panels_name_metrics_that_exist(tmp_path: Path) -> None:
     wanted = named(ALERTS.read_text(encoding="utf-8")) | named("\n".join([*panels().values(), *queries]))
     assert len(wanted) > 10
     assert wanted - set(re.findall(r"^# TYPE (sentiloc_\w+)", metrics(tmp_path), re.MULTILINE)) == set()
+
+
+def test_an_alert_fires_once_for_all_api_processes() -> None:
+    """Each of them shows every metric, so an expression takes one value of all: their sum, or the largest."""
+    groups = yaml.safe_load(ALERTS.read_text(encoding="utf-8"))["groups"]
+    for rule in [rule for group in groups for rule in group["rules"]]:
+        assert re.match(r"\(?(absent|histogram_quantile|max|sum)\(", rule["expr"]), rule["alert"]
 
 
 def test_an_alert_can_fire_when_a_metric_has_no_samples(tmp_path: Path) -> None:
