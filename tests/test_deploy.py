@@ -221,11 +221,11 @@ def test_the_chart_runs_the_images_that_a_release_publishes() -> None:
 
 
 def test_the_api_can_be_upgraded_before_the_workers() -> None:
-    found = images({**EVERYTHING, "image": {"tag": "1.1.0"}, "worker": {"tag": "1.0.0"}})
+    found = images({**EVERYTHING, "image": {"tag": "1.2.0"}, "worker": {"tag": "1.1.0"}})
     assert {name: image.rpartition(":")[2] for name, image in found.items()} == {
-        "clips-api": "1.1.0",
-        "clips-worker": "1.0.0",
-        "clips-gpu-worker": "1.0.0",
+        "clips-api": "1.2.0",
+        "clips-worker": "1.1.0",
+        "clips-gpu-worker": "1.1.0",
     }
 
 
