@@ -104,6 +104,16 @@ def test_a_redirect_is_named_without_its_secrets(kind: type[Client]) -> None:
         )
 
 
+def test_a_redirect_to_nothing_that_is_a_url(kind: type[Client]) -> None:
+    script = answer(302, None, Location="http://[")
+    with (
+        scripted(script) as server,
+        kind(server.url, retry=QUICK) as client,
+        pytest.raises(UnexpectedAnswerError, match="answered 302"),
+    ):
+        client.status("abc")
+
+
 def test_a_store_that_cannot_be_reached_is_named_without_the_signature(kind: type[Client]) -> None:
     with scripted(hang_up) as store, scripted(linked(store.url)) as server:
         with kind(server.url, retry=QUICK) as client, pytest.raises(ConnectionFailedError) as caught:

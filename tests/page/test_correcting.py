@@ -304,9 +304,7 @@ def test_discarded_corrections_stay_discarded_after_a_reload(
     assert page.inner_text("#edited") == ""
 
 
-def test_what_is_typed_is_saved_without_enter(
-    visit: Visitor, service: SteadyService, own_job: str
-) -> None:
+def test_what_is_typed_is_saved_without_enter(visit: Visitor, service: SteadyService, own_job: str) -> None:
     correct(service, own_job, OFF_FRAME)
     person = visit().open_result(own_job)
     person.rows().first.click()

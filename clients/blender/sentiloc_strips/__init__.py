@@ -118,11 +118,11 @@ class Server:
 
 def _detail(error: urllib.error.HTTPError) -> str:
     location = error.headers.get("Location")
-    if location:
-        # It may be relative. The query is left out, because it may contain a secret.
-        place = urllib.parse.urljoin(error.url, location).partition("?")[0]
-        return f"The server redirects to {place}. Is the address in the settings right?"
     try:
+        if location:
+            # It may be relative. The query is left out, because it may contain a secret.
+            place = urllib.parse.urljoin(error.url, location).partition("?")[0]
+            return f"The server redirects to {place}. Is the address in the settings right?"
         return json.loads(error.read())["detail"]
     except (ValueError, KeyError):
         return f"The server answered {error.code}."

@@ -93,7 +93,8 @@ def create(
         float, typer.Option(min=0, callback=finite, help="Minutes of media per month; 0: no limit")
     ] = 0.0,
     expires_days: Annotated[
-        float | None, typer.Option(min=0, callback=finite, help="Days until the key expires  [never]")
+        float | None,
+        typer.Option(min=0, max=36_500, callback=finite, help="Days until the key expires  [never]"),
     ] = None,
     weight: Annotated[
         float,
