@@ -16,7 +16,8 @@ def replacing(path: Path) -> Iterator[Path]:
     partial = path.with_name(f".{os.urandom(8).hex()}.partial")
     try:
         yield partial
-        with suppress(FileNotFoundError):
+        # There may be no old file, or a file system without modes.
+        with suppress(OSError):
             shutil.copymode(path, partial)
         partial.replace(path)
     finally:

@@ -92,8 +92,17 @@ class Eraser:
         """Delete what belongs to the API key `owner`; None: what belongs to no key. Stops after `seconds`."""
         receipt = Receipt(owner)
         until = time.monotonic() + seconds
-        steps = (self._jobs(owner, receipt), self._uploads(owner, receipt), self._batches(owner, receipt))
-        failures = [failure for step in steps if (failure := _failure_of(step, until)) is not None]
+        # What cannot be deleted stays in its index; it does not stop the rest.
+        failures: list[Exception] = []
+        steps = (
+            self._jobs(owner, receipt, failures),
+            self._uploads(owner, receipt, failures),
+            self._batches(owner, receipt),
+        )
+        for step in steps:
+            for _ in step:
+                if time.monotonic() > until:
+                    break
         self._webhooks(owner, receipt)
         self._features(owner, receipt)
         self._usage(owner or "", receipt)
@@ -108,18 +117,16 @@ class Eraser:
             self._redis.hdel(f"{self._prefix}turns", f"interactive {owner or ''}", f"batch {owner or ''}")
         return receipt
 
-    def _jobs(self, owner: str | None, receipt: Receipt) -> Iterator[None]:
-        # Jobs whose files cannot be deleted stay in the index; they do not stop the others.
-        stuck: dict[str, Exception] = {}
+    def _jobs(self, owner: str | None, receipt: Receipt, failures: list[Exception]) -> Iterator[None]:
+        stuck: set[str] = set()
         while job_ids := [job_id for job_id in self._job_ids(owner) if job_id not in stuck]:
             for job_id in job_ids:
                 try:
                     self._job(job_id, owner, receipt)
                 except UNDELETED as error:
-                    stuck[job_id] = error
+                    stuck.add(job_id)
+                    failures.append(error)
                 yield
-        for failure in stuck.values():
-            raise failure
 
     def _job(self, job_id: str, owner: str | None, receipt: Receipt) -> None:
         # A running job cannot be deleted, and its worker must not store a result afterwards.
@@ -140,16 +147,22 @@ class Eraser:
         receipt.feedback += bool(has_feedback)
         receipt.idempotency_keys += has_key
 
-    def _uploads(self, owner: str | None, receipt: Receipt) -> Iterator[None]:
+    def _uploads(self, owner: str | None, receipt: Receipt, failures: list[Exception]) -> Iterator[None]:
         for upload_id in self._upload_ids(owner):
-            upload = self.uploads.find(upload_id)
-            if upload is not None:
-                self.uploads.end(upload)
-            # The record holds the video's name, and would otherwise be kept for a day.
-            self._redis.delete(upload_key(self._prefix, upload_id))
-            self._redis.zrem(self._index("uploads", owner), upload_id)
-            receipt.uploads += 1
+            try:
+                self._upload(upload_id, owner)
+                receipt.uploads += 1
+            except UNDELETED as error:
+                failures.append(error)
             yield
+
+    def _upload(self, upload_id: str, owner: str | None) -> None:
+        upload = self.uploads.find(upload_id)
+        if upload is not None:
+            self.uploads.end(upload)
+        # The record would otherwise be kept for a day.
+        self._redis.delete(upload_key(self._prefix, upload_id))
+        self._redis.zrem(self._index("uploads", owner), upload_id)
 
     def _batches(self, owner: str | None, receipt: Receipt) -> Iterator[None]:
         for batch_id in self._batch_ids(owner):
@@ -223,17 +236,6 @@ class Eraser:
     @property
     def _prefix(self) -> str:
         return self.store.prefix
-
-
-def _failure_of(step: Iterator[None], until: float) -> Exception | None:
-    """Take a step to its end, or until the time is up; returns why something could not be deleted."""
-    try:
-        for _ in step:
-            if time.monotonic() > until:
-                break
-    except UNDELETED as error:
-        return error
-    return None
 
 
 def forgotten_key(prefix: str) -> str:

@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 
 # A sweep must not block a process for long. What is left is deleted by the next one.
 _BATCH = 200
+_CHUNK = 100
 _RESULT = re.compile(r"results/([A-Za-z0-9_-]+)\.(\d+)\..+")
 
 
@@ -57,19 +58,22 @@ def delete_with_files(store: JobStore, storage: Storage, job_ids: Sequence[str])
     Raises `redis.RedisError`, and the first `storage_unavailable` or `OSError` after all other jobs are deleted; then
     call it again. The files go first, because nothing but the record says which files there are.
     """
-    without_files: list[str] = []
-    failure: Exception | None = None
-    for record in store.get_many(job_ids):
-        if record is None or not record.state.is_terminal:
-            continue
-        try:
-            delete_files(storage, record)
-            without_files.append(record.id)
-        except UNDELETED as error:
-            failure = failure or error
-    gone = [record for record in store.delete_many(without_files) if record is not None]
-    if failure is not None:
-        raise failure
+    gone: list[JobRecord] = []
+    failures: list[Exception] = []
+    # In parts: Redis answers other requests in between.
+    for start in range(0, len(job_ids), _CHUNK):
+        without_files: list[str] = []
+        for record in store.get_many(job_ids[start : start + _CHUNK]):
+            if record is None or not record.state.is_terminal:
+                continue
+            try:
+                delete_files(storage, record)
+                without_files.append(record.id)
+            except UNDELETED as error:
+                failures.append(error)
+        gone += [record for record in store.delete_many(without_files) if record is not None]
+    if failures:
+        raise failures[0]
     return gone
 
 

@@ -107,27 +107,27 @@ export class Editor {
     const { doc } = corrections;
     // What is sent is taken now: by the time the save before has ended, another result may be in view.
     const body = doc && corrections.feedback(found);
-    const done = this.settled(job).then((tag) => this.send(job, doc, body, tag));
+    const done = this.settled(job).then((last) => this.send(job, doc, body, last));
     this.saves.set(job.id, done);
     return done;
   }
 
-  // Resolves when no save of the job is under way, to the tag that the last one brought.
+  // Resolves when no save of the job is under way, to what the last one saved, with its tag.
   settled(job) {
     return (this.saves.get(job.id) ?? Promise.resolve()).catch(() => {});
   }
 
   // Without corrections the model's own result stands again: what was saved is withdrawn.
-  // `last` is the tag of the save before; without one, a job that is no longer in view is not saved, and its draft stays.
+  // Without a `last` save, a job that is no longer in view is not saved, and its draft stays.
   async send(job, doc, body, last) {
     const { view } = this;
     const isShown = view.job === job;
-    if (isShown ? doc === view.corrections.savedDoc : !last) return last;
-    const tag = isShown ? view.tag : last;
+    if (isShown ? doc === view.corrections.savedDoc : !last || doc === last.doc) return last;
+    const tag = isShown ? view.tag : last.tag;
     try {
       const answer = await (doc ? sendFeedback(job.id, body, tag) : withdrawFeedback(job.id, tag));
       view.saved(job, doc, answer);
-      return answer.tag;
+      return { doc, tag: answer.tag };
     } catch (error) {
       if (view.job === job) throw error;
     }

@@ -75,13 +75,15 @@ async function load(wanted = 1) {
     pages = wanted;
     chosen = new Set(jobs.map(({ id }) => id).filter((id) => chosen.has(id)));
     // A button that waits for the second press is not taken away.
-    if (!$("job-list").querySelector("[data-sure]")) draw();
+    if (!isAwaitingSecondPress()) draw();
   } catch {
     // The list is a convenience: without the server the rest of the screen still says what is wrong.
   }
-  const busy = jobs.some(({ state }) => !FINAL.includes(state));
-  if (busy && mine === asked && !$("intake").hidden) timer = setTimeout(() => load(pages), REFRESH * pages);
+  const goesOn = jobs.some(({ state }) => !FINAL.includes(state)) || isAwaitingSecondPress();
+  if (goesOn && mine === asked && !$("intake").hidden) timer = setTimeout(() => load(pages), REFRESH * pages);
 }
+
+const isAwaitingSecondPress = () => $("job-list").querySelector("[data-sure]") !== null;
 
 function draw() {
   const focused = document.activeElement?.closest?.("#job-list li")?.getAttribute("data-id");
@@ -142,17 +144,20 @@ function removal(job) {
 
 function confirmed(button) {
   if (button.dataset.sure) {
-    delete button.dataset.sure;
+    restore(button);
     return true;
   }
-  button.dataset.sure = "yes";
-  const before = button.textContent;
+  button.dataset.sure = button.textContent;
   button.textContent = text.sure;
-  button.addEventListener("blur", () => {
-    delete button.dataset.sure;
-    button.textContent = before;
-  }, { once: true });
+  // Safari does not focus a button that is clicked.
+  button.focus();
+  button.addEventListener("blur", () => restore(button), { once: true });
   return false;
+}
+
+function restore(button) {
+  button.textContent = button.dataset.sure ?? button.textContent;
+  delete button.dataset.sure;
 }
 
 // Several at once

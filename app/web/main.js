@@ -159,7 +159,7 @@ async function sendUrl(event) {
   try {
     const { id } = await startJobOfUrl({ url, options: jobOptions() });
     if ($("url").value === url) $("url").value = "";
-    // Whoever opened another screen meanwhile stays there; the list has the new job.
+    // If another screen was opened meanwhile, it stays; the new job is in the list.
     if (!signal.aborted) location.hash = id;
     else if (!$("intake").hidden) await showJobs();
   } catch (error) {

@@ -16,6 +16,8 @@ export class Player extends EventTarget {
     this.speed = 1;
     this.back = 0;
     this.frame = 0;
+    // Whether a moment was chosen before the video was there.
+    this.isAwaited = false;
     this.setVolume(Number(store(VOLUME) ?? 1));
     for (const type of ["play", "pause", "ended", "ratechange", "volumechange"]) this.video.addEventListener(type, () => this.emit("state"));
     this.video.addEventListener("click", () => this.toggle());
@@ -25,6 +27,7 @@ export class Player extends EventTarget {
     // A codec that the browser does not know leaves the picture out and plays the sound.
     this.video.addEventListener("loadedmetadata", () => this.video.videoWidth || this.replacePicture(text.pictureUnplayable));
     this.video.addEventListener("ended", () => this.loop && this.again());
+    this.video.addEventListener("loadedmetadata", () => this.arrive());
   }
 
   emit(type) {
@@ -58,6 +61,7 @@ export class Player extends EventTarget {
     this.duration = duration;
     this.now = 0;
     this.loop = null;
+    this.isAwaited = false;
     this.setSpeed(1);
     this.opened = new AbortController();
     const { signal } = this.opened;
@@ -163,8 +167,14 @@ export class Player extends EventTarget {
   seek(seconds) {
     const at = Math.min(Math.max(0, seconds), this.duration);
     if (this.video.readyState) this.video.currentTime = at;
-    else this.video.addEventListener("loadedmetadata", () => (this.video.currentTime = this.now), { once: true });
+    else this.isAwaited = true;
     this.tell(at);
+  }
+
+  // The video goes to the moment that was chosen before it was there.
+  arrive() {
+    if (this.isAwaited) this.video.currentTime = this.now;
+    this.isAwaited = false;
   }
 
   tell(seconds) {
@@ -175,7 +185,7 @@ export class Player extends EventTarget {
   tick(passed) {
     if (this.back) return this.rewind(passed);
     // A video that is not there yet "plays" at 0, but the moment that was chosen stays.
-    if (!this.playing || this.video.seeking || !this.video.readyState) return;
+    if (!this.playing || this.video.seeking || this.isAwaited || !this.video.readyState) return;
     const { loop } = this;
     if (loop && this.video.currentTime >= loop.end) this.seek(loop.start);
     else this.tell(this.video.currentTime);

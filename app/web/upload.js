@@ -26,7 +26,7 @@ export class Upload {
     const { model = "", audio_track: track, quality } = options;
     this.memory = ["sentiloc.upload", file.name, file.size, file.lastModified, model, track, quality].filter((part) => part !== undefined).join(" ");
     this.offset = 0;
-    // With what is on its way.
+    // Bytes sent so far, with those of the piece under way.
     this.reached = 0;
     this.failures = 0;
     this.tried = 0;

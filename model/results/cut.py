@@ -31,7 +31,9 @@ def cut_segments(
         merge_gap=options.merge_gap,
         face_present=curve.face_present,
     )
-    return tuple(_clipped(with_evidence(found, curve), *_known_range(curve)))
+    first, last = _known_range(curve)
+    shortest = min(options.min_length, duration, last - first)
+    return tuple(_clipped(with_evidence(found, curve), first, last, shortest))
 
 
 def _known_range(curve: Curve) -> tuple[float, float]:
@@ -48,14 +50,16 @@ def _known_range(curve: Curve) -> tuple[float, float]:
     return int(known[0]) * curve.step, math.inf if stop == len(curve.saliency) else stop * curve.step
 
 
-def _clipped(segments: Iterable[Segment], first: float, last: float) -> Iterator[Segment]:
-    """Clip segments to [first, last] seconds.
+def _clipped(segments: Iterable[Segment], first: float, last: float, shortest: float) -> Iterator[Segment]:
+    """Clip segments to [first, last] seconds; those that get shorter than `shortest` seconds are left out.
 
     The rule smooths the curve, so their bounds may exceed the range of a job slightly.
     """
     for segment in segments:
         start, end = max(segment.start, first), min(segment.end, last)
-        if start < end:
+        if (start, end) == (segment.start, segment.end):
+            yield segment
+        elif start < end and end - start >= shortest - 1e-6:
             yield replace(segment, start=start, end=end, peak=min(max(segment.peak, start), end))
 
 

@@ -21,7 +21,6 @@ from sentiloc.app.services import Services, ServicesDep
 router = APIRouter(tags=["account"])
 
 _MOST_DAYS = 400
-# The default of `from` must be a date, too.
 _COLUMNS = ("day", "key_id", "succeeded", "failed", "cancelled", "media_seconds")
 _DAY: dict[str, Any] = {
     "day": "2026-01-31",

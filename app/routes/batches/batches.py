@@ -210,9 +210,7 @@ def cancel_or_delete(record: BatchDep, services: ServicesDep) -> BatchBody | Res
     """Cancels the jobs that have not ended. If all had ended, deletes them and the batch."""
     if _cancel_jobs(services, record):
         return _now(services, record)
-    ids = services.batches.job_ids(record.id)
-    for start in range(0, len(ids), _CHUNK):
-        delete_with_files(services.store, services.storage, ids[start : start + _CHUNK])
+    delete_with_files(services.store, services.storage, services.batches.job_ids(record.id))
     # Last: if a deletion fails, the batch stays and the request can be repeated.
     services.batches.forget(record)
     return Response(status_code=204)

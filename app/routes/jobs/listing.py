@@ -106,7 +106,6 @@ class DeleteQuery(FilterQuery):
         False, description="Whether jobs that have not ended are cancelled; otherwise they are left unchanged"
     )
     all: bool = Field(False, description="Needed to delete without any filter")
-
     cursor: str | None = Field(
         None, max_length=MAX_CURSOR, description="`next_cursor` of the previous answer"
     )
@@ -179,9 +178,9 @@ def delete_jobs(query: Annotated[DeleteQuery, Query()], services: ServicesDep) -
     ended = [row.id for row in collected.rows if row.state.is_terminal]
     running = [row.id for row in collected.rows if not row.state.is_terminal]
     cancelled = sum(_cancel(services, part) for part in _parts(running)) if query.cancel else 0
-    deleted = sum(_delete(services, part) for part in _parts(ended))
+    deleted = delete_with_files(services.store, services.storage, ended)
     return DeletedBody(
-        deleted=deleted,
+        deleted=len(deleted),
         cancelled=cancelled,
         skipped=len(running) - cancelled,
         complete=collected.is_complete,
@@ -195,7 +194,3 @@ def _parts(job_ids: list[str]) -> Iterator[list[str]]:
 
 def _cancel(services: Services, job_ids: list[str]) -> int:
     return sum(services.store.cancel_many(job_ids))
-
-
-def _delete(services: Services, job_ids: list[str]) -> int:
-    return len(delete_with_files(services.store, services.storage, job_ids))

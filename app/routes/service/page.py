@@ -51,7 +51,7 @@ def model_card(model: str, services: BareServicesDep) -> Response:
     # Checked against the list, so that a name such as ".." cannot leave the folder.
     if model not in list_packages(root) or not card.is_file():
         raise ProblemError(404, ProblemCode.NOT_FOUND, "This model has no model card.")
-    headers = {**_HEADERS, "Content-Security-Policy": content_policy(None)}
+    headers = {**_HEADERS, "Content-Security-Policy": content_policy(services.storage)}
     return Response(card.read_text(encoding="utf-8"), headers=headers, media_type="text/plain; charset=utf-8")
 
 

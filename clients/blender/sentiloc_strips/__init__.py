@@ -40,8 +40,10 @@ class ServerError(Exception):
 class _StayHere(urllib.request.HTTPRedirectHandler):
     """Follows no redirect: urllib would send the key on to another server, and a POST as a GET."""
 
-    def redirect_request(self, *_):
+    def http_error_302(self, *_):
         return None
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
 
 
 _OPENER = urllib.request.build_opener(_StayHere)

@@ -105,11 +105,10 @@ def _redirected(response: httpx.Response) -> str:
 
 
 def redirected_to(response: httpx.Response) -> str | None:
-    """The place of a redirect for people, or None if the answer names none, or nothing that is a URL."""
-    try:
-        return shown(response.url.join(response.headers["location"]))
-    except (KeyError, httpx.InvalidURL):
+    """The place of a redirect for people, or None if the answer names none."""
+    if "location" not in response.headers:
         return None
+    return shown(response.url.join(response.headers["location"]))
 
 
 def shown(url: httpx.URL) -> str:

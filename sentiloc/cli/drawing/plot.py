@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sentiloc.cli.destinations import require_file
 from sentiloc.cli.drawing.drawing import clock, lane_scale, percent, strength
 from sentiloc.cli.given import finite
 from sentiloc.cli.output import read_any_result, whole_file
@@ -34,6 +35,7 @@ def plot(
     """Draw the curves of a result and its segments with their confidence."""
     if output.suffix.lower() not in _SUFFIXES:
         raise typer.BadParameter(f"must end in {', '.join(_SUFFIXES)}", param_hint="--output")
+    require_file(output)
     heading = title if title is not None else ("" if result == "-" else Path(result).stem)
     _save(_read(result), heading, output, width)
 

@@ -58,13 +58,7 @@ def batch(
 
     Exit status: 0 all succeeded (with --no-wait: accepted), 1 some did not, 2 wrong usage, 5 no server, 6 no valid key.
     """
-    if format_name is not None and (output is None or not wait):
-        raise typer.BadParameter("needs -o, and cannot be used with --no-wait", param_hint="--format")
-    if output is not None and not wait:
-        raise typer.BadParameter("there are no results to write with --no-wait", param_hint="--output")
-    if format_name is not None and as_json:
-        raise typer.BadParameter("with --format the results are one zip", param_hint="--json")
-    require_file(output)
+    _check(output, format_name, wait=wait, as_json=as_json)
     items = read_items(_text(file))
     options = JobOptions(**cut_options(threshold, min_length, merge_gap, labels), model=model)
     asked = Webhook(url=webhook) if webhook else None
@@ -83,6 +77,17 @@ def batch(
     typer.echo(f"{counts.succeeded} of {ended.total} succeeded, {counts.failed} failed", err=True)
     if counts.succeeded < ended.total:
         raise typer.Exit(FAILED)
+
+
+def _check(output: Path | None, format_name: str | None, *, wait: bool, as_json: bool) -> None:
+    """Refuse options that do not go together, and an output that cannot be written."""
+    if format_name is not None and (output is None or not wait):
+        raise typer.BadParameter("needs -o, and cannot be used with --no-wait", param_hint="--format")
+    if output is not None and not wait:
+        raise typer.BadParameter("there are no results to write with --no-wait", param_hint="--output")
+    if format_name is not None and as_json:
+        raise typer.BadParameter("with --format the results are one zip", param_hint="--json")
+    require_file(output)
 
 
 def read_items(text: str) -> list[BatchItem]:

@@ -70,13 +70,9 @@ def submit(
     with connected(server, api_key) as client:
         jobs = []
         for video in videos:
-            job = _send(client, video, options, resumable=resumable)
-            jobs.append(job)
+            jobs.append(_send(client, video, options, resumable=resumable))
             # At once, so that its id is known even if a later video cannot be sent.
-            if wait:
-                typer.echo(f"{video}: sent as {job.id}", err=True)
-            else:
-                _print(job, job.id, as_json)
+            _tell_sent(jobs[-1], video, wait=wait, as_json=as_json)
         if not wait:
             return
         # All are sent first, so that the server works while later videos are sent.
@@ -84,6 +80,14 @@ def submit(
     for job in ended:
         _print(job, f"{job.id}  {job.source.name}: {describe(job)}", as_json)
     end_by(ended)
+
+
+def _tell_sent(job: Job, video: str, *, wait: bool, as_json: bool) -> None:
+    """Print the id of a job that was sent; with `wait` on standard error, because its end is printed later."""
+    if wait:
+        typer.echo(f"{video}: sent as {job.id}", err=True)
+    else:
+        _print(job, job.id, as_json)
 
 
 def _is_url(video: str) -> bool:
