@@ -82,7 +82,10 @@ def print_or_write(data: bytes, output: Path | None) -> None:
 
 def _write(data: bytes, output: Path | None) -> None:
     if output is None:
-        sys.stdout.buffer.write(data)
+        rest = memoryview(data)
+        # With PYTHONUNBUFFERED, a write may end early when the reader closes the pipe.
+        while rest:
+            rest = rest[sys.stdout.buffer.write(rest) :]
         # A small output is first written here.
         sys.stdout.buffer.flush()
         return
