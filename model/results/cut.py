@@ -6,8 +6,6 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from sentiloc.model.proposals.calibration import Calibration
 from sentiloc.model.proposals.rule import Floats, find_peak, fuse, select_segments, smooth
 from sentiloc.model.results.evidence import with_evidence
@@ -42,12 +40,22 @@ def _known_range(curve: Curve) -> tuple[float, float]:
     Outside a job's range, all scores are exactly 0, and that of no sentiment is exactly 1. A network's sigmoids
     practically never give all of these together.
     """
-    scores = np.array([curve.negative, curve.positive, curve.saliency, curve.non_sentiment], np.float64)
-    known = np.flatnonzero((scores != np.array([[0.0], [0.0], [0.0], [1.0]])).any(axis=0))
-    if not len(known):
+    total = len(curve.saliency)
+    # From both ends, because almost every curve is known from its first snippet to its last.
+    first = next((index for index in range(total) if _is_known(curve, index)), None)
+    if first is None:
         return 0.0, 0.0
-    stop = int(known[-1]) + 1
-    return int(known[0]) * curve.step, math.inf if stop == len(curve.saliency) else stop * curve.step
+    stop = next(index for index in range(total, 0, -1) if _is_known(curve, index - 1))
+    return first * curve.step, math.inf if stop == total else stop * curve.step
+
+
+def _is_known(curve: Curve, index: int) -> bool:
+    return bool(
+        curve.non_sentiment[index] != 1
+        or curve.saliency[index]
+        or curve.negative[index]
+        or curve.positive[index]
+    )
 
 
 def _clipped(segments: Iterable[Segment], first: float, last: float, shortest: float) -> Iterator[Segment]:
