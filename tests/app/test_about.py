@@ -28,3 +28,11 @@ def test_models_are_the_installed_packages(client: TestClient, settings: Setting
         options = {"options": f'{{"model": "{model["name"]}"}}'}
         asked = client.post("/localize", data=options, files={"video": ("a.mp4", b"x")})
         assert asked.json()["model"] == model["name"]
+
+
+def test_a_model_card_is_sent_as_text(client: TestClient) -> None:
+    card = client.get("/web/cards/fsenet-starter")
+    assert (card.status_code, card.headers["content-type"]) == (200, "text/plain; charset=utf-8")
+    assert card.text.startswith("# fsenet-starter")
+    assert "script-src 'self'" in card.headers["content-security-policy"]
+    assert client.get("/web/cards/fsenet-nothing").status_code == 404

@@ -199,10 +199,13 @@ def test_a_deletion_during_an_outage_of_the_storage_can_be_repeated(
     assert (files(settings), store.get(record.id)) == ([], None)
 
 
+@pytest.mark.parametrize("part", [1, 100])
 def test_a_file_that_cannot_be_deleted_stops_no_other_job(
-    client: TestClient, store: JobStore, settings: Settings
+    client: TestClient, store: JobStore, settings: Settings, monkeypatch: pytest.MonkeyPatch, part: int
 ) -> None:
-    stuck, *others = [done(client, store, settings).id for _ in range(3)]
+    monkeypatch.setattr("sentiloc.app.housekeeping.retention._CHUNK", part)
+    # The newest job comes first.
+    *others, stuck = [done(client, store, settings).id for _ in range(3)]
     with storage_deletes_nothing(of=stuck):
         assert_problem(client.delete("/jobs?all=true"), 503, "storage_unavailable")
     assert store.get(stuck) is not None
