@@ -194,10 +194,8 @@ class Held:
             route.continue_()
 
 
-def test_what_is_changed_while_a_save_is_under_way_stays_unsaved(
-    visit: Visitor, service: SteadyService, own_job: str
-) -> None:
-    person = visit().open_result(own_job)
+def save_and_delete_last(person: Visit) -> Held:
+    """Save a moved edge, and delete the last segment while the save is held."""
     page = person.page
     held = Held(person)
     found = person.rows().count()
@@ -207,6 +205,16 @@ def test_what_is_changed_while_a_save_is_under_way_stays_unsaved(
     person.rows().last.click()
     page.keyboard.press("Delete")
     wait_for(lambda: person.rows().count() == found - 1)
+    return held
+
+
+def test_what_is_changed_while_a_save_is_under_way_stays_unsaved(
+    visit: Visitor, service: SteadyService, own_job: str
+) -> None:
+    person = visit().open_result(own_job)
+    page = person.page
+    found = person.rows().count()
+    held = save_and_delete_last(person)
     held.release()
     page.wait_for_selector("#edited:has-text('not saved yet')")
     assert len(saved(service, own_job)) == found
@@ -266,14 +274,8 @@ def test_a_waiting_save_reaches_the_server_when_another_video_is_opened(
 ) -> None:
     person = visit().open_result(own_job)
     page = person.page
-    held = Held(person)
     found = person.rows().count()
-    move_end(person)
-    page.keyboard.press("Control+s")
-    held.wait()
-    person.rows().last.click()
-    page.keyboard.press("Delete")
-    wait_for(lambda: person.rows().count() == found - 1)
+    held = save_and_delete_last(person)
     page.keyboard.press("Control+s")
     page.evaluate("job => { location.hash = job }", job)
     person.until("document.querySelector('#edited').textContent === ''")

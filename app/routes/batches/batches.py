@@ -48,7 +48,6 @@ BatchId = Annotated[str, Path(pattern="^[A-Za-z0-9_-]{1,64}$", examples=[EXAMPLE
 BAD_BATCH_ID = (422, ProblemCode.INVALID_REQUEST, "path.batch_id: String should match pattern …")
 POLL_SECONDS = "2"
 _REVALIDATE = {"Cache-Control": "private, no-cache"}
-_CHUNK = 100
 _MAX_PAGE = 100
 _ACCEPTED: dict[int | str, dict[str, Any]] = {
     202: {
@@ -218,9 +217,7 @@ def cancel_or_delete(record: BatchDep, services: ServicesDep) -> BatchBody | Res
 
 def _cancel_jobs(services: Services, record: BatchRecord) -> int:
     """Cancel the jobs that have not ended; returns their number."""
-    ids = services.batches.job_ids(record.id)
-    parts = (ids[start : start + _CHUNK] for start in range(0, len(ids), _CHUNK))
-    return sum(sum(services.store.cancel_many(part)) for part in parts)
+    return sum(services.store.cancel_many(services.batches.job_ids(record.id)))
 
 
 def _now(services: Services, record: BatchRecord) -> BatchBody:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime
 from typing import Annotated
 
@@ -25,14 +24,12 @@ from sentiloc.app.listing.jobs import (
 from sentiloc.app.routes.deps import NO_STORE
 from sentiloc.app.routes.results.problems import STORE_DOWN
 from sentiloc.app.schemas.jobs import DeletedBody, JobListBody, SummaryBody, job_body, summary_body
-from sentiloc.app.services import Services, ServicesDep
+from sentiloc.app.services import ServicesDep
 
 router = APIRouter(tags=["jobs"])
 
 MAX_PAGE = 100
 _MOST_DELETED = 1000
-# So many in one round trip: Redis answers other requests in between.
-_CHUNK = 100
 _BAD_QUERY = (
     422,
     ProblemCode.INVALID_REQUEST,
@@ -177,7 +174,7 @@ def delete_jobs(query: Annotated[DeleteQuery, Query()], services: ServicesDep) -
     collected = collect(services.store, wanted, query.cursor, _MOST_DELETED)
     ended = [row.id for row in collected.rows if row.state.is_terminal]
     running = [row.id for row in collected.rows if not row.state.is_terminal]
-    cancelled = sum(_cancel(services, part) for part in _parts(running)) if query.cancel else 0
+    cancelled = sum(services.store.cancel_many(running)) if query.cancel else 0
     deleted = delete_with_files(services.store, services.storage, ended)
     return DeletedBody(
         deleted=len(deleted),
@@ -186,11 +183,3 @@ def delete_jobs(query: Annotated[DeleteQuery, Query()], services: ServicesDep) -
         complete=collected.is_complete,
         next_cursor=collected.next_cursor,
     )
-
-
-def _parts(job_ids: list[str]) -> Iterator[list[str]]:
-    return (job_ids[start : start + _CHUNK] for start in range(0, len(job_ids), _CHUNK))
-
-
-def _cancel(services: Services, job_ids: list[str]) -> int:
-    return sum(services.store.cancel_many(job_ids))
