@@ -23,6 +23,16 @@ function smooth(curve) {
   return curve.map((value, i) => (at(i - 1) + 2 * value + at(i + 1)) / 4);
 }
 
+// Seconds from the first snippet with a score to the end of the last one. A job for a time range has scores only there
+// (model/results/cut.py).
+function knownRange(curve) {
+  const isKnown = (i) => curve.non_sentiment[i] !== 1 || curve.saliency[i] || curve.positive[i] || curve.negative[i];
+  let [first, stop] = [0, curve.positive.length];
+  while (stop > first && !isKnown(stop - 1)) stop--;
+  while (first < stop && !isKnown(first)) first++;
+  return [first * curve.step, stop * curve.step];
+}
+
 export class Findings {
   constructor(result) {
     const { curve, video } = result;
@@ -33,6 +43,7 @@ export class Findings {
     this.step = curve.step;
     this.length = curve.positive.length;
     this.duration = video.duration;
+    this.known = knownRange(curve);
     this.saliency = Float32Array.from(curve.saliency);
     this.faces = curve.face_present;
     this.hasAudio = video.has_audio;
@@ -119,7 +130,8 @@ export class Findings {
       if (apart) merged.push({ ...row });
       else this.join(last, row);
     }
-    const shortest = Math.min(minLength, this.duration, this.length * this.step);
+    const [first, last] = this.known;
+    const shortest = Math.min(minLength, this.duration - first, last - first);
     const shown = merged.filter((row) => labels.includes(row.label) && row.end - row.start >= shortest - 1e-6);
     return shown.map((row) => ({ ...row, key: `${row.label} ${row.start}` }));
   }

@@ -18,6 +18,9 @@ def cut_segments(
     curve: Curve, duration: float, calibration: Calibration, options: SegmentOptions
 ) -> tuple[Segment, ...]:
     """The segments of a video of `duration` seconds, in order of time; of a part of a video, those within the part."""
+    first, last = _known_range(curve)
+    # In a video or range that is shorter than the least length, a segment over all of it is still shown.
+    shortest = min(options.min_length, duration - first, last - first)
     found = select_segments(
         curve.frame_scores(),
         curve.step,
@@ -25,17 +28,17 @@ def cut_segments(
         duration=duration,
         calibration=calibration,
         labels=options.labels,
-        min_length=options.min_length,
+        min_length=shortest,
         merge_gap=options.merge_gap,
         face_present=curve.face_present,
     )
-    first, last = _known_range(curve)
-    shortest = min(options.min_length, duration, last - first)
-    return tuple(_clipped(with_evidence(found, curve), first, last, shortest))
+    # The rule ends segments with the video, which may be later than its last snippet.
+    end = math.inf if last == len(curve.saliency) * curve.step else last
+    return tuple(_clipped(with_evidence(found, curve), first, end, shortest))
 
 
 def _known_range(curve: Curve) -> tuple[float, float]:
-    """From the first snippet with a score to the end of the last one, in seconds; no end if that is the curve's last.
+    """From the first snippet with a score to the end of the last one, in seconds.
 
     Outside a job's range, all scores are exactly 0, and that of no sentiment is exactly 1. A network's sigmoids
     practically never give all of these together.
@@ -46,7 +49,7 @@ def _known_range(curve: Curve) -> tuple[float, float]:
     if first is None:
         return 0.0, 0.0
     stop = next(index for index in range(total, 0, -1) if _is_known(curve, index - 1))
-    return first * curve.step, math.inf if stop == total else stop * curve.step
+    return first * curve.step, stop * curve.step
 
 
 def _is_known(curve: Curve, index: int) -> bool:

@@ -8,6 +8,7 @@ from math import ceil, floor
 import pytest
 
 from sentiloc.model.proposals.calibration import Calibration
+from sentiloc.model.results.cut import cut_segments
 from sentiloc.model.results.result import Curve, ModelIdentity, Result, SegmentOptions
 from sentiloc.model.results.task_result import parse_any, recut_any
 from sentiloc.model.results.time_range import within
@@ -69,4 +70,30 @@ def test_segments_of_a_part_stay_in_it(start: float, end: float) -> None:
     assert all(start <= one.start <= one.peak <= one.end <= end + 1e-9 for one in again.segments)
     assert [i for i, value in enumerate(found.curve.saliency) if value] == list(
         range(max(4, round(start / 0.64)), round(end / 0.64))
+    )
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "min_length", "length"),
+    [(6.4, 7.04, 1.0, 0.64), (12.16, 12.8, 1.0, 0.64), (6.4, 8.96, 2.7, 2.56), (10.24, 12.8, 3.0, 2.56)],
+)
+def test_a_segment_over_all_of_a_short_range_is_shown(
+    start: float, end: float, min_length: float, length: float
+) -> None:
+    options = SegmentOptions(threshold=0.2, min_length=min_length)
+    found = cut_segments(positive_within(start, end), 12.8, Calibration(), options)
+    assert [round(one.end - one.start, 6) for one in found] == [length]
+
+
+def positive_within(start: float, end: float) -> Curve:
+    """The curve of 12.8 positive seconds, after a job for a range of them."""
+    known = [start - 1e-6 <= i * 0.64 < end - 1e-6 for i in range(20)]
+    high = tuple(0.9 if one else 0.0 for one in known)
+    return Curve(
+        step=0.64,
+        negative=(0.0,) * 20,
+        positive=high,
+        non_sentiment=tuple(1 - value for value in high),
+        saliency=high,
+        face_present=(False,) * 20,
     )
