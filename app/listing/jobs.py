@@ -16,8 +16,9 @@ from typing import Any, cast
 
 from sentiloc.app.access.caller import current_caller
 from sentiloc.app.http.cursors import InvalidCursor, decode_cursor, encode_cursor
-from sentiloc.app.jobs.record import JobKind, JobRecord, JobState
+from sentiloc.app.jobs.record import JobRecord, JobState
 from sentiloc.app.jobs.store import JobStore
+from sentiloc.app.listing.filters import JobFilter
 from sentiloc.app.listing.rows import JobRow, read_rows
 
 # Records per round trip when most of them may be shown, and when most are only filtered or counted.
@@ -51,66 +52,6 @@ class JobOrder(StrEnum):
     def is_descending(self) -> bool:
         """True for orders from the largest to the smallest."""
         return self.value.startswith("-")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobFilter:
-    """The filter of a list. None and empty tuples match every job. Times are Unix seconds."""
-
-    states: tuple[JobState, ...] = ()
-    label: str | None = None
-    created_after: float | None = None
-    created_before: float | None = None
-    metadata: tuple[tuple[str, str], ...] = ()
-    text: str | None = None
-    tags: tuple[str, ...] = ()
-    batch: str | None = None
-    min_duration: float | None = None
-    max_duration: float | None = None
-    min_confidence: float | None = None
-    kind: JobKind = JobKind.LOCALIZE
-
-    @property
-    def has_filters(self) -> bool:
-        """True if the filter can leave out jobs within the time range."""
-        return self != JobFilter(created_after=self.created_after, created_before=self.created_before)
-
-    @property
-    def is_empty(self) -> bool:
-        """True if every job matches."""
-        return self == JobFilter()
-
-    def matches(self, row: JobRow) -> bool:
-        """True if the job matches. The times are not checked, because the index has already applied them."""
-        return (
-            row.kind is self.kind
-            and (not self.states or row.state in self.states)
-            and (self.batch is None or row.batch_id == self.batch)
-            and (self.label is None or self.label in row.labels)
-            # casefold, because a lower-case comparison misses pairs such as ß and SS.
-            and (self.text is None or self.text.casefold() in row.name.casefold())
-            and self._fits_numbers(row)
-            and (not self.tags or set(self.tags) <= set(row.tags))
-            and (not self.metadata or self._has_metadata(row.metadata))
-        )
-
-    def _fits_numbers(self, row: JobRow) -> bool:
-        return (
-            (self.min_duration is None or (row.duration is not None and row.duration >= self.min_duration))
-            and (
-                self.max_duration is None or (row.duration is not None and row.duration <= self.max_duration)
-            )
-            and (self.min_confidence is None or (row.confidence(self.label) or 0.0) >= self.min_confidence)
-        )
-
-    def _has_metadata(self, metadata: dict[str, Any]) -> bool:
-        """True if every key has its value, as a text or as JSON."""
-        return all(
-            key in metadata
-            # A query string has only text, so the number 3 is found as `3`.
-            and value == (metadata[key] if isinstance(metadata[key], str) else json.dumps(metadata[key]))
-            for key, value in self.metadata
-        )
 
 
 @dataclass(frozen=True, slots=True)

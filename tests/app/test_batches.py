@@ -23,7 +23,8 @@ from sentiloc.app.housekeeping.retention import Retention
 from sentiloc.app.jobs.broker import Dispatcher
 from sentiloc.app.jobs.record import JobError
 from sentiloc.app.jobs.store import JobStore
-from sentiloc.app.listing.jobs import JobFilter, collect
+from sentiloc.app.listing.filters import JobFilter
+from sentiloc.app.listing.jobs import collect
 from sentiloc.app.main import create_app
 from sentiloc.app.schemas.results import EXAMPLE_RESULT
 from sentiloc.app.settings import Settings

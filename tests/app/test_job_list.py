@@ -13,7 +13,8 @@ from sentiloc.app.jobs.found import LabelFound
 from sentiloc.app.jobs.options import JobOptions
 from sentiloc.app.jobs.record import NewJob
 from sentiloc.app.jobs.store import JobStore
-from sentiloc.app.listing.jobs import MAX_SCANNED, JobFilter, list_jobs
+from sentiloc.app.listing.filters import JobFilter
+from sentiloc.app.listing.jobs import MAX_SCANNED, list_jobs
 from tests.app.asking import assert_problem, upload
 from tests.app.conftest import submit
 

@@ -19,7 +19,8 @@ from sentiloc.app.http.problems import (
     documented,
 )
 from sentiloc.app.jobs.record import JobRecord, JobState
-from sentiloc.app.listing.jobs import JobFilter, list_jobs
+from sentiloc.app.listing.filters import JobFilter
+from sentiloc.app.listing.jobs import list_jobs
 from sentiloc.app.routes.batches.batches import BatchNotFound, find_batch
 from sentiloc.app.routes.deps import NO_STORE, JobNotFound
 from sentiloc.app.routes.reels.clips import build_sequence, find_records

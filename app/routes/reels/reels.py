@@ -28,7 +28,8 @@ from sentiloc.app.jobs.idempotency import make_key
 from sentiloc.app.jobs.options import JobOptions
 from sentiloc.app.jobs.record import JobKind, JobRecord, JobState, NewJob, new_job_id
 from sentiloc.app.jobs.submit import IdempotencyConflict
-from sentiloc.app.listing.jobs import JobFilter, list_jobs
+from sentiloc.app.listing.filters import JobFilter
+from sentiloc.app.listing.jobs import list_jobs
 from sentiloc.app.reels.plan import ReelLook, ReelPlan, make_plan, parse_plan
 from sentiloc.app.routes.deps import BAD_ID, NO_STORE, JobDep, JobNotFound, json_body
 from sentiloc.app.routes.jobs.localize import IdempotencyHeader
