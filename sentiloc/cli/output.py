@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -82,12 +83,17 @@ def print_or_write(data: bytes, output: Path | None) -> None:
 
 def _write(data: bytes, output: Path | None) -> None:
     if output is None:
+        sys.stdout.flush()
+        # Not into the buffer, which fails if another program has made the descriptor non-blocking.
+        target = getattr(sys.stdout.buffer, "raw", sys.stdout.buffer)
         rest = memoryview(data)
-        # With PYTHONUNBUFFERED, a write may end early when the reader closes the pipe.
+        # A write may end early, also when the reader closes the pipe.
         while rest:
-            rest = rest[sys.stdout.buffer.write(rest) :]
-        # A small output is first written here.
-        sys.stdout.buffer.flush()
+            written = target.write(rest)
+            if written is None:
+                # The reader is slow.
+                select.select([], [target], [])
+            rest = rest[written or 0 :]
         return
     with whole_file(output) as path, path.open("ab") as file:
         file.write(data)

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -119,6 +120,30 @@ def test_a_reader_that_has_seen_enough_ends_the_process_without_a_message(output
         process.stdout.close()
         errors = process.stderr.read()
     assert (process.returncode, errors) == (1, b"")
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_slow_reader_of_a_pipe_that_does_not_block_gets_everything(unbuffered: str) -> None:
+    # A program that shares the pipe, such as a shell's job, may have made it so. The output is more than it holds.
+    script = (
+        "from sentiloc.cli.output import print_or_write; import sys, time; "
+        "print_or_write(b'x' * 2**20, None); print(time.process_time(), file=sys.stderr)"
+    )
+    source, sink = os.pipe()
+    os.set_blocking(sink, False)
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(command, stdout=sink, stderr=subprocess.PIPE, env=environment) as process:
+        os.close(sink)
+        with os.fdopen(source, "rb") as reader:
+            assert reader.read(1) == b"x"
+            # The process must wait now, and not ask again and again.
+            time.sleep(2.0)
+            size = 1 + len(reader.read())
+        assert process.stderr is not None
+        errors = process.stderr.read().decode()
+    assert (process.returncode, size) == (0, 2**20), errors
+    assert float(errors) < 1.0
 
 
 def test_predictions_that_are_not_complete_are_not_left(
