@@ -184,6 +184,32 @@ def test_what_the_store_says_about_a_reel_is_told(kind: type[Client]) -> None:
         assert len(store.requests) == 1
 
 
+@pytest.mark.parametrize("place", ["http://x:abc/", "http://[::z]"])
+@pytest.mark.parametrize("status", [300, 404])
+def test_a_refusal_of_the_store_may_name_a_place_that_is_no_url(
+    kind: type[Client], place: str, status: int
+) -> None:
+    with (
+        scripted(answer(status, Location=place)) as store,
+        scripted(linked(store.url)) as server,
+        kind(server.url, retry=QUICK) as client,
+        pytest.raises(UnexpectedAnswerError, match=f"store answered {status}: no reason given$"),
+    ):
+        client.reel_video("abc")
+    assert len(store.requests) == 1
+
+
+@pytest.mark.parametrize("call", ["status", "watch", "reel_video", "submit_resumable"])
+@pytest.mark.parametrize("status", [300, 302, 307])
+def test_a_redirect_to_a_place_that_is_no_url_is_not_tried_again(
+    kind: type[Client], call: str, status: int
+) -> None:
+    with scripted(answer(status, Location="http://[::z]")) as server:
+        with kind(server.url, retry=QUICK) as client, pytest.raises(UnexpectedAnswerError, match=server.url):
+            CALLS[call](client)
+        assert len(server.requests) == 1
+
+
 def test_a_redirect_to_the_same_path_is_no_store(kind: type[Client]) -> None:
     script = answer(307, None, Location="https://media.example/v1/reels/abc/video")
     with (

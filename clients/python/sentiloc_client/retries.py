@@ -49,7 +49,9 @@ class Attempts:
 
     def after_error(self, error: httpx.RequestError) -> float:
         """Seconds to wait before the next attempt; raises the `ClientError` if there is none."""
-        if not isinstance(error, httpx.TransportError):
+        # httpx looks at the place of a redirect before it returns the answer.
+        leads_nowhere = isinstance(error.__context__, httpx.InvalidURL)
+        if leads_nowhere or not isinstance(error, httpx.TransportError):
             # An answer arrived, but httpx cannot read it, for example because it is compressed wrongly.
             raise UnexpectedAnswerError(f"{_address(error)}: {error}") from error
         self._made += 1
@@ -105,10 +107,13 @@ def _redirected(response: httpx.Response) -> str:
 
 
 def redirected_to(response: httpx.Response) -> str | None:
-    """The place of a redirect for people, or None if the answer names none."""
+    """The place of a redirect for people, or None if the answer names none, or one that is no URL."""
     if "location" not in response.headers:
         return None
-    return shown(response.url.join(response.headers["location"]))
+    try:
+        return shown(response.url.join(response.headers["location"]))
+    except httpx.InvalidURL:
+        return None
 
 
 def shown(url: httpx.URL) -> str:
@@ -128,7 +133,9 @@ def read_problem(response: httpx.Response) -> ApiError:
     if media_type(response) == _PROBLEM:
         try:
             body = response.json()
-            return api_error(status, body["code"], body["title"], body["detail"], retry_after)
+            error = api_error(status, body["code"], body["title"], body["detail"], retry_after)
+            error.problem = body
+            return error
         except (ValueError, KeyError, TypeError):
             pass
     if status == httpx.codes.REQUEST_ENTITY_TOO_LARGE:
