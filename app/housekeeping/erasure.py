@@ -21,10 +21,10 @@ from sentiloc.app.access.daily import anonymize_days
 from sentiloc.app.access.sessions import end_sessions
 from sentiloc.app.access.usage import forget_earlier_months
 from sentiloc.app.batches.store import BatchStore, batch_key
-from sentiloc.app.housekeeping.retention import delete_with_files
+from sentiloc.app.housekeeping.retention import Failures, delete_ended
 from sentiloc.app.jobs.keys import job_key
 from sentiloc.app.jobs.store import JobStore
-from sentiloc.app.storage.local import UNDELETED, Storage
+from sentiloc.app.storage.local import Storage
 from sentiloc.app.uploads.record import upload_key
 from sentiloc.app.uploads.store import UploadStore
 from sentiloc.app.webhooks.endpoints import EndpointStore
@@ -46,7 +46,7 @@ FEATURES_OF = "of-"
 
 @dataclass(slots=True)
 class Receipt:
-    """What was deleted. `complete` is False if the time limit was reached before the end: call it again.
+    """What was deleted of the API key `owner`; None: of no key. `complete` is False before the end: erase again.
 
     `feature_entries` counts those on this machine; workers elsewhere delete theirs within a minute.
     """
@@ -77,8 +77,8 @@ class Receipt:
 class Eraser:
     """Erases owners.
 
-    Raises `redis.RedisError`, and `storage_unavailable` or an `OSError` if something could not be deleted: the rest is
-    deleted before. Then call it again.
+    Raises `redis.RedisError`, and `storage_unavailable` if something could not be deleted: the rest is deleted before,
+    unless the storage is down. Then call it again.
     """
 
     store: JobStore
@@ -88,12 +88,12 @@ class Eraser:
     endpoints: EndpointStore
     features_dir: Path
 
-    def erase(self, owner: str | None, seconds: float = 60.0) -> Receipt:
-        """Delete what belongs to the API key `owner`; None: what belongs to no key. Stops after `seconds`."""
-        receipt = Receipt(owner)
+    def erase(self, receipt: Receipt, seconds: float = 60.0) -> None:
+        """Delete what belongs to the receipt's owner, and count it there, also if this fails. Stops after `seconds`."""
+        owner = receipt.owner
         until = time.monotonic() + seconds
         # What cannot be deleted stays in its index; it does not stop the rest.
-        failures: list[Exception] = []
+        failures = Failures()
         steps = (
             self._jobs(owner, receipt, failures),
             self._uploads(owner, receipt, failures),
@@ -106,8 +106,8 @@ class Eraser:
         self._webhooks(owner, receipt)
         self._features(owner, receipt)
         self._usage(owner or "", receipt)
-        if failures:
-            raise failures[0]
+        if failures.first is not None:
+            raise failures.first
         # Looked up again: jobs may have been created while the erasure ran.
         receipt.complete = not any((self._job_ids(owner), self._upload_ids(owner), self._batch_ids(owner)))
         receipt.at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
@@ -115,45 +115,48 @@ class Eraser:
             # Last: a person who has to call again must still be signed in.
             receipt.sessions = end_sessions(self._redis, self._prefix, owner) if owner else 0
             self._redis.hdel(f"{self._prefix}turns", f"interactive {owner or ''}", f"batch {owner or ''}")
-        return receipt
 
-    def _jobs(self, owner: str | None, receipt: Receipt, failures: list[Exception]) -> Iterator[None]:
-        stuck: set[str] = set()
-        while job_ids := [job_id for job_id in self._job_ids(owner) if job_id not in stuck]:
+    def _jobs(self, owner: str | None, receipt: Receipt, failures: Failures) -> Iterator[None]:
+        # Every job before this place has files that cannot be deleted. If one of them goes meanwhile, a job may be
+        # missed. But then the erasure fails in any case, and is repeated.
+        begin = 0
+        while job_ids := self._job_ids(owner, begin):
             for job_id in job_ids:
-                try:
-                    self._job(job_id, owner, receipt)
-                except UNDELETED as error:
-                    stuck.add(job_id)
-                    failures.append(error)
+                if failures.are_hopeless:
+                    return
+                begin += not self._job(job_id, owner, receipt, failures)
                 yield
 
-    def _job(self, job_id: str, owner: str | None, receipt: Receipt) -> None:
+    def _job(self, job_id: str, owner: str | None, receipt: Receipt, failures: Failures) -> bool:
+        """Delete a job; False if its files stay, and with them the job."""
         # A running job cannot be deleted, and its worker must not store a result afterwards.
         self.store.cancel(job_id)
         has_feedback = self._redis.exists(f"{self._prefix}feedback:{job_id}")
         has_key = self._has_key(job_key(self._prefix, job_id))
-        gone = delete_with_files(self.store, self.storage, [job_id])
+        earlier = failures.count
+        gone = delete_ended(self.store, self.storage, [job_id], failures)
+        if failures.count > earlier:
+            return False
         # The record of the upload has the job's id and would remember the file's name.
         self._redis.delete(upload_key(self._prefix, job_id))
         if not gone:
             # The record is already gone; only the index entry is left.
             self._redis.zrem(self._index("jobs", owner), job_id)
-            return
-        (record,) = gone
-        receipt.jobs += 1
-        receipt.results += record.result_key is not None
-        receipt.thumbnails += record.thumbnails
-        receipt.feedback += bool(has_feedback)
-        receipt.idempotency_keys += has_key
+        for record in gone:
+            receipt.jobs += 1
+            receipt.results += record.result_key is not None
+            receipt.thumbnails += record.thumbnails
+            receipt.feedback += bool(has_feedback)
+            receipt.idempotency_keys += has_key
+        return True
 
-    def _uploads(self, owner: str | None, receipt: Receipt, failures: list[Exception]) -> Iterator[None]:
+    def _uploads(self, owner: str | None, receipt: Receipt, failures: Failures) -> Iterator[None]:
         for upload_id in self._upload_ids(owner):
-            try:
+            if failures.are_hopeless:
+                return
+            with failures.kept():
                 self._upload(upload_id, owner)
                 receipt.uploads += 1
-            except UNDELETED as error:
-                failures.append(error)
             yield
 
     def _upload(self, upload_id: str, owner: str | None) -> None:
@@ -201,30 +204,30 @@ class Eraser:
         self._redis.zadd(forgotten_key(self._prefix), {owner: now})
         self._redis.zremrangebyscore(forgotten_key(self._prefix), "-inf", now - _FORGOTTEN_SECONDS)
 
-    def _job_ids(self, owner: str | None) -> list[str]:
+    def _job_ids(self, owner: str | None, begin: int = 0) -> list[str]:
+        """A page of the owner's jobs, the oldest first; without an owner, all."""
         if owner:
-            return self._first("jobs", owner)
+            end = begin + _PAGE - 1
+            return cast("list[str]", self._redis.zrange(self._index("jobs", owner), begin, end))
         found = cast("list[str]", self._redis.zrange(self._index("jobs", None), 0, -1))
         records = zip(found, self.store.get_many(found), strict=True)
-        return [job_id for job_id, record in records if record is None or record.key_id is None]
+        return [job_id for job_id, record in records if record is None or record.key_id is None][begin:]
 
     def _upload_ids(self, owner: str | None) -> list[str]:
         if owner:
-            return self._first("uploads", owner)
+            return self._all("uploads", owner)
         found = ((upload_id, self.uploads.find(upload_id)) for upload_id in self.uploads.waiting(100_000))
         return [upload_id for upload_id, upload in found if upload is None or upload.key_id is None]
 
     def _batch_ids(self, owner: str | None) -> list[str]:
         if owner:
-            return self._first("batches", owner)
+            return self._all("batches", owner)
         found = cast("list[str]", self._redis.zrange(self._index("batches", None), 0, -1))
         records = ((batch_id, self.batches.get(batch_id)) for batch_id in found)
         return [batch_id for batch_id, record in records if record is None or not record.key_id]
 
-    def _first(self, name: str, owner: str) -> list[str]:
-        # Jobs are read page by page. Uploads and batches are read once, all of them.
-        last = _PAGE - 1 if name == "jobs" else -1
-        return cast("list[str]", self._redis.zrange(self._index(name, owner), 0, last))
+    def _all(self, name: str, owner: str) -> list[str]:
+        return cast("list[str]", self._redis.zrange(self._index(name, owner), 0, -1))
 
     def _index(self, name: str, owner: str | None) -> str:
         return f"{self._prefix}{name}:{owner}" if owner else f"{self._prefix}{name}"

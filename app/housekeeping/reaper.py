@@ -103,7 +103,7 @@ class Reaper:
         except Exception as error:
             if isinstance(error, SentilocError) and error.code is ErrorCode.STORAGE_UNAVAILABLE:
                 # The chore has its next turn.
-                outages.STORAGE.failed(error)
+                outages.STORAGE.failed(error.__cause__ or error)
                 return
             # The thread must survive any error: without it, lost jobs would stay lost.
             logger.exception("reaper: %s failed", chore.name)

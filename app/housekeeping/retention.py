@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Sequence
-from itertools import islice
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice, takewhile
 from typing import Any, cast
 
 from sentiloc.app.jobs.record import JobRecord
@@ -17,7 +19,6 @@ from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.settings import Settings
 from sentiloc.app.storage.local import (
     RETRY_SECONDS,
-    UNDELETED,
     Storage,
     is_incoming,
     partial_key,
@@ -28,12 +29,15 @@ from sentiloc.app.storage.local import (
 )
 from sentiloc.app.telemetry.audit import AuditLog
 from sentiloc.app.uploads.record import UploadState, upload_key
+from sentiloc.model.errors import SentilocError
 
 logger = logging.getLogger(__name__)
 
 # A sweep must not block a process for long. What is left is deleted by the next one.
 _BATCH = 200
 _CHUNK = 100
+# A deletion of many gives up after this time in which only failures came. Clients wait 60 s.
+_PATIENCE_SECONDS = 10.0
 _RESULT = re.compile(r"results/([A-Za-z0-9_-]+)\.(\d+)\..+")
 
 
@@ -52,28 +56,64 @@ def keep_seconds(settings: Settings) -> dict[str, float]:
     }
 
 
-def delete_with_files(store: JobStore, storage: Storage, job_ids: Sequence[str]) -> list[JobRecord]:
-    """Delete those of the jobs that have ended, with their files; returns their records.
+class Failures:
+    """What could not be deleted in a deletion of many: the first error, and the number of jobs and uploads.
 
-    Raises `redis.RedisError`, and the first `storage_unavailable` or `OSError` after all other jobs are deleted; then
-    call it again. The files go first, because nothing but the record says which files there are.
+    Files that fail at once, such as those of another user, stop nothing. A storage that is down costs time for each.
+    """
+
+    def __init__(self) -> None:
+        self.first: SentilocError | None = None
+        self.count = 0
+        self._lost_seconds = 0.0
+
+    @property
+    def are_hopeless(self) -> bool:
+        """True if the deletion should end, because the storage is down."""
+        return self._lost_seconds > _PATIENCE_SECONDS
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """One deletion; its error is kept here."""
+        began = time.monotonic()
+        try:
+            yield
+        except SentilocError as error:
+            self.first = self.first or error
+            self.count += 1
+            self._lost_seconds += time.monotonic() - began
+        else:
+            self._lost_seconds = 0.0
+
+
+def delete_with_files(store: JobStore, storage: Storage, job_ids: Sequence[str]) -> list[JobRecord]:
+    """The same as `delete_ended`, but raises the first failure after the other jobs are deleted; then call it again."""
+    failures = Failures()
+    gone = delete_ended(store, storage, job_ids, failures)
+    if failures.first is not None:
+        raise failures.first
+    return gone
+
+
+def delete_ended(
+    store: JobStore, storage: Storage, job_ids: Sequence[str], failures: Failures
+) -> list[JobRecord]:
+    """Delete those of the jobs that have ended, with their files; returns their records. Raises `redis.RedisError`.
+
+    The files go first, because nothing but the record says which files there are.
     """
     gone: list[JobRecord] = []
-    failures: list[Exception] = []
     # In parts: Redis answers other requests in between.
-    for start in range(0, len(job_ids), _CHUNK):
+    starts = range(0, len(job_ids), _CHUNK)
+    for start in takewhile(lambda _: not failures.are_hopeless, starts):
         without_files: list[str] = []
-        for record in store.get_many(job_ids[start : start + _CHUNK]):
-            if record is None or not record.state.is_terminal:
-                continue
-            try:
-                delete_files(storage, record)
-                without_files.append(record.id)
-            except UNDELETED as error:
-                failures.append(error)
+        records = store.get_many(job_ids[start : start + _CHUNK])
+        for record in takewhile(lambda _: not failures.are_hopeless, records):
+            if record is not None and record.state.is_terminal:
+                with failures.kept():
+                    delete_files(storage, record)
+                    without_files.append(record.id)
         gone += [record for record in store.delete_many(without_files) if record is not None]
-    if failures:
-        raise failures[0]
     return gone
 
 
@@ -119,7 +159,7 @@ class Retention:
             for job_id in self._due(what):
                 try:
                     end(job_id)
-                except UNDELETED:
+                except SentilocError:
                     self._postpone(what, job_id)
                     raise
                 self._done(what, job_id)

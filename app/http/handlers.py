@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -35,10 +36,14 @@ _HTTP_PROBLEMS = {
 
 
 def problem_response(
-    status: int, code: str, detail: str, headers: Mapping[str, str] | None = None
+    status: int,
+    code: str,
+    detail: str,
+    headers: Mapping[str, str] | None = None,
+    about: Mapping[str, Any] | None = None,
 ) -> JSONResponse:
     """A problem as a response."""
-    body = problem_body(status, code, detail).model_dump(exclude_none=True)
+    body = problem_body(status, code, detail, about).model_dump(exclude_none=True)
     return JSONResponse(body, status_code=status, headers=dict(headers or {}), media_type=MEDIA_TYPE)
 
 
@@ -60,14 +65,26 @@ def install_handlers(app: FastAPI) -> None:
 
 def _on_problem(_: Request | None, error: Exception) -> Response:
     assert isinstance(error, ProblemError)  # noqa: S101
-    response = problem_response(error.status, error.code, error.detail, error.headers)
+    _log_disk_fault(error)
+    response = problem_response(error.status, error.code, error.detail, error.headers, error.about)
     # Without this, the reset of the connection could overtake the answer.
     return LingeringResponse(response) if error.body_is_unread else response
 
 
 def _on_sentiloc_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, SentilocError)  # noqa: S101
-    return _on_problem(None, problem_of(error))
+    problem = problem_of(error)
+    problem.__cause__ = error
+    return _on_problem(None, problem)
+
+
+def _log_disk_fault(error: ProblemError) -> None:
+    """Log what the operating system said: only it names the file."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, OSError):
+        cause = cause.__cause__
+    if cause is not None and error.code == ErrorCode.STORAGE_UNAVAILABLE:
+        logger.warning("the storage failed: %s", cause)
 
 
 def _on_http_error(request: Request, error: Exception) -> Response:

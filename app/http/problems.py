@@ -109,6 +109,14 @@ class Problem(BaseModel):
         description="Stable, for programs; later versions may add codes",
         examples=sorted({*ProblemCode, *ErrorCode}),
     )
+    deleted: int | None = Field(
+        None,
+        description="Of `DELETE /jobs`: the jobs that were deleted although files of others could not be",
+    )
+    next_cursor: str | None = Field(
+        None,
+        description="Of `DELETE /jobs`: the `cursor` of a request that leaves out the jobs whose files stay",
+    )
 
 
 class ProblemError(Exception):
@@ -119,6 +127,7 @@ class ProblemError(Exception):
         code: the stable code for programs.
         detail: what happened, why, and what the client can do.
         headers: further headers of the answer, such as `Retry-After`.
+        about: further members of the problem.
 
     Set `body_is_unread` if the request's body was not fully read: the answer is then sent so that a client which is
     still uploading receives it.
@@ -130,12 +139,14 @@ class ProblemError(Exception):
         code: ProblemCode | ErrorCode,
         detail: str,
         headers: Mapping[str, str] | None = None,
+        about: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(detail)
         self.status = status
         self.code = code
         self.detail = detail
         self.headers = headers
+        self.about = about or {}
         self.body_is_unread = False
 
 
@@ -214,15 +225,15 @@ STATUS_OF_ERROR: Mapping[ErrorCode, int] = {
 }
 
 
-def problem_of(error: SentilocError) -> ProblemError:
+def problem_of(error: SentilocError, about: Mapping[str, Any] | None = None) -> ProblemError:
     """The problem that answers a request which failed with `error`. Temporary faults say when to try again."""
     status = STATUS_OF_ERROR.get(error.code, 500)
     headers = {"Retry-After": "10"} if error.code is ErrorCode.STORAGE_UNAVAILABLE else None
-    return ProblemError(status, error.code, error.detail, headers)
+    return ProblemError(status, error.code, error.detail, headers, about)
 
 
-def problem_body(status: int, code: str, detail: str) -> Problem:
-    """The body of a problem."""
+def problem_body(status: int, code: str, detail: str, about: Mapping[str, Any] | None = None) -> Problem:
+    """The body of a problem; `about` are its further members."""
     return Problem(
         type=f"urn:sentiloc:problem:{code}",
         title=_OWN_PHRASES.get(status) or HTTPStatus(status).phrase,
@@ -230,6 +241,7 @@ def problem_body(status: int, code: str, detail: str) -> Problem:
         detail=detail,
         request_id=request_id_context.get(),
         code=code,
+        **(about or {}),
     )
 
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import re
 import secrets
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Protocol, Self
 
+from sentiloc.app.storage.disk import faults_are_typed, require_reserve
 from sentiloc.model.errors import ErrorCode, SentilocError
 
 # Keys come from ids, but a second check here keeps a mistake elsewhere from leaving the folder.
@@ -72,7 +72,6 @@ def partial_key(job_id: str, attempt: int) -> str:
     return f"results/{job_id}.{attempt}.partial.json"
 
 
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 RESERVE_BYTES = 64 << 20
 """Bytes that uploads keep free on the disk for the job store's log and the results of accepted jobs."""
 
@@ -107,8 +106,6 @@ class Presigned:
     fields: dict[str, str]
 
 
-UNDELETED = (OSError, SentilocError)
-"""What `Storage.delete` raises if a file cannot be deleted."""
 RETRY_SECONDS = 600.0
 """A file that could not be deleted is tried again after this time."""
 
@@ -116,7 +113,7 @@ RETRY_SECONDS = 600.0
 class Storage(Protocol):
     """A place for files. Keys are `uploads/…` and `results/…`.
 
-    Every method raises `storage_unavailable` while a remote store cannot be reached.
+    Every method raises `storage_unavailable` while a remote store cannot be reached, or if a disk refuses the request.
     """
 
     def writer(self, key: str) -> Writer:
@@ -182,28 +179,32 @@ class LocalStorage:
     def local_path(self, key: str) -> Iterator[Path]:
         """The file itself; raises `source_missing`."""
         path = self._path(key)
-        if not path.is_file():
+        with faults_are_typed():
+            is_there = path.is_file()
+        if not is_there:
             raise SentilocError(ErrorCode.SOURCE_MISSING, "The uploaded file is no longer stored.")
         yield path
 
     def read(self, key: str) -> bytes:
         """The whole file; raises `source_missing`."""
         try:
-            return self._path(key).read_bytes()
+            with faults_are_typed():
+                return self._path(key).read_bytes()
         except FileNotFoundError as error:
             raise SentilocError(ErrorCode.SOURCE_MISSING, "The file is no longer stored.") from error
 
     def size(self, key: str) -> int | None:
         """The size of the file in bytes; None if it does not exist."""
         try:
-            return self._path(key).stat().st_size
+            with faults_are_typed():
+                return self._path(key).stat().st_size
         except FileNotFoundError:
             return None
 
     def adopt(self, path: Path, key: str) -> None:
         """Rename the file, which must lie on the same volume."""
         target = self._path(key)
-        with full_is_typed():
+        with faults_are_typed():
             target.parent.mkdir(parents=True, exist_ok=True)
             with path.open("rb") as file:
                 # The rename must not reach the disk before the bytes.
@@ -214,21 +215,22 @@ class LocalStorage:
     def move(self, key: str, target: str) -> bool:
         """Rename the file; False if it does not exist."""
         try:
-            self._path(key).replace(self._path(target))
+            with faults_are_typed():
+                self._path(key).replace(self._path(target))
         except FileNotFoundError:
             return False
         return True
 
     def copy(self, key: str, target: str) -> bool:
         """Create a hard link. Files are never changed, so the copy needs no disk space of its own."""
+        source, place = self._path(key), self._path(target)
         try:
-            os.link(self._path(key), self._path(target))
-        # An earlier call made the link and then stopped.
-        except FileExistsError:
-            return True
+            # An earlier call may have made the link and then stopped.
+            with faults_are_typed(), suppress(FileExistsError):
+                os.link(source, place)
+                _sync_folder(place.parent)
         except FileNotFoundError:
             return False
-        _sync_folder(self._path(target).parent)
         return True
 
     def link(self, key: str) -> str | None:  # noqa: ARG002
@@ -241,23 +243,26 @@ class LocalStorage:
 
     def delete(self, key: str) -> None:
         """Delete the file if it exists."""
-        self._path(key).unlink(missing_ok=True)
+        with faults_are_typed():
+            self._path(key).unlink(missing_ok=True)
 
     def older_than(self, folder: str, seconds: float) -> Iterator[str]:
         """Yield the keys of files whose last write is more than `seconds` ago."""
         limit = time.time() - seconds
-        for path in (self._root / folder).glob("*"):
-            key = f"{folder}/{path.name}"
-            if _OWN_KEY.fullmatch(key) and path.is_file() and _written(path) < limit:
-                yield key
+        with faults_are_typed():
+            for path in (self._root / folder).glob("*"):
+                key = f"{folder}/{path.name}"
+                if _OWN_KEY.fullmatch(key) and path.is_file() and _written(path) < limit:
+                    yield key
 
     def sweep(self, older_than_seconds: float) -> int:
         """Delete unfinished files of writers without a write for `older_than_seconds`; returns their number."""
         limit = time.time() - older_than_seconds
-        found = (path for path in self._root.glob(f"*/*{_PART}") if _is_unfinished(path))
-        old = [path for path in found if _written(path) < limit]
-        for path in old:
-            path.unlink(missing_ok=True)
+        with faults_are_typed():
+            found = (path for path in self._root.glob(f"*/*{_PART}") if _is_unfinished(path))
+            old = [path for path in found if _written(path) < limit]
+            for path in old:
+                path.unlink(missing_ok=True)
         return len(old)
 
     def _path(self, key: str) -> Path:
@@ -276,7 +281,7 @@ class LocalWriter:
         self._file: BinaryIO | None = None
 
     def __enter__(self) -> Self:
-        with full_is_typed():
+        with faults_are_typed():
             self._path.parent.mkdir(parents=True, exist_ok=True)
             # Unbuffered, so that a full disk is an error of `write` and not of `close`.
             self._file = self._part.open("xb", buffering=0)
@@ -285,21 +290,23 @@ class LocalWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._part.unlink(missing_ok=True)
+        # What cannot be removed is swept later, and must not hide the error that ends the context.
+        with suppress(OSError):
+            if self._file is not None:
+                self._file.close()
+                self._part.unlink(missing_ok=True)
 
     def write(self, data: bytes) -> None:
         """Append; raises `storage_full`."""
         left = memoryview(data)
-        with full_is_typed():
+        with faults_are_typed():
             require_reserve(self._open().fileno(), self._reserve_bytes)
             while left:
                 left = left[self._open().write(left) :]
 
     def commit(self) -> None:
         """Sync, rename, sync the folder."""
-        with full_is_typed():
+        with faults_are_typed():
             # First the bytes, then the name: after a power failure a visible file is complete.
             os.fsync(self._open().fileno())
             self._open().close()
@@ -311,25 +318,6 @@ class LocalWriter:
         if self._file is None:
             raise ValueError("the writer is not open")
         return self._file
-
-
-@contextmanager
-def full_is_typed() -> Iterator[None]:
-    """Turn the operating system's error for a full disk or quota into `storage_full`."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in _FULL:
-            raise SentilocError(ErrorCode.STORAGE_FULL, "The server's storage is full.") from error
-        raise
-
-
-def require_reserve(descriptor: int, reserve_bytes: int) -> None:
-    """Raise `storage_full` if the disk of this open file has less than `reserve_bytes` free."""
-    volume = os.fstatvfs(descriptor)
-    # f_bavail is what ordinary users may use; f_bfree also counts root's share.
-    if volume.f_bavail * volume.f_frsize < reserve_bytes:
-        raise SentilocError(ErrorCode.STORAGE_FULL, "The server's storage is full.")
 
 
 def _sync_folder(folder: Path) -> None:

@@ -23,7 +23,8 @@ from sentiloc.app.ids import ID
 from sentiloc.app.jobs.keys import job_key
 from sentiloc.app.redis.scripts import Scripts
 from sentiloc.app.settings import Settings
-from sentiloc.app.storage.local import RETRY_SECONDS, UNDELETED, Storage
+from sentiloc.app.storage.disk import faults_are_typed
+from sentiloc.app.storage.local import RETRY_SECONDS, Storage
 from sentiloc.app.uploads.problems import TooManyUploads, UploadElsewhere, UploadGone
 from sentiloc.app.uploads.record import UploadRecord, UploadState, read_fields, upload_key, write_fields
 from sentiloc.model.errors import ErrorCode, SentilocError
@@ -105,7 +106,8 @@ class UploadStore:
         if not path.exists() and self._storage.size(record.source_key) is not None:
             raise UploadBusyError
         try:
-            file = path.open("r+b", buffering=0)
+            with faults_are_typed():
+                file = path.open("r+b", buffering=0)
         except FileNotFoundError as error:
             raise UploadElsewhere from error
         with file:
@@ -198,7 +200,7 @@ class UploadStore:
             return False
         try:
             self._delete_bytes(record)
-        except UNDELETED:
+        except SentilocError:
             # Later, so that a file that cannot be deleted does not stop the sweep of the others.
             self._redis.zadd(self._index, {record.id: time.time() + RETRY_SECONDS}, xx=True)
             raise
@@ -206,7 +208,8 @@ class UploadStore:
         return True
 
     def _delete_bytes(self, record: UploadRecord) -> None:
-        self._path(record.id).unlink(missing_ok=True)
+        with faults_are_typed():
+            self._path(record.id).unlink(missing_ok=True)
         self._storage.delete(record.source_key)
         if record.presigned:
             self._storage.delete(record.incoming_key)
@@ -243,12 +246,13 @@ class UploadStore:
             raise UploadGone
 
     def _make_file(self, record: UploadRecord) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        # Only an early answer: other uploads may fill the disk meanwhile, so every write checks the
-        # reserve.
-        if (record.length or 0) > shutil.disk_usage(self._folder).free:
-            raise SentilocError(ErrorCode.STORAGE_FULL, "The server's storage is full.")
-        self._path(record.id).touch(exist_ok=False)
+        with faults_are_typed():
+            self._folder.mkdir(parents=True, exist_ok=True)
+            # Only an early answer: other uploads may fill the disk meanwhile, so every write checks the
+            # reserve.
+            if (record.length or 0) > shutil.disk_usage(self._folder).free:
+                raise SentilocError(ErrorCode.STORAGE_FULL, "The server's storage is full.")
+            self._path(record.id).touch(exist_ok=False)
 
     def _key(self, upload_id: str) -> str:
         return upload_key(self._settings.redis_prefix, upload_id)

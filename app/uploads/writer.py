@@ -18,7 +18,7 @@ from sentiloc.app.http.body import FLUSH_BYTES, body_chunks
 from sentiloc.app.http.multipart import UploadTooLarge
 from sentiloc.app.http.problems import ProblemCode, ProblemError, problem_of
 from sentiloc.app.settings import Settings
-from sentiloc.app.storage.local import full_is_typed, require_reserve
+from sentiloc.app.storage.disk import faults_are_typed, require_reserve
 from sentiloc.app.uploads.problems import ChecksumMismatch, OffsetMismatch, UploadBusy, UploadElsewhere
 from sentiloc.app.uploads.record import UploadRecord
 from sentiloc.app.uploads.store import UploadBusyError, UploadStore
@@ -218,7 +218,8 @@ class _Chunk:
 
     def _sync(self) -> None:
         self._flush()
-        os.fsync(self.file.fileno())
+        with faults_are_typed():
+            os.fsync(self.file.fileno())
 
     def _flush(self) -> None:
         data = bytes(self.buffer)
@@ -226,7 +227,7 @@ class _Chunk:
         if self.hasher:
             self.hasher.update(data)
         left = memoryview(data)
-        with full_is_typed():
+        with faults_are_typed():
             # Before each write of about 1 MiB, because other uploads fill the same disk.
             require_reserve(self.file.fileno(), self.reserve_bytes)
             while left:

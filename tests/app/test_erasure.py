@@ -334,12 +334,17 @@ def test_the_command_prints_the_receipt(
     arguments = ["erase", keys["mine"].key.id, "--data-dir", str(audited.data_dir)]
     try:
         assert CliRunner().invoke(keys_app, arguments, input="n\n").exit_code != 0
+        with storage_deletes_nothing():
+            assert CliRunner().invoke(keys_app, [*arguments, "--yes"]).exit_code != 0
         done = CliRunner().invoke(keys_app, [*arguments, "--yes"])
     finally:
         get_settings.cache_clear()
     assert done.exit_code == 0, done.output
     assert json.loads(done.output)["jobs"] == 6
-    assert "operator:" in (audited.data_dir / "audit.jsonl").read_text(encoding="utf-8")
+    text = (audited.data_dir / "audit.jsonl").read_text(encoding="utf-8")
+    lines = [line for line in map(json.loads, text.splitlines()) if line["who"].startswith("operator:")]
+    # A failed try is logged, too: it may have deleted a part.
+    assert [(line["jobs"], line["complete"]) for line in lines] == [(0, False), (6, True)]
 
 
 def test_other_workers_delete_features_at_their_next_check(

@@ -131,6 +131,15 @@ def test_a_failed_job_keeps_its_reason(store: JobStore) -> None:
     assert record.finished_at is not None
 
 
+def test_many_are_cancelled_in_parts(store: JobStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sentiloc.app.jobs.store._CHUNK", 2)
+    ids = [submit(store).id for _ in range(5)]
+    store.cancel(ids[3])
+    assert store.cancel_many(ids) == [True, True, True, False, True]
+    assert {state_of(store, job_id) for job_id in ids} == {JobState.CANCELLED}
+    assert store.cancel_many([]) == []
+
+
 @pytest.mark.parametrize("is_running", [False, True])
 def test_cancelling_ends_the_job_at_once(store: JobStore, is_running: bool) -> None:
     job = submit(store)

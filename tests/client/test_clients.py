@@ -111,6 +111,17 @@ def test_a_wait_that_is_too_long_is_the_callers_to_decide(kind: type[Client]) ->
     assert len(server.requests) == 1
 
 
+def test_a_deletion_that_leaves_jobs_says_how_to_go_on(kind: type[Client]) -> None:
+    about = {"title": "T", "status": 503, "detail": "D", "code": "storage_unavailable"}
+    told = {**about, "deleted": 3, "next_cursor": "abc"}
+    script = answer(503, told, "application/problem+json", Retry_After="0")
+    with scripted(script) as server, kind(server.url, retry=QUICK) as client:
+        with pytest.raises(ServerError) as caught:
+            client.delete_jobs(label="positive")
+        assert len(server.requests) == QUICK.attempts
+    assert caught.value.problem == told
+
+
 def test_what_may_have_been_done_is_not_done_again(kind: type[Client]) -> None:
     feedback = Feedback(segments=())
     for script, error in ((hang_up, ConnectionFailedError), (BUSY, ServerError)):

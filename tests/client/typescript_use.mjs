@@ -106,7 +106,7 @@ console.log(JSON.stringify({
   vtt: vtt.slice(0, 6),
   isSame: again.id === same.id,
   listed: listed.length,
-  problem: [problem instanceof ApiError, problem.status, problem.code, problem.requestId.length],
+  problem: [problem instanceof ApiError, problem.status, problem.problem.code, problem.requestId.length],
   forbidden: forbidden.code,
   other: other instanceof UploadError,
   feedback: feedback.feedback.length,

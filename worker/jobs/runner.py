@@ -19,14 +19,8 @@ from sentiloc.app.jobs.record import JobError, JobRecord
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.metrics.job_counters import JobMetrics, count_job
 from sentiloc.app.settings import Settings
-from sentiloc.app.storage.local import (
-    Storage,
-    full_is_typed,
-    partial_key,
-    reel_key,
-    result_key,
-    thumbnail_key,
-)
+from sentiloc.app.storage.disk import full_is_typed
+from sentiloc.app.storage.local import Storage, partial_key, reel_key, result_key, thumbnail_key
 from sentiloc.app.telemetry import outages
 from sentiloc.app.telemetry.logs import job_id_context
 from sentiloc.app.telemetry.tracing import flush, span

@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field
 from sentiloc.app.access.audit import who
 from sentiloc.app.access.caller import Scope, current_caller
 from sentiloc.app.access.guard import Forbidden
-from sentiloc.app.housekeeping.erasure import KEPT
+from sentiloc.app.housekeeping.erasure import KEPT, Receipt
 from sentiloc.app.http.problems import ProblemCode, RedisUnavailable, documented
 from sentiloc.app.routes.account.keys import KeyNotFound
 from sentiloc.app.routes.deps import NO_STORE
@@ -104,9 +104,12 @@ def erase_owner(owner: OwnerName, services: ServicesDep, response: Response) -> 
     # Revoked keys are known, too. `erased` is none: it stands for all erased owners in the counts by day.
     if owner != "me" and services.keys.get(owner) is None:
         raise KeyNotFound
-    receipt = services.eraser.erase(caller.key_id if owner == "me" else owner)
-    # Counts only: the audit log must not name what was erased.
-    services.audit.write(who(caller), "erased an owner's data", **_counts(receipt.to_dict()))
+    receipt = Receipt(caller.key_id if owner == "me" else owner)
+    try:
+        services.eraser.erase(receipt)
+    finally:
+        # Also after a failure: most of the data may be gone. Counts only: the log must not name what was erased.
+        services.audit.write(who(caller), "erased an owner's data", **_counts(receipt.to_dict()))
     return ErasureBody.model_validate(receipt.to_dict())
 
 

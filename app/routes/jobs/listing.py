@@ -8,14 +8,14 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from sentiloc.app.housekeeping.retention import delete_with_files
+from sentiloc.app.housekeeping.retention import Failures, delete_ended
 from sentiloc.app.http.cursors import InvalidCursor
-from sentiloc.app.http.problems import InvalidRequest, ProblemCode, RedisUnavailable, documented
+from sentiloc.app.http.problems import InvalidRequest, ProblemCode, RedisUnavailable, documented, problem_of
 from sentiloc.app.jobs.options import AnyLabel, Tag
 from sentiloc.app.jobs.record import JobState
+from sentiloc.app.listing.filters import JobFilter
 from sentiloc.app.listing.jobs import (
     MAX_CURSOR,
-    JobFilter,
     JobOrder,
     collect,
     list_jobs,
@@ -165,17 +165,24 @@ def summary(query: Annotated[FilterQuery, Query()], response: Response, services
 def delete_jobs(query: Annotated[DeleteQuery, Query()], services: ServicesDep) -> DeletedBody:
     """Deletes jobs that have ended, with their files. One request looks at 20000 jobs at most and deletes 1000 at most.
 
-    Repeat it with `cursor`, the `next_cursor` of the answer, until `complete` is true.
+    Repeat it with `cursor`, the `next_cursor` of the answer, until `complete` is true. A 503 `storage_unavailable` says
+    that files of some jobs could not be deleted. They stay; others may be `deleted`. Repeat the same request then, or
+    leave out the jobs that stay with the problem's `next_cursor`. It has none while the storage is down.
     """
     wanted = query.filter()
     if wanted.is_empty and not query.all:
         raise InvalidRequest("query: name a filter, or say `all=true`")
-    # Bounded, so that one request ends within a client's time limit.
+    # Bounded, because files are deleted one by one. How long that takes depends on the storage.
     collected = collect(services.store, wanted, query.cursor, _MOST_DELETED)
     ended = [row.id for row in collected.rows if row.state.is_terminal]
     running = [row.id for row in collected.rows if not row.state.is_terminal]
     cancelled = sum(services.store.cancel_many(running)) if query.cancel else 0
-    deleted = delete_with_files(services.store, services.storage, ended)
+    failures = Failures()
+    deleted = delete_ended(services.store, services.storage, ended, failures)
+    if failures.first is not None:
+        # While the storage is down, not all of these jobs were tried, and the cursor would leave them out.
+        more = None if failures.are_hopeless else collected.next_cursor
+        raise problem_of(failures.first, {"deleted": len(deleted), "next_cursor": more}) from failures.first
     return DeletedBody(
         deleted=len(deleted),
         cancelled=cancelled,

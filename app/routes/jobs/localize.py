@@ -35,6 +35,7 @@ from sentiloc.app.jobs.request import MAX_REQUEST_BYTES, LocalizeRequest, Upload
 from sentiloc.app.jobs.submit import IdempotencyConflict
 from sentiloc.app.outbound.client import Outbound
 from sentiloc.app.routes.deps import accepted, json_body
+from sentiloc.app.routes.results.problems import STORE_DOWN
 from sentiloc.app.routes.uploads.deps import find_upload
 from sentiloc.app.schemas.jobs import JobBody
 from sentiloc.app.services import Services, ServicesDep
@@ -124,6 +125,7 @@ _FORM_PROBLEMS = documented(
     EmptyVideo,
     _URL_FORBIDDEN,
     (507, ErrorCode.STORAGE_FULL, "The server's storage is full."),
+    STORE_DOWN,
 )
 _URL_PROBLEMS = documented(*_COMMON, BodyTooLarge, _URL_FORBIDDEN)
 _UPLOAD_PROBLEMS = documented(
@@ -135,6 +137,7 @@ _UPLOAD_PROBLEMS = documented(
     UploadUnfinished,
     UploadBusy,
     UploadUsed,
+    STORE_DOWN,
     UploadGone,
 )
 _JSON_SINCE = datetime(2026, 11, 29, tzinfo=UTC)

@@ -54,7 +54,7 @@ _STORAGE_FULL = (507, ErrorCode.STORAGE_FULL, "The server's storage is full.")
 _NEW_PROBLEMS = (EmptyVideo, InvalidRequest, UnknownModel)
 _CHUNK_PROBLEMS = (
     *(InvalidTusHeader, UploadCutOff, UploadStalled, UploadTooLarge, tus.UnsupportedVersion),
-    *(tus.NotAChunk, UploadBusy, ChecksumMismatch, _STORAGE_FULL),
+    *(tus.NotAChunk, UploadBusy, ChecksumMismatch, _STORAGE_FULL, STORE_DOWN),
 )
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from .batches import Batch
     from .models import Failure, Job
 
@@ -139,7 +141,8 @@ class JobFailedError(ClientError):
 class ApiError(ClientError):
     """The server answered with an RFC 9457 problem: `status`, stable `code`, `detail` for people.
 
-    `retry_after` is the number of seconds that the server asks to wait, if any.
+    `retry_after` is the number of seconds that the server asks to wait, if any. `problem` is the whole document; it is
+    empty for an answer of a proxy.
     """
 
     def __init__(
@@ -151,6 +154,7 @@ class ApiError(ClientError):
         self.title = title
         self.detail = detail
         self.retry_after = retry_after
+        self.problem: Mapping[str, Any] = {}
 
 
 class InvalidRequestError(ApiError):

@@ -11,13 +11,17 @@ export class SentilocError extends Error {
 /** No answer: the server cannot be reached, or the connection broke. */
 export class ConnectionError extends SentilocError {}
 
-/** The server refused a request. `code` is stable; `requestId` finds the request in the server's log. */
+/**
+ * The server refused a request. `code` is stable; `requestId` finds the request in the server's log; `problem` is the
+ * whole document.
+ */
 export class ApiError extends SentilocError {
   readonly status: number;
   readonly code: string;
   readonly requestId: string | null;
   /** Seconds to wait before the request may be sent again; null if the server did not say. */
   readonly retryAfter: number | null;
+  readonly problem: Partial<Problem>;
 
   constructor(status: number, problem: Partial<Problem>, headers: Headers) {
     super(problem.detail ?? problem.title ?? `HTTP ${status}`);
@@ -25,6 +29,7 @@ export class ApiError extends SentilocError {
     this.code = problem.code ?? "unknown";
     this.requestId = problem.request_id ?? headers.get("X-Request-ID");
     this.retryAfter = secondsOf(headers.get("Retry-After"));
+    this.problem = problem;
   }
 }
 

@@ -808,6 +808,10 @@ export interface Problem {
   request_id?: string | null;
   /** Stable, for programs; later versions may add codes */
   code: string;
+  /** Of `DELETE /jobs`: the jobs that were deleted although files of others could not be */
+  deleted?: number | null;
+  /** Of `DELETE /jobs`: the `cursor` of a request that leaves out the jobs whose files stay */
+  next_cursor?: string | null;
 }
 
 /** `draft` decodes keyframes only: quick and approximate, for a preview. */

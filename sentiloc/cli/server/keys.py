@@ -18,6 +18,7 @@ from rich.table import Table
 
 from sentiloc.app.access.caller import Scope
 from sentiloc.app.access.keys import ApiKey, KeyStore
+from sentiloc.app.housekeeping.erasure import Receipt
 from sentiloc.app.places import parse_prefix
 from sentiloc.app.redis.client import connect
 from sentiloc.app.services import Services
@@ -170,12 +171,14 @@ def erase(
         typer.confirm(f"Delete everything of {key_id}? It cannot be restored.", abort=True)
     services = Services.from_settings(_settings())
     # A request over HTTP stops after a minute and is repeated; nothing limits a command.
-    receipt = services.eraser.erase(key_id, seconds=math.inf)
-    shown = receipt.to_dict()
-    # The audit log takes counts only; it has a time of its own.
-    counts = {name: value for name, value in shown.items() if isinstance(value, str | int)}
-    _audit("erased an owner's data", **{**counts, "at": None})
-    typer.echo(json.dumps(shown, indent=1))
+    receipt = Receipt(key_id)
+    try:
+        services.eraser.erase(receipt, seconds=math.inf)
+    finally:
+        # Also after a failure. The audit log takes counts only; it has a time of its own.
+        counts = {name: value for name, value in receipt.to_dict().items() if isinstance(value, str | int)}
+        _audit("erased an owner's data", **{**counts, "at": None})
+    typer.echo(json.dumps(receipt.to_dict(), indent=1))
 
 
 @keys_app.command("rotate-webhook-secret")

@@ -172,7 +172,9 @@ class AsyncJobs(AsyncTransport):
     ) -> Deleted:
         """Delete ended jobs that match, at most 1000 a call. `cancel` also cancels those that have not ended.
 
-        Until the answer is `complete`, call again with its `next_cursor` as `cursor`.
+        Until the answer is `complete`, call again with its `next_cursor` as `cursor`. A `ServerError` with the code
+        `storage_unavailable` says that files of some jobs could not be deleted, and that these jobs stay. Others may be
+        deleted: call again with the same arguments, or go on behind them with `next_cursor` of the error's `problem`.
         """
         return await self._send(batches.delete_jobs(filters, cancel_others=cancel, cursor=cursor))
 

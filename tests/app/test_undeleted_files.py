@@ -1,0 +1,288 @@
+"""Files that the storage does not delete: those of another user, a read-only disk, and a store that is down."""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from sentiloc.app.housekeeping.erasure import Eraser, Receipt
+from sentiloc.app.jobs.record import NewJob, new_job_id
+from sentiloc.app.jobs.store import JobStore
+from sentiloc.app.main import create_app
+from sentiloc.app.services import Services
+from sentiloc.app.settings import Settings
+from sentiloc.app.storage.local import LocalStorage, source_key
+from sentiloc.model.errors import ErrorCode, SentilocError
+from tests.app.asking import VIDEO, assert_problem, upload
+from tests.client.scripted import Handler, ScriptedServer, answer, scripted
+from tests.support.full_disk import small_volume
+
+RETENTION = "sentiloc.app.housekeeping.retention"
+TUS = {"Tus-Resumable": "1.0.0"}
+CHUNK = {"Content-Type": "application/offset+octet-stream", "Upload-Offset": "0"}
+
+
+def ended(store: JobStore, count: int, key_id: str | None = None) -> list[str]:
+    """Cancelled jobs, the oldest first."""
+    ids = [new_job_id() for _ in range(count)]
+    for job_id in ids:
+        key = source_key(job_id)
+        store.submit(
+            NewJob(id=job_id, key_id=key_id, source_key=key, source_name="a.mp4", source_bytes=1, model="m")
+        )
+    store.cancel_many(ids)
+    return ids
+
+
+def hold(settings: Settings, job_ids: list[str]) -> list[Path]:
+    """Make the videos of these jobs impossible to delete, for root as well: folders lie in their places."""
+    places = [settings.data_dir / source_key(job_id) for job_id in job_ids]
+    for place in places:
+        place.mkdir(parents=True)
+    return places
+
+
+def left(store: JobStore, job_ids: list[str]) -> list[str]:
+    return [job_id for job_id in job_ids if store.get(job_id) is not None]
+
+
+@contextmanager
+def read_only(folder: Path) -> Iterator[None]:
+    """A volume that the operating system has made read-only, as it does after an error of the disk."""
+    subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["mount", "-o", "remount,rw", str(folder)], check=True)
+
+
+@pytest.fixture
+def down(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedServer]:
+    """An object store that refuses everything."""
+    pytest.importorskip("boto3")
+    # The session would keep these credentials for later tests.
+    monkeypatch.setattr("boto3.DEFAULT_SESSION", None)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
+    monkeypatch.setattr(f"{RETENTION}._PATIENCE_SECONDS", 0.5)
+    refuse = answer(503, "<Error><Code>ServiceUnavailable</Code></Error>", "application/xml")
+
+    def refuse_slowly(handler: Handler) -> None:
+        time.sleep(0.15)
+        refuse(handler)
+
+    with scripted(refuse_slowly) as server:
+        yield server
+
+
+def asked_about(server: ScriptedServer, job_ids: list[str]) -> int:
+    """The number of requests that name one of the jobs."""
+    return sum(any(job_id in request.path for job_id in job_ids) for request in server.requests)
+
+
+@pytest.mark.parametrize("path", ["/jobs?all=true", "/owners/me/data"])
+def test_a_deletion_of_many_gives_up_while_the_storage_is_down(
+    settings: Settings, store: JobStore, down: ScriptedServer, path: str
+) -> None:
+    where = {"storage_url": "s3://bucket/x", "storage_endpoint": down.url}
+    with TestClient(create_app(settings.model_copy(update=where)), raise_server_exceptions=False) as client:
+        jobs = ended(store, 12)
+        response = client.delete(path)
+    assert_problem(response, 503, "storage_unavailable")
+    # Each try of a job takes two requests.
+    assert 2 <= asked_about(down, jobs) <= 4
+    assert left(store, jobs) == jobs
+    assert "next_cursor" not in response.json()
+
+
+def test_many_files_of_another_user_stop_no_deletion(
+    client: TestClient, store: JobStore, settings: Settings
+) -> None:
+    # More than a part of a deletion and more than a page of an erasure, and the newest come first.
+    others, stuck = ended(store, 3), ended(store, 210)
+    places = hold(settings, stuck)
+    response = client.delete("/jobs?all=true")
+    assert_problem(response, 503, "storage_unavailable")
+    assert (response.json()["deleted"], left(store, others), left(store, stuck)) == (3, [], stuck)
+    for place in places:
+        place.rmdir()
+    assert client.delete("/jobs?all=true").json()["deleted"] == 210
+
+
+def test_a_deletion_goes_on_behind_the_jobs_that_stay(
+    client: TestClient, store: JobStore, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sentiloc.app.routes.jobs.listing._MOST_DELETED", 3)
+    others, stuck = ended(store, 4), ended(store, 3)
+    hold(settings, stuck)
+    for _ in range(2):
+        response = client.delete("/jobs?all=true")
+        assert_problem(response, 503, "storage_unavailable")
+        assert response.json()["deleted"] == 0
+        assert int(response.headers["retry-after"]) > 0
+    cursor = response.json()["next_cursor"]
+    counts = []
+    while cursor is not None:
+        page = client.delete("/jobs", params={"all": True, "cursor": cursor}).json()
+        counts.append(page["deleted"])
+        cursor = page["next_cursor"]
+    assert (sum(counts), left(store, others), left(store, stuck)) == (4, [], stuck)
+
+
+def test_an_erasure_goes_beyond_a_page_of_jobs_that_stay(
+    client: TestClient, store: JobStore, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sentiloc.app.housekeeping.erasure._PAGE", 2)
+    eraser = Services.from_settings(settings).eraser
+    stuck, others = ended(store, 3, "owner"), ended(store, 5, "owner")
+    stuck += ended(store, 1, "owner")
+    others += ended(store, 2, "owner")
+    places = hold(settings, stuck)
+    receipt = Receipt("owner")
+    with pytest.raises(SentilocError) as caught:
+        eraser.erase(receipt)
+    assert caught.value.code is ErrorCode.STORAGE_UNAVAILABLE
+    assert (left(store, others), left(store, stuck)) == ([], stuck)
+    assert (receipt.jobs, receipt.complete) == (7, False)
+    for place in places:
+        place.rmdir()
+    again = Receipt("owner")
+    eraser.erase(again)
+    assert (again.jobs, again.complete) == (4, True)
+
+
+def test_jobs_that_come_and_go_during_an_erasure_are_erased(
+    store: JobStore, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sentiloc.app.housekeeping.erasure._PAGE", 2)
+    eraser: Eraser = Services.from_settings(settings).eraser
+    stuck, others = ended(store, 4, "owner"), ended(store, 6, "owner")
+    hold(settings, stuck)
+    tried: list[str] = []
+    delete = LocalStorage.delete
+
+    def meanwhile(storage: LocalStorage, key: str) -> None:
+        tried.append(key)
+        if key == source_key(stuck[3]) and tried.count(key) == 1:
+            # Somebody else deletes a job that was passed over, and sends another one.
+            store.delete_many([stuck[0]])
+            others.extend(ended(store, 1, "owner"))
+        delete(storage, key)
+
+    monkeypatch.setattr(LocalStorage, "delete", meanwhile)
+    for _ in range(2):
+        with pytest.raises(SentilocError):
+            eraser.erase(Receipt("owner"))
+    assert len(others) == 7
+    assert (left(store, others), left(store, stuck)) == ([], stuck[1:])
+
+
+def test_an_upload_that_stays_stops_no_other_upload(client: TestClient, settings: Settings) -> None:
+    whole = {**TUS, **CHUNK, "Upload-Length": str(len(VIDEO))}
+    places = [client.post("/uploads", headers=whole, content=VIDEO).headers["location"] for _ in range(3)]
+    first, *others = [place.rpartition("/")[2] for place in places]
+    (settings.data_dir / source_key(first)).unlink()
+    (held,) = hold(settings, [first])
+    assert_problem(client.delete("/owners/me/data"), 503, "storage_unavailable")
+    assert not any((settings.data_dir / source_key(other)).exists() for other in others)
+    held.rmdir()
+    receipt = client.delete("/owners/me/data").json()
+    assert (receipt["complete"], receipt["uploads"]) == (True, 1)
+
+
+def test_each_try_of_an_erasure_has_a_line_in_the_audit_log(
+    store: JobStore, settings: Settings, tmp_path: Path
+) -> None:
+    log = tmp_path / "audit.jsonl"
+    with TestClient(create_app(settings.model_copy(update={"audit_log": log}))) as client:
+        stuck, others = ended(store, 1), ended(store, 2)
+        (place,) = hold(settings, stuck)
+        assert_problem(client.delete("/owners/me/data"), 503, "storage_unavailable")
+        place.rmdir()
+        assert client.delete("/owners/me/data").json()["complete"]
+    assert left(store, stuck + others) == []
+    lines = map(json.loads, log.read_text(encoding="utf-8").splitlines())
+    found = [(line["jobs"], line["complete"]) for line in lines if line["what"] == "erased an owner's data"]
+    assert found == [(2, False), (1, True)]
+
+
+def test_a_file_that_cannot_be_deleted_is_a_503_whose_cause_is_logged(
+    client: TestClient, store: JobStore, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    (stuck,) = ended(store, 1)
+    (place,) = hold(settings, [stuck])
+    with caplog.at_level(logging.WARNING):
+        response = client.delete(f"/jobs/{stuck}")
+    assert_problem(response, 503, "storage_unavailable")
+    assert int(response.headers["retry-after"]) > 0
+    assert str(place) not in response.text
+    assert any(str(place) in record.getMessage() for record in caplog.records)
+
+
+def test_a_read_only_disk_is_typed(tmp_path: Path) -> None:
+    key, other = "uploads/abcdefgh.src", "uploads/ijklmnop.src"
+
+    def write(storage: LocalStorage) -> None:
+        with storage.writer(other) as writer:
+            writer.write(b"x")
+            writer.commit()
+
+    actions: list[Callable[[LocalStorage], Any]] = [
+        write,
+        lambda storage: storage.adopt(tmp_path / "small" / "file", other),
+        lambda storage: storage.move(key, other),
+        lambda storage: storage.copy(key, other),
+        lambda storage: storage.delete(key),
+        lambda storage: storage.sweep(-3600),
+    ]
+    with small_volume(tmp_path / "small", 2) as folder:
+        storage = LocalStorage(folder, 0)
+        for name in (key, f"uploads/abcdefgh.src.{'a' * 8}.part", "file"):
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).write_bytes(b"x")
+        with read_only(folder):
+            for action in actions:
+                with pytest.raises(SentilocError) as caught:
+                    action(storage)
+                assert caught.value.code is ErrorCode.STORAGE_UNAVAILABLE
+            assert storage.read(key) == b"x"
+        for action in actions:
+            action(storage)
+
+
+def test_a_file_that_cannot_be_read_is_typed(tmp_path: Path) -> None:
+    (tmp_path / "uploads" / "abcdefgh.src").mkdir(parents=True)
+    with pytest.raises(SentilocError) as caught:
+        LocalStorage(tmp_path).read("uploads/abcdefgh.src")
+    assert caught.value.code is ErrorCode.STORAGE_UNAVAILABLE
+
+
+def test_uploads_to_a_read_only_disk_are_refused_and_go_on_afterwards(
+    settings: Settings, tmp_path: Path
+) -> None:
+    length = {"Upload-Length": str(len(VIDEO))}
+    with small_volume(tmp_path / "small", 8) as folder:
+        here = settings.model_copy(update={"data_dir": folder, "upload_reserve_bytes": 0})
+        with TestClient(create_app(here), raise_server_exceptions=False) as client:
+            begun = client.post("/uploads", headers={**TUS, **length}).headers["location"]
+            with read_only(folder):
+                assert_problem(upload(client), 503, "storage_unavailable")
+                for method, path, headers in (
+                    ("POST", "/uploads", length),
+                    ("PATCH", begun, CHUNK),
+                    ("DELETE", begun, {}),
+                ):
+                    content = VIDEO if method == "PATCH" else None
+                    refused = client.request(method, path, headers={**TUS, **headers}, content=content)
+                    assert_problem(refused, 503, "storage_unavailable")
+            assert upload(client).status_code == 202
+            assert list(folder.rglob("*.part")) == []
