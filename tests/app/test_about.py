@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import re
+
 from fastapi.testclient import TestClient
 
 from sentiloc.app.settings import Settings
 from sentiloc.model.package import list_packages, shipped_models_dir
+from sentiloc.worker.decoder.source.containers import ACCEPTED
 from tests.app.asking import upload
+from tests.support.services import ROOT
+
+# Of the containers that are not called by the ending of their files.
+ENDINGS = {"MPEG-TS": "ts", "MPEG-PS": "mpg", "WMV (ASF)": "wmv", "YUV4MPEG": "y4m", "animated GIF": "gif"}
 
 
 def test_limits_are_the_settings_and_hold(client: TestClient, settings: Settings) -> None:
@@ -15,6 +22,12 @@ def test_limits_are_the_settings_and_hold(client: TestClient, settings: Settings
     assert limits["max_duration_seconds"] == settings.max_duration_seconds
     assert upload(client, b"x" * limits["max_upload_bytes"]).status_code == 202
     assert upload(client, b"x" * (limits["max_upload_bytes"] + 1)).status_code == 413
+
+
+def test_containers_are_those_that_the_worker_accepts(client: TestClient) -> None:
+    names = re.split(r", | and ", ACCEPTED)
+    assert client.get("/limits").json()["containers"] == [ENDINGS.get(name, name.lower()) for name in names]
+    assert f"Containers: {ACCEPTED}." in (ROOT / "docs" / "concepts.md").read_text(encoding="utf-8")
 
 
 def test_models_are_the_installed_packages(client: TestClient, settings: Settings) -> None:

@@ -22,7 +22,11 @@ from sentiloc.model.spec import ModelSpec, load_spec
 logger = logging.getLogger(__name__)
 router = APIRouter(tags=["service"])
 
-CONTAINERS = ["mp4", "mov", "webm", "mkv", "avi", "ts"]
+# What the worker accepts, in the order of its message; a test compares them.
+CONTAINERS = [
+    *("mp4", "mov", "mkv", "webm", "avi", "ts", "mpg", "mxf", "wmv"),
+    *("flv", "ogg", "dv", "ivf", "y4m", "gif", "png", "webp"),
+]
 _STREAMS = ("visual", "audio", "face", "flow")
 _LIMITS: dict[str, Any] = {
     "max_upload_bytes": 2147483648,
@@ -98,7 +102,10 @@ class LimitsBody(BaseModel):
     keep_records_seconds: float = Field(
         description="Time from a job's end to the deletion of its record; 0: never"
     )
-    containers: list[str]
+    containers: list[str] = Field(
+        description="Containers that can be read, by a usual ending of their files; `gif`, `png` and `webp` if "
+        "they are animated. A file is recognized by its content, whatever its name"
+    )
 
 
 class InstalledModel(BaseModel):

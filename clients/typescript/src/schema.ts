@@ -687,6 +687,7 @@ export interface LimitsBody {
   keep_results_seconds: number;
   /** Time from a job's end to the deletion of its record; 0: never */
   keep_records_seconds: number;
+  /** Containers that can be read, by a usual ending of their files; `gif`, `png` and `webp` if they are animated. A file is recognized by its content, whatever its name */
   containers: string[];
 }
 
