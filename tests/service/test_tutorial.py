@@ -14,6 +14,8 @@ from tests.support.preloaded import preloaded_commands
 from tests.support.services import ROOT
 
 NAMES = ("one", "two", "three", "four", "five")
+# The tutorial shows two commands that train, for readers without true segments and for those who have them.
+WITHOUT_SEGMENTS = "--val-fraction 0"
 
 
 def commands() -> list[str]:
@@ -21,9 +23,12 @@ def commands() -> list[str]:
     return [line for line in lines if line.startswith(("sentiloc ", "SENTILOC_MODELS_DIR=models sentiloc "))]
 
 
-def label(folder: Path) -> None:
+def write_points(folder: Path) -> None:
     points = [(name, frame, index) for name in NAMES for frame, index in ((50, 0), (150, 1))]
     write_rows(folder / "point_label.csv", "video_id,point,class_index", points)
+
+
+def write_segments(folder: Path) -> None:
     rows = [{"segment": ["1.0", "3.0"], "label": "n"}, {"segment": ["5.0", "7.0"], "label": "p"}]
     (folder / "gt.json").write_text(
         json.dumps({"database": {name: {"annotations": rows} for name in NAMES}}), encoding="utf-8"
@@ -37,9 +42,13 @@ def test_the_tutorial_runs(tmp_path: Path) -> None:
         draw_clip(tmp_path / "videos" / f"{name}.mp4", 8.0)
     with preloaded_commands() as process:
         for command in commands():
-            if "sentiloc train " in command:
-                label(tmp_path / "data")
+            if command.endswith(WITHOUT_SEGMENTS):
+                write_points(tmp_path / "data")
+                command = command.replace("runs/first", "runs/other")
+            elif "sentiloc train " in command:
+                write_segments(tmp_path / "data")
             setting, _, words = command.rpartition("sentiloc ")
             folders = {"models_dir": tmp_path / "models"} if setting else {}
             process.run(*shlex.split(words), cwd=tmp_path, **folders)
+    assert (tmp_path / "runs" / "other" / "last.pt").exists()
     assert (tmp_path / "models" / "first" / "calibration.json").exists()
