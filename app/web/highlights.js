@@ -103,7 +103,7 @@ function show() {
 }
 
 function item(moment, index) {
-  const sure = moment.confidence === null ? "by hand" : `${sureness(moment.confidence)} %`;
+  const sure = moment.confidence === null ? "by hand" : `${sureness(moment.confidence)}\u00a0%`;
   const button = (label, sign, onclick, disabled = false) => make("button", { type: "button", class: "icon", "aria-label": `${label} ${index + 1}`, title: label, onclick, disabled }, sign);
   const edge = (name) => make("input", {
     type: "number", min: 0, step: 0.04, value: moment[name].toFixed(2), "aria-label": `${name === "start" ? "Start" : "End"} of ${index + 1} in seconds`,

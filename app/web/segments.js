@@ -90,14 +90,14 @@ function row(segment, isChosen, findings, thumbs, choose) {
   return make("li", {}, button);
 }
 
-// What was found in all: how much of the video each label has; of emotions, the video's own.
+// The video's length, and what was found in all: how much of it each label has; of emotions, the video's own.
 export function summarize(segments, findings) {
   const { duration, headline } = findings;
   const parts = headline
     ? headline.map(({ label, words }) => bold(label, words))
     : findings.labels.map((label) => bold(label, share(label, segments)));
-  const count = headline ? say.segments(segments.length) : "";
-  $("summary").replaceChildren(...parts, make("span", {}, `${count} ${say.length(clock(duration))}`));
+  $("result-length").textContent = say.length(clock(duration));
+  $("summary").replaceChildren(...parts, ...(headline ? [make("span", {}, say.segments(segments.length))] : []));
 }
 
 function share(label, segments) {

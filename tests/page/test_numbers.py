@@ -11,7 +11,7 @@ import pytest
 from sentiloc.cli.drawing.drawing import lane_scale, strength
 from sentiloc.cli.output import read_result
 from tests.page.browsing import Visit
-from tests.page.conftest import SteadyService, Visitor
+from tests.page.conftest import CLIP_SECONDS, SteadyService, Visitor
 from tests.page.test_page import serious
 from tests.support.media import make_clip
 from tests.support.services import wait_for
@@ -30,6 +30,7 @@ def test_a_percentage_is_always_a_confidence(visit: Visitor, service: SteadyServ
     texts = [page.inner_text(place) for place in ("#summary", "#rows", "#inspector", "#card")]
     shown = {number for text in texts for number in re.findall(r"\d+ %", text)}
     assert shown and shown <= stated
+    assert page.inner_text("#result-length") == f"Length 0:{CLIP_SECONDS:.0f}"
     assert "because of the face" in page.inner_text("#inspector")
     assert "Strength" in page.inner_text("#card")
 
