@@ -115,6 +115,24 @@ def test_it_compiles_strictly(built: Path) -> None:
     assert (built / "index.d.ts").exists()
 
 
+def test_its_folder_can_be_installed(tmp_path: Path) -> None:
+    """As its README says: installed in the clone, which builds it, and then in a project."""
+    if shutil.which("npm") is None or not COMPILER.exists():
+        pytest.skip("npm or the TypeScript compiler is not installed (npm ci)")
+    clone, project = tmp_path / "clone", tmp_path / "project"
+    shutil.copytree(CLIENT, clone, ignore=shutil.ignore_patterns("dist", "node_modules"))
+    project.mkdir()
+    # In the place of the compiler that npm would fetch.
+    (clone / "node_modules" / ".bin").mkdir(parents=True)
+    (clone / "node_modules" / ".bin" / "tsc").symlink_to(COMPILER.resolve())
+    program = 'import("@sentiloc/client").then(({ Sentiloc }) => console.log(typeof Sentiloc))'
+    install = ["npm", "install", "--offline", "--no-audit"]
+    for command in (["npm", "run", "prepare", "--prefix", clone], [*install, clone], ["node", "-e", program]):
+        done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False, timeout=240)
+        assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "function"
+
+
 def test_an_upload_goes_on_where_it_broke(used: dict[str, Any]) -> None:
     total = len(VIDEO)
     assert used["told"][0] == [0, total]
