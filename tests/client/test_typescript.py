@@ -126,8 +126,9 @@ def test_its_folder_can_be_installed(tmp_path: Path) -> None:
     (clone / "node_modules" / ".bin").mkdir(parents=True)
     (clone / "node_modules" / ".bin" / "tsc").symlink_to(COMPILER.resolve())
     program = 'import("@sentiloc/client").then(({ Sentiloc }) => console.log(typeof Sentiloc))'
+    node = ["node", "-e", program]
     install = ["npm", "install", "--offline", "--no-audit"]
-    for command in (["npm", "run", "prepare", "--prefix", clone], [*install, clone], ["node", "-e", program]):
+    for command in (["npm", "run", "prepare", "--prefix", str(clone)], [*install, str(clone)], node):
         done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False, timeout=240)
         assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "function"
