@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from playwright.sync_api import (
     Locator,
     Page,
     Request,
+    Route,
     sync_playwright,
 )
 
@@ -142,6 +144,34 @@ class Visit:
         with self.page.expect_download() as coming:
             self.page.click(act)
         return read(coming.value)
+
+
+class Held:
+    """Requests to an address that change something, and that do not reach the server before `release`."""
+
+    def __init__(self, person: Visit, address: str) -> None:
+        self._person = person
+        self._routes: list[Route] = []
+        self._is_open = False
+        person.page.route(re.compile(address), self._take)
+
+    def _take(self, route: Route) -> None:
+        if self._is_open or route.request.method == "GET":
+            route.continue_()
+        else:
+            self._routes.append(route)
+
+    def wait(self) -> None:
+        """Wait until a request is held."""
+        # Asking the page lets Playwright report its requests.
+        wait_for(lambda: self._person.page.evaluate("true") and self._routes)
+
+    def release(self) -> None:
+        """Let all requests pass, and wait for the answer to the one that is held."""
+        self._is_open = True
+        (route,) = self._routes
+        with self._person.page.expect_response(lambda answer: answer.request.method != "GET"):
+            route.continue_()
 
 
 def read(download: Download) -> str:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Route
 
-from tests.page.browsing import Visit
+from tests.page.browsing import Held, Visit
 from tests.page.conftest import SHOWN_FROM, SteadyService, Visitor
 from tests.page.test_page import drag, move_end, seconds
 from tests.support.services import wait_for
@@ -166,38 +164,10 @@ def test_options_between_the_steps_of_the_sliders_stay(
     assert [one["start"] for one in saved(service, job)] == pytest.approx(starts, abs=1e-3)
 
 
-class Held:
-    """Saves of a page that do not reach the server before `release`."""
-
-    def __init__(self, person: Visit) -> None:
-        self._person = person
-        self._routes: list[Route] = []
-        self._is_open = False
-        person.page.route(re.compile("/feedback$"), self._take)
-
-    def _take(self, route: Route) -> None:
-        if self._is_open or route.request.method == "GET":
-            route.continue_()
-        else:
-            self._routes.append(route)
-
-    def wait(self) -> None:
-        """Wait until a save is held."""
-        # Asking the page lets Playwright report its requests.
-        wait_for(lambda: self._person.page.evaluate("true") and self._routes)
-
-    def release(self) -> None:
-        """Let all saves pass, and wait for the answer to the one that is held."""
-        self._is_open = True
-        (route,) = self._routes
-        with self._person.page.expect_response(lambda answer: answer.request.method == "POST"):
-            route.continue_()
-
-
 def save_and_delete_last(person: Visit) -> Held:
     """Save a moved edge, and delete the last segment while the save is held."""
     page = person.page
-    held = Held(person)
+    held = Held(person, "/feedback$")
     found = person.rows().count()
     move_end(person)
     page.keyboard.press("Control+s")
@@ -229,7 +199,7 @@ def test_what_is_changed_while_a_save_is_under_way_stays_unsaved(
 def test_a_second_save_waits_for_the_first(visit: Visitor, service: SteadyService, own_job: str) -> None:
     person = visit().open_result(own_job)
     page = person.page
-    held = Held(person)
+    held = Held(person, "/feedback$")
     move_end(person)
     page.keyboard.press("Control+s")
     page.keyboard.press("Control+s")
@@ -252,7 +222,7 @@ def test_the_answer_to_a_save_touches_no_other_video(
     correct(service, other, OFF_FRAME)
     person = visit().open_result(own_job)
     page = person.page
-    held = Held(person)
+    held = Held(person, "/feedback$")
     move_end(person)
     page.keyboard.press("Control+s")
     held.wait()
@@ -283,6 +253,25 @@ def test_a_waiting_save_reaches_the_server_when_another_video_is_opened(
     # Asking the page lets Playwright pass on its requests.
     wait_for(lambda: page.evaluate("true") and len(saved(service, own_job)) == found - 1)
     person.until("Object.keys(localStorage).every((name) => !name.startsWith('sentiloc.draft.'))")
+
+
+def test_a_doubled_save_is_sent_once_when_another_video_is_opened(
+    visit: Visitor, service: SteadyService, own_job: str, job: str
+) -> None:
+    person = visit().open_result(own_job)
+    page = person.page
+    held = Held(person, "/feedback$")
+    move_end(person)
+    page.keyboard.press("Control+s")
+    page.keyboard.press("Control+s")
+    held.wait()
+    page.evaluate("job => { location.hash = job }", job)
+    person.until("document.querySelector('#edited').textContent === ''")
+    held.release()
+    # The way back waits for all saves.
+    page.evaluate("job => { location.hash = job }", own_job)
+    page.wait_for_selector("#edited:has-text('Saved')")
+    assert len(service.client.get(f"/jobs/{own_job}/feedback").json()["feedback"]) == 1
 
 
 def test_discarded_corrections_stay_discarded_after_a_reload(
@@ -321,7 +310,7 @@ def test_the_answer_to_a_save_leaves_a_field_as_it_is(
     correct(service, own_job, OFF_FRAME)
     person = visit().open_result(own_job)
     page = person.page
-    held = Held(person)
+    held = Held(person, "/feedback$")
     move_end(person)
     page.keyboard.press("Control+s")
     held.wait()

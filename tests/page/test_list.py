@@ -115,7 +115,7 @@ def test_older_ones_are_refreshed_too(visit: Visitor, three: list[str]) -> None:
 
     page.route(re.compile(r"/v1/jobs\?"), answer)
     page.select_option("#job-sort", "name")
-    # The list may hold these two before it is searched, and the search would then take the third one away again.
+    # The search is sent a moment later, and would show the first page again.
     with page.expect_response(re.compile(r"q=trip")):
         page.fill("#search", "trip")
     rows = page.locator("#job-list li")
