@@ -24,6 +24,8 @@ let timer = 0;
 let typing = 0;
 let asked = 0;
 let chosen = new Set();
+// What is being deleted.
+const removing = new Set();
 
 export function setUpJobs() {
   const names = { "": text.anyState, ...say.states, working: say.states.extracting };
@@ -74,8 +76,7 @@ async function load(wanted = 1) {
     cursor = page.next_cursor;
     pages = wanted;
     chosen = new Set(jobs.map(({ id }) => id).filter((id) => chosen.has(id)));
-    // A button that waits for the second press is not taken away.
-    if (!isAwaitingSecondPress()) draw();
+    draw();
   } catch {
     // The list is a convenience: without the server the rest of the screen still says what is wrong.
   }
@@ -85,10 +86,13 @@ async function load(wanted = 1) {
 
 const isAwaitingSecondPress = () => $("job-list").querySelector("[data-sure]") !== null;
 
+// A button that waits for the second press is not taken away.
 function draw() {
+  if (isAwaitingSecondPress()) return;
   const focused = document.activeElement?.closest?.("#job-list li")?.getAttribute("data-id");
   const part = document.activeElement?.tagName;
   $("job-list").replaceChildren(...jobs.map(item));
+  drawRemoving();
   if (focused) /** @type {HTMLElement} */ ($("job-list").querySelector(`[data-id="${focused}"] ${part}`))?.focus({ preventScroll: true });
   $("more").hidden = !cursor;
   const isEmpty = !jobs.length && !isNarrowed();
@@ -129,17 +133,66 @@ function chip(job) {
   return make("span", { class: `chip ${job.state}` }, ...marks, working ? `${words} ${percent(job.progress)} %` : words);
 }
 
-// A second press confirms: deleting cannot be undone. A row drawn as running may have finished since, so Cancel never
-// deletes.
+// A row drawn as running may have finished since, so Cancel never deletes.
 function removal(job) {
   const final = FINAL.includes(job.state);
   const button = make("button", { type: "button", class: "needs-write", "aria-label": (final ? say.removeJob : say.cancelJob)(job.source.name) }, final ? text.remove : text.cancel);
-  button.addEventListener("click", async () => {
-    if (final && !confirmed(button)) return;
-    await (final ? deleteJob : cancelJob)(job.id).catch(() => {});
-    await load(pages);
-  });
+  if (final) onSecondPress(button, () => remove([job.id], () => buttonOf(job.id)));
+  else button.addEventListener("click", () => cancel(job.id));
   return button;
+}
+
+const buttonOf = (id) => $("job-list").querySelector(`[data-id="${id}"] button`);
+
+async function cancel(id) {
+  $("chosen-note").textContent = "";
+  await cancelJob(id).catch((error) => note(error.message));
+  await load(pages);
+}
+
+// Deletes one after the other. What could not be deleted stays chosen. `next()` is where the focus goes on, since
+// disabled buttons lose it.
+async function remove(ids, next) {
+  const pressed = document.activeElement;
+  const failures = [];
+  $("chosen-note").textContent = "";
+  for (const id of ids) removing.add(id);
+  drawRemoving();
+  for (const id of ids) await deleteOne(id).catch((error) => failures.push(error));
+  for (const id of ids) removing.delete(id);
+  if (failures.length) note(say.notDeleted(failures.length, failures[0].message));
+  await load(pages);
+  // The list may not have been drawn: without a server, or while a button waits for its second press.
+  drawRemoving();
+  // Whoever has gone on elsewhere stays there.
+  if ([document.body, pressed].includes(document.activeElement)) next()?.focus({ preventScroll: true });
+}
+
+// One that is gone already counts as deleted.
+async function deleteOne(id) {
+  await deleteJob(id).catch((error) => {
+    if (error.status !== 404) throw error;
+  });
+  chosen.delete(id);
+}
+
+// The row that was pressed may be far below the note.
+function note(words) {
+  $("chosen-note").textContent = words;
+  $("chosen-note").scrollIntoView({ block: "nearest" });
+}
+
+function drawRemoving() {
+  for (const row of $("job-list").children) row.querySelector("button").disabled = removing.has(row.dataset.id);
+  $("chosen-delete").disabled = [...chosen].some((id) => removing.has(id));
+}
+
+// A second press confirms, because deleting cannot be undone. The first one counts as long as the button has the focus.
+function onSecondPress(button, act) {
+  // Safari gives the focus of a button that is pressed to what is around it.
+  button.addEventListener("mousedown", (event) => button.dataset.sure && event.preventDefault());
+  button.addEventListener("blur", () => restore(button));
+  button.addEventListener("click", () => confirmed(button) && act());
 }
 
 function confirmed(button) {
@@ -151,7 +204,6 @@ function confirmed(button) {
   button.textContent = text.sure;
   // Safari does not focus a button that is clicked.
   button.focus();
-  button.addEventListener("blur", () => restore(button), { once: true });
   return false;
 }
 
@@ -174,13 +226,7 @@ function setUpChosen() {
     $("chosen-note").textContent = text.packing;
     $("chosen-note").textContent = await exportAll(wanted, $("chosen-format").value).then(say.packed, (error) => error.message);
   });
-  $("chosen-delete").addEventListener("click", async () => {
-    if (!confirmed($("chosen-delete"))) return;
-    for (const id of chosen) await deleteJob(id).catch(() => {});
-    chosen.clear();
-    await load(pages);
-    $("search").focus();
-  });
+  onSecondPress($("chosen-delete"), () => remove([...chosen], () => (chosen.size ? $("chosen-delete") : $("search"))));
 }
 
 function drawChosen() {

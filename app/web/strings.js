@@ -271,6 +271,7 @@ export const say = {
   speed: (bytes) => `${(bytes / 1e6).toFixed(1)} MB/s`,
   chooseJob: (name) => `Select ${name}`,
   chosen: (count) => (count ? `${count} selected` : ""),
+  notDeleted: (count, why) => `${plural(count, "video was", "videos were")} not deleted: ${why}`,
   packed: (count) => `${plural(count, "result", "results")} in one ZIP file`,
   keyOf: (name) => `Key: ${name}`,
   signedInAs: (name) => `Signed in: ${name}`,
