@@ -78,6 +78,11 @@ def beat(redis: Redis, prefix: str, presence: WorkerPresence) -> None:
     redis.hset(f"{prefix}workers", presence.name, json.dumps(fields))
 
 
+def forget_workers(redis: Redis, prefix: str) -> None:
+    """Remove all reports. For a Redis whose workers have all ended."""
+    redis.delete(f"{prefix}workers")
+
+
 def leave(redis: Redis, prefix: str, name: str) -> None:
     """Report that the worker stops."""
     redis.hdel(f"{prefix}workers", name)

@@ -74,6 +74,19 @@ def test_a_model_that_cannot_be_loaded_is_named(tmp_path: Path) -> None:
         service.stop()
 
 
+def test_a_restart_at_once_says_nothing_of_the_run_before(tmp_path: Path) -> None:
+    service = RunningService(tmp_path)
+    service.start()
+    service.stop()
+    broken = RunningService(tmp_path, model="no-such-model")
+    broken.launch()
+    try:
+        wait_for(lambda: "cannot localize yet" in broken.output, START_SECONDS)
+        assert "Sentiloc is ready" not in broken.output
+    finally:
+        broken.stop()
+
+
 def test_a_model_without_its_weights_is_refused_until_they_are_there(tmp_path: Path, clips: Path) -> None:
     """The worker lacks the weights of one package: jobs for it are refused at once, other jobs are done."""
     service = RunningService(tmp_path, cache_dir=tmp_path / "cache")

@@ -5,19 +5,24 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import shlex
 import socket
 import sys
 import time
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
 import typer
+from redis import RedisError
 
 import sentiloc
 from sentiloc.app.http.listening import listen
+from sentiloc.app.jobs.presence import forget_workers
+from sentiloc.app.redis.client import connect
 from sentiloc.app.schemas.health import ReadyBody
 from sentiloc.app.settings import Settings, get_settings
 from sentiloc.app.sign_in.factory import require_library
@@ -73,6 +78,7 @@ def _run(
         redis = _redis_child(folder / "redis", env, lock.fileno())
         env["SENTILOC_REDIS_URL"] = _url(redis)
         supervisor.start(redis)
+        _forget_previous_run(settings, env["SENTILOC_REDIS_URL"])
     # API and worker need time of their own after what they give to requests and jobs.
     api_seconds = settings.api_shutdown_seconds + 2.0
     worker_seconds = settings.shutdown_grace_seconds + 10.0
@@ -83,7 +89,7 @@ def _run(
         replace(worker, niceness=settings.worker_niceness, silence_seconds=settings.stall_seconds)
     )
     url = _public_url(settings, listener)
-    reporter = _ReadinessReporter(url, settings.keys_required)
+    reporter = _ReadinessReporter(url, _keys_command(settings, folder))
     # First until the service was ready once: up to then, repeated failures end everything.
     if supervisor.watch(until=reporter):
         supervisor.watch()
@@ -115,6 +121,25 @@ def _redis_child(folder: Path, env: dict[str, str], lock_fd: int) -> ChildSpec:
 
 def _url(redis: ChildSpec) -> str:
     return f"unix://{redis.command[list(redis.command).index('--unixsocket') + 1]}"
+
+
+def _forget_previous_run(settings: Settings, url: str) -> None:
+    """Remove the reports of the previous run's workers. For some seconds they would count as alive."""
+    # It does not answer if Ctrl-C came while it started.
+    with suppress(RedisError), connect(settings.model_copy(update={"redis_url": url})) as redis:
+        forget_workers(redis, settings.redis_prefix)
+
+
+def _keys_command(settings: Settings, folder: Path) -> str | None:
+    """The command that creates a key for this service; None if the service asks for none."""
+    if not settings.keys_required:
+        return None
+    command = ["sentiloc", "keys", "create", "--name", "NAME"]
+    # Elsewhere the command would look for the private Redis in the default folder.
+    default = Path(Settings.model_fields["data_dir"].default)
+    if settings.redis_url is None and folder != default.resolve():
+        command += ["--data-dir", str(folder)]
+    return shlex.join(command)
 
 
 def _sentiloc_child(
@@ -193,9 +218,9 @@ def _public_url(settings: Settings, listener: socket.socket) -> str:
 class _ReadinessReporter:
     """Prints the address when the API answers, and again when a worker is ready."""
 
-    def __init__(self, url: str, keys_required: bool) -> None:
+    def __init__(self, url: str, keys_command: str | None) -> None:
         self._url = url
-        self._keys_required = keys_required
+        self._keys_command = keys_command
         self._said = ""
         self._next_at = 0.0
 
@@ -207,24 +232,26 @@ class _ReadinessReporter:
         body = _read_readiness(self._url)
         if body is None:
             return False
+        devices = [worker.device for worker in body.workers if worker.device and not worker.error]
+        errors = sorted({worker.error for worker in body.workers if worker.error})
         if body.ready:
-            self._greet(f"Sentiloc is ready; its model runs on {body.workers[0].device}.")
+            self._greet(f"Sentiloc is ready; its model runs on {devices[0]}.")
         # Each reason is said once, not at every poll.
-        elif any(worker.error for worker in body.workers) and body.reasons[0] != self._said:
-            self._said = body.reasons[0]
+        elif errors and errors[0] != self._said:
+            self._said = errors[0]
             self._greet(f"Sentiloc is up, but cannot localize yet: {self._said}")
         return body.ready
 
     def _greet(self, state: str) -> None:
-        shown = "-H 'Authorization: Bearer KEY' " if self._keys_required else ""
+        shown = "-H 'Authorization: Bearer KEY' " if self._keys_command else ""
         lines = [
             state,
             f"  page:    {self._url}",
             f"  upload:  curl {shown}-F video=@VIDEO.mp4 {self._url}/v1/localize",
             f"  docs:    {self._url}/docs",
         ]
-        if self._keys_required:
-            lines.append("  keys:    sentiloc keys create --name NAME")
+        if self._keys_command:
+            lines.append(f"  keys:    {self._keys_command}")
         typer.echo("\n".join(lines))
         sys.stdout.flush()
 
