@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from sentiloc.app.reasons import plain_reason
 from sentiloc.app.telemetry.logs import request_id_context
 from sentiloc.model.errors import ErrorCode, SentilocError
 
@@ -189,12 +190,12 @@ class InvalidRequest(TypedProblem):
 
     of_status = 422
     of_code = ProblemCode.INVALID_REQUEST
-    example = "options.threshold: Input should be less than or equal to 1"
+    example = "options.threshold: must be at most 1"
 
     @classmethod
     def of(cls, errors: Iterable[Mapping[str, Any]], root: str = "") -> Self:
         """The problem of a failed validation. It names the first few places, each by a bounded length."""
-        shown = [f"{_place(error['loc'], root)}: {error['msg'][:_LONGEST_REASON]}" for error in errors]
+        shown = [f"{_place(error['loc'], root)}: {plain_reason(error)[:_LONGEST_REASON]}" for error in errors]
         more = [f"and {len(shown) - _MOST_PLACES} more"] if len(shown) > _MOST_PLACES else []
         return cls("; ".join(shown[:_MOST_PLACES] + more))
 

@@ -20,7 +20,7 @@ JobId = Annotated[str, Path(pattern=f"^{JOB_ID}$", examples=[EXAMPLE_ID])]
 
 POLL_SECONDS = "1"
 NO_STORE = {"Cache-Control": "no-store"}
-BAD_ID = (422, ProblemCode.INVALID_REQUEST, "path.job_id: String should match pattern …")
+BAD_ID = (422, ProblemCode.INVALID_REQUEST, "path.job_id: must be an id: at most 64 letters, digits, - or _")
 
 
 def video_sources(storage: Storage) -> str:

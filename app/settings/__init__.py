@@ -5,12 +5,14 @@ Each module holds the settings of one theme. Sizes are bytes and times are secon
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import Self
 
-from pydantic import model_validator
-from pydantic_settings import SettingsConfigDict
+from pydantic import ValidationError, model_validator
+from pydantic_settings import SettingsConfigDict, SettingsError
 
+from sentiloc.app.reasons import plain_reason
 from sentiloc.app.settings.media import MediaSettings
 from sentiloc.app.settings.models import ModelSettings
 from sentiloc.app.settings.requests import RequestSettings
@@ -19,6 +21,7 @@ from sentiloc.app.settings.sign_in import SignInSettings
 from sentiloc.app.settings.stores import StoreSettings
 from sentiloc.app.settings.webhooks import WebhookSettings
 from sentiloc.app.settings.work import WorkSettings
+from sentiloc.model.errors import ErrorCode, SentilocError
 
 __all__ = ["ROOT_PATH", "Settings", "get_settings"]
 
@@ -64,5 +67,21 @@ class Settings(
 
 @lru_cache
 def get_settings() -> Settings:
-    """The settings of the process, read once."""
-    return Settings()
+    """The settings of the process, read once. Raises `invalid_data`, which names each bad setting."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        detail = "; ".join(
+            f"{_variable(item['loc'][0])}: {plain_reason(item)}" if item["loc"] else plain_reason(item)
+            for item in error.errors()
+        )
+        raise SentilocError(ErrorCode.INVALID_DATA, f"bad settings: {detail}") from error
+    except SettingsError as error:
+        # A list that is not JSON; the message has the field's name in quotes.
+        field = re.search(r'field "(\w+)"', str(error))
+        detail = f"{_variable(field[1])}: is not JSON" if field else str(error)
+        raise SentilocError(ErrorCode.INVALID_DATA, f"bad settings: {detail}") from error
+
+
+def _variable(name: object) -> str:
+    return f"SENTILOC_{str(name).upper()}"

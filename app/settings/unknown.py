@@ -10,7 +10,7 @@ from sentiloc.app.settings import Settings
 _PREFIX = "SENTILOC_"
 # Read elsewhere: by the client, the command line, the cache of weights and a supervised worker, and by the tests.
 _OTHERS = {
-    *("SERVER", "API_KEY", "DEBUG", "CACHE_DIR", "HEARTBEAT_FD"),
+    *("SERVER", "API_KEY", "JOB_WEBHOOK_SECRET", "DEBUG", "CACHE_DIR", "HEARTBEAT_FD"),
     *("DATA", "GOLDEN", "CLIP", "OLDER_RELEASE"),
 }
 

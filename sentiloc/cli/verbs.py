@@ -91,6 +91,14 @@ class LazyVerbs(TyperGroup):
         name, command, rest = super().resolve_command(ctx, args)
         return name, (_load(name, *VERBS[name][:2]) if name in VERBS else command), rest
 
+    def invoke(self, ctx: Any) -> Any:
+        """Run a subcommand; the message about a wrong value is in plain words."""
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            error.message = _in_plain_words(error)
+            raise
+
 
 root = typer.Typer(
     name="sentiloc",
@@ -123,6 +131,20 @@ def _root(
 @root.command("version", help="Show the version.", rich_help_panel=_LOCAL)
 def _version() -> None:
     _show_version(True)
+
+
+def _in_plain_words(error: typer.BadParameter) -> str:
+    """The message, without the words of pydantic, which checks values for typer."""
+    problems = getattr(error.__cause__, "errors", None)
+    found = problems() if problems else []
+    if not found:
+        return str(error.message)
+    if found[0]["type"] == "value_error":
+        # It may quote the value; here typer has replaced its control characters.
+        return str(error.message).removeprefix("Value error, ")
+    from sentiloc.app.reasons import plain_reason
+
+    return plain_reason(found[0])
 
 
 def _register(verb: str, help_text: str) -> None:

@@ -109,6 +109,11 @@ def test_the_version_is_shown() -> None:
         (["api"], {}, "SENTILOC_REDIS_URL is not set"),
         (["worker"], {}, "SENTILOC_REDIS_URL is not set"),
         (["serve"], {"port": "http"}, "SENTILOC_PORT"),
+        (
+            ["localize", __file__],
+            {"device": "gpu"},
+            "bad settings: SENTILOC_DEVICE: must be 'cpu', 'openvino'",
+        ),
         (["serve", "--data-dir", "/proc/none"], {}, "data folder /proc/none cannot be used"),
         (["serve", "--host", "203.0.113.1", "--port", "0"], {}, "cannot listen on 203.0.113.1:0"),
     ],
@@ -124,6 +129,12 @@ def test_a_wrong_verb_or_option_is_explained() -> None:
     assert "serve" in sentiloc("srve").stderr
     assert sentiloc("srve").returncode == 2
     assert "--prt" in sentiloc("serve", "--prt", "1").stderr
+    state, share = (
+        sentiloc("status", "--state", "done").stderr,
+        sentiloc("localize", "--threshold", "3").stderr,
+    )
+    assert "Invalid value for '--state': 'done' is not one of" in state
+    assert "must be at most 1" in share
 
 
 def test_a_missing_library_only_breaks_its_verb(tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ class ErasureBody(Body):
     summary="Delete everything that belongs to an API key",
     operation_id="eraseOwner",
     responses=documented(
-        (422, ProblemCode.INVALID_REQUEST, "path.owner: String should match pattern …"),
+        (422, ProblemCode.INVALID_REQUEST, "path.owner: must be an id: at most 64 letters, digits, - or _"),
         KeyNotFound,
         STORE_DOWN,
         RedisUnavailable,

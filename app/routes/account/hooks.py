@@ -45,7 +45,11 @@ _HOOK: dict[str, Any] = {
     "secrets": 1,
 }
 HookId = Annotated[str, Path(pattern="^[A-Za-z0-9_-]{1,64}$", examples=[_ID])]
-BAD_HOOK_ID = (422, ProblemCode.INVALID_REQUEST, "path.webhook_id: String should match pattern …")
+BAD_HOOK_ID = (
+    422,
+    ProblemCode.INVALID_REQUEST,
+    "path.webhook_id: must be an id: at most 64 letters, digits, - or _",
+)
 _FORBIDDEN_URL = (422, ErrorCode.URL_FORBIDDEN, "url: The URL must begin with http:// or https://.")
 
 

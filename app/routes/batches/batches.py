@@ -45,7 +45,11 @@ from sentiloc.model.errors import ErrorCode
 router = APIRouter(prefix="/batches", tags=["batches"])
 
 BatchId = Annotated[str, Path(pattern="^[A-Za-z0-9_-]{1,64}$", examples=[EXAMPLE_BATCH_ID])]
-BAD_BATCH_ID = (422, ProblemCode.INVALID_REQUEST, "path.batch_id: String should match pattern …")
+BAD_BATCH_ID = (
+    422,
+    ProblemCode.INVALID_REQUEST,
+    "path.batch_id: must be an id: at most 64 letters, digits, - or _",
+)
 POLL_SECONDS = "2"
 _REVALIDATE = {"Cache-Control": "private, no-cache"}
 _MAX_PAGE = 100
@@ -148,7 +152,7 @@ def _create(services: Services, body: bytes, key: str | None) -> tuple[NewBatchB
     operation_id="listBatches",
     summary="List batches",
     responses=documented(
-        (422, ProblemCode.INVALID_REQUEST, "query.limit: Input should be less than or equal to 100"),
+        (422, ProblemCode.INVALID_REQUEST, "query.limit: must be at most 100"),
         InvalidCursor,
         RedisUnavailable,
     ),

@@ -50,7 +50,7 @@ _ARCHIVE = {
     "description": "A zip archive: one file for each job with a result, and `index.csv` about all of them",
     "content": {ZIP_TYPE: {"schema": {"type": "string", "format": "binary"}}},
 }
-_BAD_QUERY = (422, ProblemCode.INVALID_REQUEST, "query.format: String should match pattern …")
+_BAD_QUERY = (422, ProblemCode.INVALID_REQUEST, "query.format: must be one of json, csv, vtt, srt …")
 
 
 class LinesQuery(BaseModel):

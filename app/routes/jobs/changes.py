@@ -39,7 +39,7 @@ router = APIRouter(prefix="/jobs/{job_id}", tags=["jobs"])
         BodyTooLarge,
         UploadStalled,
         UploadCutOff,
-        (422, ProblemCode.INVALID_REQUEST, "tags: Value error, has more than 20 tags"),
+        (422, ProblemCode.INVALID_REQUEST, "tags: has more than 20 tags"),
         BAD_ID,
         RedisUnavailable,
     ),

@@ -95,7 +95,7 @@ class FeedbackList(BaseModel):
             (410, ErrorCode.SOURCE_MISSING, "The result is no longer stored."),
             FeedbackOutdated,
             BodyTooLarge,
-            (422, ProblemCode.INVALID_REQUEST, "segments.0: Value error, end must be after start"),
+            (422, ProblemCode.INVALID_REQUEST, "segments.0: end must be after start"),
             BAD_ID,
             STORE_DOWN,
             RedisUnavailable,

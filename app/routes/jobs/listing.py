@@ -33,7 +33,7 @@ _MOST_DELETED = 1000
 _BAD_QUERY = (
     422,
     ProblemCode.INVALID_REQUEST,
-    "query.min_confidence: Input should be less than or equal to 1",
+    "query.min_confidence: must be at most 1",
 )
 
 
@@ -122,7 +122,7 @@ def _seconds(moment: datetime | None) -> float | None:
     summary="List jobs",
     operation_id="listJobs",
     responses=documented(
-        (422, ProblemCode.INVALID_REQUEST, "query.limit: Input should be less than or equal to 100"),
+        (422, ProblemCode.INVALID_REQUEST, "query.limit: must be at most 100"),
         InvalidCursor,
         RedisUnavailable,
     ),

@@ -110,7 +110,7 @@ _SHARED = documented(
     ResultNotReady,
     ResultExpired,
     _GONE,
-    (422, ProblemCode.INVALID_REQUEST, "path.token: String should match pattern …"),
+    (422, ProblemCode.INVALID_REQUEST, "path.token: must be an id: at most 300 letters, digits, - or _"),
     STORE_DOWN,
     RedisUnavailable,
 )

@@ -76,7 +76,7 @@ class DiffBody(Body):
         WrongTask,
         (409, ErrorCode.CORRUPT_MEDIA, "The file ends in the middle of the video."),
         *RESULT_PROBLEMS,
-        (422, ProblemCode.INVALID_REQUEST, "query.tolerance: Input should be less than or equal to 60"),
+        (422, ProblemCode.INVALID_REQUEST, "query.tolerance: must be at most 60"),
         BAD_ID,
         STORE_DOWN,
         RedisUnavailable,

@@ -49,7 +49,11 @@ from sentiloc.model.errors import ErrorCode, SentilocError
 
 router = APIRouter(prefix="/uploads", tags=["uploads"])
 
-_BAD_ID = (422, ProblemCode.INVALID_REQUEST, "path.upload_id: String should match pattern …")
+_BAD_ID = (
+    422,
+    ProblemCode.INVALID_REQUEST,
+    "path.upload_id: must be an id: at most 64 letters, digits, - or _",
+)
 _STORAGE_FULL = (507, ErrorCode.STORAGE_FULL, "The server's storage is full.")
 _NEW_PROBLEMS = (EmptyVideo, InvalidRequest, UnknownModel)
 _CHUNK_PROBLEMS = (

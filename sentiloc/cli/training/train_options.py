@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import typer
 from pydantic import Field, TypeAdapter, ValidationError
 
+from sentiloc.app.reasons import plain_reason
 from sentiloc.cli.given import finite
 
 RUN, DATA, SIZE = "Run", "Data and labels", "Length and size of the run"
@@ -58,7 +59,7 @@ class TrainOption(NamedTuple):
         try:
             TypeAdapter(kind).validate_python(value)
         except ValidationError as error:
-            return f"{value!r}: {error.errors()[0]['msg']}"
+            return f"{value!r} {plain_reason(error.errors()[0])}"
         return ""
 
 
