@@ -21,13 +21,15 @@ class Details:
     """Everything in a report besides the segments.
 
     `curves` has a value in [0, 1] per `step` seconds for each label. `pictures` are JPEG files. `model` names the
-    weights, and `threshold` is the smallest confidence of a segment.
+    weights, and `threshold` is the smallest confidence of a segment. `calibrated`: confidences are probabilities,
+    measured on test videos.
     """
 
     step: float
     curves: Mapping[str, tuple[float, ...]]
     model: str
     threshold: float
+    calibrated: bool = False
     warnings: tuple[ResultWarning, ...] = ()
     pictures: Mapping[Moment, bytes] = field(default_factory=dict)
 
@@ -39,6 +41,7 @@ def details_of(result: AnyResult, pictures: Mapping[Moment, bytes]) -> Details:
         curves=strength(result),
         model=f"{result.model.name} {result.model.version}",
         threshold=result.options.threshold,
+        calibrated=bool(result.calibration.calibrated),
         warnings=result.warnings,
         pictures=pictures,
     )

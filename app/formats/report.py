@@ -40,10 +40,14 @@ table { font-size: 11px; } th, td, td:nth-child(4), th:nth-child(4) { padding-ri
 .moments { grid-template-columns: repeat(2, 1fr); } }
 @page { size: A4; margin: 15mm; } @media print { body { font-size: 12px; margin: 0; max-width: none; padding: 0; } }
 """
+_MEASURED = (
+    "A confidence of 80 % means that about 80 of 100 such segments are right on test videos, and fewer on other real "
+    "video. A segment is right if it has the right label and shares at least a third of its time with what people "
+    "marked."
+)
+_UNDERSTANDS = "The model sees faces and hears voices; it does not understand words, plots or irony."
 _HOW_SURE = {
-    "sentiment": "A confidence of 80 % means that about 80 of 100 such segments are right: they have the right label "
-    "and share at least a third of their time with what people marked. This was measured on other videos. The model "
-    "sees faces and hears voices; it does not understand words, plots or irony.",
+    "sentiment": "Confidence says how sure the model is of a segment. It compares segments; it is not a probability.",
     "emotion": "Confidence says how sure the model is of a segment; it compares segments.",
     "expression": "Confidence says how sure the model is of an expression; it compares expressions.",
 }
@@ -155,8 +159,10 @@ def _row(timeline: Timeline, one: Segment, columns: int) -> str:
 
 
 def _how_sure(timeline: Timeline) -> list[str]:
-    lines = [_HOW_SURE.get(timeline.kind, _HOW_SURE["emotion"])]
-    details = timeline.details
+    details, is_sentiment = timeline.details, timeline.kind == "sentiment"
+    measured = is_sentiment and details is not None and details.calibrated
+    meaning = _MEASURED if measured else _HOW_SURE.get(timeline.kind, _HOW_SURE["emotion"])
+    lines = [f"{meaning} {_UNDERSTANDS}" if is_sentiment else meaning]
     if details is None:
         return lines
     model = f"Model: {escape(details.model)}. Segments below {details.threshold:.0%} are not shown."

@@ -125,12 +125,20 @@ def test_unreadable_parts_are_reported() -> None:
     assert "Model: fsenet-starter 2.1.0. Segments below 40% are not shown." in text
 
 
+def test_confidence_is_a_probability_only_where_it_was_measured() -> None:
+    measured, raw = (" ".join(detailed(calibrated=known).words) for known in (True, False))
+    assert "80 of 100 such segments are right on test videos, and fewer on other real video" in measured
+    assert "80 of 100" not in raw
+    assert "it is not a probability" in raw
+
+
 def test_the_details_of_a_result_are_its_curve_its_warnings_and_its_model() -> None:
     result = parse_result(EXAMPLE_RESULT)
     details = details_of(result, {})
     scores = result.curve.frame_scores()
     assert details.curves["positive"] == tuple(fuse(scores.scores, scores.saliency)[:, 1].tolist())
     assert details.model == f"{result.model.name} {result.model.version}"
+    assert details.calibrated is result.calibration.calibrated
 
 
 @pytest.mark.parametrize("example", [EXAMPLE_EMOTIONS, EXAMPLE_EXPRESSIONS])

@@ -63,6 +63,25 @@ def test_confidence_is_never_certainty_and_the_unsure_is_drawn_as_such() -> None
     assert [percent(value) for value in (0.0, 0.994, 0.995, 1.0)] == ["0%", "99%", ">99%", ">99%"]
 
 
+def test_what_confidence_means_depends_on_the_package() -> None:
+    measured, raw = (
+        " ".join(
+            lines(result(calibration={**EXAMPLE_RESULT["calibration"], "calibrated": known}), width=300)[9:]
+        )
+        for known in (True, False)
+    )
+    assert "how often such a segment is right on test videos, and less often on other real video" in measured
+    assert "right" not in raw
+    assert "not a probability; segments below 50% are not shown" in raw
+
+
+def test_without_segments_there_is_no_table() -> None:
+    *_, last = lines(result(segments=[]), width=300)
+    name = result()["model"]
+    assert last == f"{name['name']} {name['version']}; segments below 50% are not shown"
+    assert "confidence" not in " ".join(lines(result(segments=[])))
+
+
 def test_colour_only_on_a_terminal_that_supports_it(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "\x1b[" in "".join(lines(result(), colour=True))
     assert "\x1b[" not in "".join(lines(result()))
@@ -116,9 +135,10 @@ def test_plot_refuses_unreadable_and_unwritable_files(tmp_path: Path) -> None:
     stored = tmp_path / "result.json"
     stored.write_text("{}", encoding="utf-8")
     assert CliRunner().invoke(root, ["plot", str(stored), "-o", "timeline.docx"]).exit_code == 2
-    for name in (str(stored), str(tmp_path / "none.json")):
-        refused = CliRunner().invoke(root, ["plot", name, "-o", str(tmp_path / "a.png")])
-        assert isinstance(refused.exception, SentilocError)
+    refused = CliRunner().invoke(root, ["plot", str(stored), "-o", str(tmp_path / "a.png")])
+    assert isinstance(refused.exception, SentilocError)
+    for name, output in ((tmp_path / "none.json", "a.png"), (stored, "a.png/")):
+        assert CliRunner().invoke(root, ["plot", str(name), "-o", f"{tmp_path}/{output}"]).exit_code == 2
 
 
 def test_a_name_that_is_no_utf_8_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:

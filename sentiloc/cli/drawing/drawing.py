@@ -17,6 +17,10 @@ COLOURS: dict[Label, str] = {"positive": "dodger_blue1", "negative": "dark_orang
 _ROWS = 3
 # Segments below this confidence are drawn fainter.
 _UNSURE = 0.6
+_PROBABILITY = (
+    "confidence: how often such a segment is right on test videos, and less often on other real video"
+)
+_SCORE = "confidence: how sure the model is, to compare segments; it is not a probability"
 # Wider curves are hard to follow with the eye.
 WIDEST = 160
 
@@ -43,8 +47,10 @@ def draw(result: Result, title: str, width: int, encoding: str = "utf-8") -> Ren
     rows += [_row(above, row, marks, "positive") for row in reversed(range(_ROWS))]
     rows.append(_axis(result, columns, marks))
     rows += [_row(below, row, marks, "negative") for row in range(_ROWS)]
-    rows += [scale(result.video.duration, columns), _table(result), _note(result)]
-    return Group(*rows)
+    rows.append(scale(result.video.duration, columns))
+    if result.segments:
+        rows.append(_table(result))
+    return Group(*rows, _note(result))
 
 
 LEAST_SCALE = 0.4
@@ -160,11 +166,17 @@ def _evidence(segment: Segment) -> str:
 
 def _note(result: Result) -> Text:
     model, cut = result.model, result.options
-    words = (
-        f"confidence: how often such a segment of {model.name} {model.version} is right; "
-        f"below {cut.threshold:.0%} none is shown"
-    )
-    return Text(words, style="dim")
+    words = [f"{model.name} {model.version}", hidden(cut.threshold)]
+    if result.segments:
+        # Unknown in results of old releases, whose packages were all calibrated.
+        measured = result.calibration.calibrated is not False
+        words.insert(1, _PROBABILITY if measured else _SCORE)
+    return Text("; ".join(words), style="dim")
+
+
+def hidden(threshold: float) -> str:
+    """Which segments a threshold hides."""
+    return f"segments below {threshold:.0%} are not shown"
 
 
 def clock(seconds: float, *, fine: bool = False) -> str:

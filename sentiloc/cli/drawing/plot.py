@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sentiloc.cli.destinations import require_file
+from sentiloc.cli.destinations import output_file, require_file
 from sentiloc.cli.drawing.drawing import clock, lane_scale, percent, strength
 from sentiloc.cli.given import finite
 from sentiloc.cli.output import read_any_result, whole_file
@@ -28,14 +28,21 @@ _SUFFIXES = (".png", ".svg", ".pdf")
 
 def plot(
     result: Annotated[str, typer.Argument(metavar="RESULT", help="A JSON result; - reads standard input.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="A .png, .svg or .pdf.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", parser=output_file, metavar="FILE", help="A .png, .svg or .pdf.")
+    ],
     title: Annotated[str | None, typer.Option(help="Title of the picture; default: the file's name.")] = None,
     width: Annotated[float, typer.Option(min=3, max=40, callback=finite, help="Inches.")] = 11.0,
 ) -> None:
-    """Draw the curves of a result and its segments with their confidence."""
+    """Draw the curves of a result and its segments with their confidence.
+
+    Exit status: 0 drawn, 1 the file is not a result, 2 wrong usage.
+    """
     if output.suffix.lower() not in _SUFFIXES:
         raise typer.BadParameter(f"must end in {', '.join(_SUFFIXES)}", param_hint="--output")
     require_file(output)
+    if result != "-" and not Path(result).exists():
+        raise typer.BadParameter(f"there is no file {result}", param_hint="RESULT")
     heading = title if title is not None else ("" if result == "-" else Path(result).stem)
     _save(_read(result), heading, output, width)
 

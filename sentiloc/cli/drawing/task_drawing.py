@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from sentiloc.cli.drawing.drawing import WIDEST, clock, percent, scale
+from sentiloc.cli.drawing.drawing import WIDEST, clock, hidden, percent, scale
 from sentiloc.model.results.task_result import EmotionResult, ExpressionResult
 from sentiloc.model.segments import Segment
 
@@ -48,7 +48,9 @@ def draw_task(
     parts: list[RenderableType] = [_heading(result, title)]
     parts += [_line(name, _values(result, name), result, margin, columns, marks) for name in lines]
     parts += [_found(result, name, margin, columns, marks) for name in rows]
-    parts += [Text(" " * (margin - 1)).append_text(scale(result.video.duration, columns)), _table(result)]
+    parts.append(Text(" " * (margin - 1)).append_text(scale(result.video.duration, columns)))
+    if result.segments:
+        parts.append(_table(result))
     return Group(*parts, _note(result))
 
 
@@ -144,4 +146,4 @@ def _table(result: EmotionResult | ExpressionResult) -> Table:
 
 def _note(result: EmotionResult | ExpressionResult) -> Text:
     model, cut = result.model, result.options
-    return Text(f"{model.name} {model.version}; below {cut.threshold:.0%} none is shown", style="dim")
+    return Text(f"{model.name} {model.version}; {hidden(cut.threshold)}", style="dim")
