@@ -22,6 +22,8 @@ from sentiloc.model.spec import CLASSES
 
 POINT_FILES = ("point_gaussian/point_labels.csv", "point_label.csv", "point_labels.csv")
 SEGMENT_FILES = ("videosenti_gt.json", "gt.json")
+USUAL_POINTS, USUAL_SEGMENTS = "point_label.csv", "gt.json"
+"""Names for files that a folder lacks, as the tutorial gives them."""
 RATE_FILE, DURATION_FILE = "fps_dict.json", "len_duration_dict.json"
 LEAST_RATE, LARGEST_RATE = 1.0, 240.0
 """Frame rates outside this range are treated as mistakes."""
@@ -85,6 +87,11 @@ def find_points(folder: Path, points_file: Path | None = None) -> Path | None:
     # Not exists(), so that a link to nowhere is reported and not passed over.
     found = (folder / name for name in POINT_FILES if os.path.lexists(folder / name))
     return points_file or next(found, None)
+
+
+def find_segments(folder: Path) -> Path | None:
+    """The first file of `SEGMENT_FILES` that exists."""
+    return next((folder / name for name in SEGMENT_FILES if (folder / name).exists()), None)
 
 
 def read_split(folder: Path, split: str) -> list[str]:

@@ -18,12 +18,13 @@ from sentiloc.model.data.items import Item, PointLabel
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.fsenet.annotations import (
     DURATION_FILE,
-    POINT_FILES,
     RATE_FILE,
-    SEGMENT_FILES,
+    USUAL_POINTS,
+    USUAL_SEGMENTS,
     Annotations,
     Points,
     Problems,
+    find_segments,
     read_annotations,
     read_split,
 )
@@ -131,15 +132,14 @@ def _check_supervision(
     if supervision == "full":
         lacking = [name for name in names if name not in labels.segments]
         if lacking:
-            where = next((folder / name for name in SEGMENT_FILES if (folder / name).exists()), None)
+            where = find_segments(folder)
             problems.add(
-                f"{where or folder / SEGMENT_FILES[0]}: {'' if where else 'missing; '}full supervision needs the "
+                f"{where or folder / USUAL_SEGMENTS}: {'' if where else 'missing; '}full supervision needs the "
                 f"segments of {lacking[0]}" + (f" and {len(lacking) - 1} more" if lacking[1:] else "")
             )
     elif supervision is not None and not any(labels.points.get(name) for name in names):
-        problems.add(
-            f"{labels.points_file or folder / POINT_FILES[0]}: no point for any video of split {split}"
-        )
+        where, why = labels.points_file, f"no point of any video in split_{split}.txt"
+        problems.add(f"{where or folder / USUAL_POINTS}: {'' if where else 'missing; '}{why}")
 
 
 def _check_records(folder: Path, labels: Annotations, problems: Problems) -> None:
@@ -214,9 +214,8 @@ def _check_times(
             )
     for segment in labels.segments.get(name, ()):
         if segment.end > end + 1.0:
-            where = next(file for file in SEGMENT_FILES if (folder / file).exists())
             problems.add(
-                f"{folder / where}: {name}: segment to {segment.end:g} s ends after the video, {seconds:.1f} s"
+                f"{find_segments(folder)}: {name}: segment to {segment.end:g} s ends after the video, {seconds:.1f} s"
             )
 
 

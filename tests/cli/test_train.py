@@ -49,6 +49,8 @@ def test_from_features_to_a_network_file(folder: Path, tmp_path: Path, sentiloc:
     assert (package / "fsenet.onnx").exists()
     spec = load_spec(package / "spec.json")
     assert (spec.name, spec.version, spec.features_hash) == ("mine", "2", SPEC.features_hash)
+    assert sentiloc("export", run, tmp_path / "new", "--spec", folder)[0] == 0
+    assert load_spec(tmp_path / "new" / "spec.json").version == "1.0.0"
     again = ("--epochs", 1, "--val-fraction", 0.34, "--from", package)
     code, output, errors = sentiloc("train", folder, "-o", tmp_path / "more", "--recipe", "quick", *again)
     assert code == 0, errors

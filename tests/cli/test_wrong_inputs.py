@@ -133,7 +133,7 @@ WRONG: list[tuple[str, Change, tuple[object, ...], tuple[str, ...]]] = [
         "full, no truth",
         remove(GT),
         ("--supervision", "full", "--val-fraction", 0),
-        (GT, "full supervision", "a and 3"),
+        ("/gt.json: missing; full supervision", "a and 3"),
     ),
     (
         "full, one video",
@@ -162,7 +162,12 @@ WRONG: list[tuple[str, Change, tuple[object, ...], tuple[str, ...]]] = [
         (),
         ("point_label.csv: has no column video_id",),
     ),
-    ("no points", remove("point_label.csv"), (), ("no point for any video of split train",)),
+    (
+        "no points",
+        remove("point_label.csv"),
+        (),
+        ("point_label.csv: missing; no point of any video in split_train.txt",),
+    ),
     ("reversed", segment({"segment": [6, 2], "label": "p"}), (), (f"{GT}: b: segment from 6 to 2 s",)),
     ("negative time", segment({"segment": [-3, 2], "label": "p"}), (), (f"{GT}: b: segment from -3",)),
     (
@@ -192,7 +197,7 @@ WRONG: list[tuple[str, Change, tuple[object, ...], tuple[str, ...]]] = [
     ("other width", array("img/b.npy", np.zeros((20, 99))), (), ("img/b.npy: shape (20, 99)",)),
     ("torn", text("features/train/rgb/b.npy", "xx"), (), ("rgb/b.npy: not a readable .npy file",)),
     ("no such stream", lambda _: None, ("--modalities", "A"), ("no features for --modalities A",)),
-    ("nothing to choose by", remove(GT), (), (f"{GT}: no segment of any of the 1 held-out videos",)),
+    ("nothing to choose by", remove(GT), (), ("/gt.json: missing; no segment of ", "held out to choose")),
     ("width", lambda _: None, ("--width", 7), ("not a network: width 7",)),
     ("UTF-16", coded("split_train.txt", "utf-16"), (), ("split_train.txt: line 1: not UTF-8 text",)),
     ("Latin-1", coded("point_label.csv", "latin-1", "é"), (), ("point_label.csv: line 6: not UTF-8",)),

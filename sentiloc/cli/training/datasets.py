@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import typer
 
@@ -26,9 +26,16 @@ def _datasets() -> None:
 @datasets_app.command("prepare")
 def prepare(
     context: typer.Context,
-    name: Annotated[Name, typer.Argument(help="Which data set.")],
-    source: Annotated[Path, typer.Argument(help="Folder with the download; nothing in it is changed.")],
-    data: Annotated[Path, typer.Argument(help="Data folder to make; files are linked into it, not copied.")],
+    name: Annotated[
+        Name, typer.Argument(metavar="NAME", help=f"Which data set: {', '.join(get_args(Name))}.")
+    ],
+    source: Annotated[
+        Path, typer.Argument(metavar="SOURCE", help="Folder with the download; nothing in it is changed.")
+    ],
+    data: Annotated[
+        Path,
+        typer.Argument(metavar="DATA", help="Data folder to make; files are linked into it, not copied."),
+    ],
     run: Annotated[int, typer.Option(min=0, help="Number of the random split or draw of points.")] = 0,
 ) -> None:
     """Link files to where `sentiloc train` reads them, check them, and report what is missing.
@@ -36,10 +43,9 @@ def prepare(
     checksums.json in DATA holds the SHA-256 of every label file. The exit status is 1 while something is missing.
     """
     from sentiloc.model.data.prepare import prepare_features, prepare_labelled, write_report
-    from sentiloc.model.errors import ErrorCode, SentilocError
 
     if not source.is_dir():
-        raise SentilocError(ErrorCode.INVALID_DATA, f"{source}: no such folder")
+        raise typer.BadParameter(f"there is no folder {source}", param_hint="SOURCE")
     if name in ("tsl300", "cmu-mosei"):
         refuse(given_options(context), {"run"}, f"{name} has one split and no draw")
         report = prepare_features(source, data)

@@ -12,7 +12,7 @@ import typer
 
 from sentiloc.cli.given import given_options, refuse
 from sentiloc.cli.output import whole_file
-from sentiloc.cli.training.tables import REFERENCES, SOURCE, Reference
+from sentiloc.cli.training.tables import REFERENCES, SOURCE, Reference, counted
 from sentiloc.model.errors import ErrorCode, SentilocError
 
 if TYPE_CHECKING:
@@ -47,8 +47,8 @@ def evaluate(
 
     given = given_options(context)
     if protocol not in REFERENCES:
-        raise SentilocError(
-            ErrorCode.INVALID_DATA, f"no protocol is called {protocol!r}; known: {', '.join(REFERENCES)}"
+        raise typer.BadParameter(
+            f"{protocol!r} is not one of {', '.join(REFERENCES)}", param_hint="--protocol"
         )
     if run is not None:
         if ground_truth or predictions:
@@ -91,14 +91,17 @@ def _evaluate_fsenet(run: Run, split: str, data: Path | None, protocol: str, as_
     from sentiloc.cli.training.predict import predict_run
     from sentiloc.model.evaluation.curves import draw_curves
     from sentiloc.model.evaluation.evaluate import evaluate_predictions, to_json, write_predictions
+    from sentiloc.model.fsenet.annotations import USUAL_SEGMENTS, find_segments
     from sentiloc.model.fsenet.scoring import ground_truth
 
     items, found = predict_run(run, split, data)
     truth = ground_truth(items)
     if not any(truth.values()):
+        folder = run.data_folder(data)
         raise SentilocError(
             ErrorCode.INVALID_DATA,
-            f"{run.data_folder(data) / 'gt.json'}: no segment of any video of split {split}; nothing to score against",
+            f"{find_segments(folder) or folder / USUAL_SEGMENTS}: no segment of any video of split {split}; nothing "
+            "to score against",
         )
     scored = evaluate_predictions(truth, found)
     folder = run.folder / "evaluation" / split
@@ -125,9 +128,11 @@ def _report(found: Evaluation, reference: Reference, as_json: bool) -> None:
     from rich.console import Console
 
     console = Console()
-    console.print(f"{found.proposals} proposals for {found.videos} videos")
+    console.print(f"{counted(found.proposals, 'proposal')} for {counted(found.videos, 'video')}")
     for table in (_figures_table(found, reference), _class_table(found), _error_table(found)):
         console.print(table)
+    if left_out := found.proposals - found.errors.proposals:
+        console.print(f"{counted(left_out, 'proposal')} left out above: no true segment has their label")
 
 
 def _figures_table(found: Evaluation, reference: Reference) -> object:

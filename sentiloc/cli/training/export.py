@@ -27,9 +27,7 @@ def export(
         typer.Option(help="Spec to serve with, instead of the run's own: spec.json, or a folder with one."),
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the package, instead of its folder's.")] = None,
-    version: Annotated[
-        str | None, typer.Option(help="Version of the package, instead of the spec's.")
-    ] = None,
+    version: Annotated[str, typer.Option(help="Version of the package.")] = "1.0.0",
 ) -> None:
     """Write a model package for serving, after comparing its outputs with PyTorch."""
     from sentiloc.cli.training.runs import open_run
@@ -37,7 +35,7 @@ def export(
 
     opened = open_run(run)
     found = _spec(opened, spec)
-    found = replace(found, name=name or package.resolve().name, version=version or found.version)
+    found = replace(found, name=name or package.resolve().name, version=version)
     difference = _write_network(opened, found, package)
     calibration, note = _calibration(opened)
     write_calibration(calibration, package)

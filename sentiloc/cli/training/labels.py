@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import typer
 
@@ -14,11 +14,21 @@ Benchmark = Literal["samm-lv", "casme2", "casme3", "videoemotion-8", "ekman-6", 
 
 def labels(
     context: typer.Context,
-    benchmark: Annotated[Benchmark, typer.Argument(help="The benchmark of the annotations.")],
-    source: Annotated[
-        Path, typer.Argument(help="Table as CSV (expressions); folder of classes or label list (emotions).")
+    benchmark: Annotated[
+        Benchmark,
+        typer.Argument(
+            metavar="BENCHMARK", help=f"The annotations' benchmark: {', '.join(get_args(Benchmark))}."
+        ),
     ],
-    folder: Annotated[Path, typer.Argument(help="Feature folder written by `sentiloc extract`.")],
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="SOURCE", help="Table as CSV (expressions); folder of classes or label list (emotions)."
+        ),
+    ],
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Feature folder written by `sentiloc extract`.")
+    ],
     run: Annotated[
         int,
         typer.Option(min=0, help="Number of the random split (emotions) or draw of points (expressions)."),

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sentiloc.cli.destinations import output_file
 from sentiloc.cli.output import whole_file
+from sentiloc.cli.training.tables import counted
 from sentiloc.model.errors import ErrorCode, SentilocError
 
 if TYPE_CHECKING:
@@ -18,7 +20,12 @@ if TYPE_CHECKING:
 
 def predict(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or a checkpoint in one.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Predictions file to write (JSON).")],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", parser=output_file, metavar="FILE", help="Predictions file to write (JSON)."
+        ),
+    ],
     split: Annotated[str, typer.Option(help="The split of the data folder.")] = "test",
     data: Annotated[
         Path | None, typer.Option(help="The data folder; default: the one of the training.")
@@ -38,7 +45,8 @@ def predict(
     output.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(output) as path:
         write_predictions(path, found)
-    typer.echo(f"{output}: {sum(map(len, found.values()))} proposals for {len(found)} videos")
+    proposals = sum(map(len, found.values()))
+    typer.echo(f"{output}: {counted(proposals, 'proposal')} for {counted(len(found), 'video')}")
 
 
 def predict_run(run: Run, split: str, data: Path | None) -> tuple[list[Item], dict[str, list[Proposal]]]:

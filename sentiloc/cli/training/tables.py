@@ -66,3 +66,8 @@ TABLE_3 = Reference(
 )
 REFERENCES = {"tsl300": TABLE_1, "cmu-mosei": TABLE_2, "tsl300-llm": TABLE_3}
 """The table with which a benchmark's figures are compared."""
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 video`, `2 videos`."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"

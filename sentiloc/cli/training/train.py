@@ -141,14 +141,17 @@ def _train_fsenet(
 
 
 def _check_held_out(data: Path, held_out: list[Item]) -> None:
-    from sentiloc.model.fsenet.annotations import SEGMENT_FILES
+    from sentiloc.model.fsenet.annotations import USUAL_SEGMENTS, find_segments
 
-    if held_out and not any(item.segments for item in held_out):
-        raise SentilocError(
-            ErrorCode.INVALID_DATA,
-            f"{data / SEGMENT_FILES[0]}: no segment of any of the {len(held_out)} held-out videos, which choose the "
-            "checkpoint; add them, or train with --val-fraction 0",
-        )
+    if not held_out or any(item.segments for item in held_out):
+        return
+    where = find_segments(data)
+    more = f" and {len(held_out) - 1} more" if held_out[1:] else ""
+    raise SentilocError(
+        ErrorCode.INVALID_DATA,
+        f"{where or data / USUAL_SEGMENTS}: {'' if where else 'missing; '}no segment of {held_out[0].name}{more}, held "
+        "out to choose the best checkpoint; add segments, or train with --val-fraction 0",
+    )
 
 
 def _record(data: Path, points: Path | None, items: list[Item]) -> dict[str, Any]:
