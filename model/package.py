@@ -45,6 +45,13 @@ def shipped_models_dir() -> Path:
     return Path(sentiloc.__file__).parent / "exported"
 
 
+class UnknownPackageError(SentilocError):
+    """There is no package of this name or at this place."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(ErrorCode.MODEL_UNAVAILABLE, detail)
+
+
 def load_package(name: str, models_dir: Path | None = None) -> ModelPackage:
     """Open a package by folder name; raises `model_unavailable` with the names that exist."""
     root = models_dir or shipped_models_dir()
@@ -52,7 +59,8 @@ def load_package(name: str, models_dir: Path | None = None) -> ModelPackage:
     # Compared with the list, so that a name from a request cannot lead out of the folder.
     if name not in list_packages(root):
         known = ", ".join(list_packages(root)) or "none"
-        raise SentilocError(ErrorCode.MODEL_UNAVAILABLE, f"no model package {name!r}; available: {known}")
+        why = f"available: {known}" if root.is_dir() else f"there is no folder {root}"
+        raise UnknownPackageError(f"no model package {name!r}; {why}")
     spec = load_spec(folder / "spec.json")
     if not (folder / NETWORK_FILES.get(spec.task, "")).is_file():
         raise SentilocError(ErrorCode.SPEC_MISMATCH, f"{name}: no network for the task {spec.task!r}")

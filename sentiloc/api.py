@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sentiloc.model.errors import ErrorCode, SentilocError
-from sentiloc.model.package import list_packages, load_package, shipped_models_dir
+from sentiloc.model.package import UnknownPackageError, list_packages, load_package, shipped_models_dir
 from sentiloc.model.results.result import Curve, ModelIdentity, SegmentOptions
 from sentiloc.model.results.warnings import ResultWarning
 from sentiloc.model.segments import Segment, VideoInfo
@@ -310,8 +311,17 @@ def load_model(
     )
     folder, models_dir = Path(name), used.models_dir
     if folder.name != str(name):
+        if not folder.is_dir():
+            raise UnknownPackageError(f"no model package at {str(name)!r}: there is no such folder")
         models_dir = folder.resolve().parent
-    return Model(open_pipeline(load_package(folder.name, models_dir), used))
+    try:
+        return Model(open_pipeline(load_package(folder.name, models_dir), used))
+    except SentilocError as error:
+        if device is None or error.code is not ErrorCode.DEVICE_UNAVAILABLE:
+            raise
+        # The detail names the setting of the service; here the argument chose the device.
+        detail = re.sub(r"SENTILOC_DEVICE=(\w+)", r'device="\1"', error.detail)
+        raise SentilocError(error.code, detail) from error
 
 
 def list_models() -> list[str]:
@@ -340,6 +350,9 @@ def _changed(
         # JSON has no infinity, so it would only fail when the result is written.
         if seconds is not None and not 0 <= seconds < math.inf:
             raise SentilocError(ErrorCode.INVALID_DATA, f"{name} {seconds:g} is not a number of seconds")
+    if isinstance(labels, str):
+        # A text is a sequence, too: of its letters.
+        raise SentilocError(ErrorCode.INVALID_DATA, f"labels is a list, such as [{labels!r}]")
     unknown = sorted(set(labels or ()) - set(default.labels))
     if unknown:
         known = ", ".join(default.labels)

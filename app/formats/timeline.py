@@ -94,12 +94,7 @@ class Timebase:
         """The frame number of a timecode; raises TimelineError if there is no such frame."""
         import opentimelineio as oti
 
-        fields = _fields(timecode)
-        if fields is None or fields[0] >= _DAY_HOURS:
-            raise TimelineError(
-                f"{timecode!r} is not a timecode; write HH:MM:SS:FF, or HH:MM:SS;FF for drop frame."
-            )
-        hours, minutes, seconds, frames = fields
+        hours, minutes, seconds, frames = _require_timecode(timecode)
         counted = f"{hours:02}:{minutes:02}:{seconds:02}{';' if self.drop_frame else ':'}{frames:02}"
         if frames < self.nominal:
             found = round(oti.opentime.from_timecode(counted, float(self.rate)).value)
@@ -200,6 +195,14 @@ def make_timeline(
     )
 
 
+def check_options(options: TimelineOptions) -> None:
+    """Raise TimelineError for options that are wrong for every video. Others depend on the video's rate."""
+    if options.start_timecode is not None:
+        _require_timecode(options.start_timecode)
+    if options.fps is not None:
+        _require_drop(_legal(options.fps), options.drop_frame)
+
+
 def sureness(confidence: float, *, by_hand: bool) -> str:
     """`92%`, or `by hand`. A probability below 1 is never shown as `100%`."""
     if by_hand:
@@ -237,17 +240,24 @@ def without_overlap(timeline: Timeline) -> list[Marker]:
 
 def _timebase(video: VideoInfo, options: TimelineOptions) -> Timebase:
     rate = _rate(video, options.fps)
-    can_drop = rate in _DROP_FRAME
-    if options.drop_frame and not can_drop:
+    _require_drop(rate, options.drop_frame)
+    return Timebase(rate=rate, drop_frame=rate in _DROP_FRAME and _drops(video, options))
+
+
+def _require_drop(rate: Fraction, drop_frame: bool | None) -> None:
+    if drop_frame and rate not in _DROP_FRAME:
         raise TimelineError(
             f"There is no drop frame at {describe(Timebase(rate=rate))}; it exists at 29.97 and 59.94."
         )
-    return Timebase(rate=rate, drop_frame=can_drop and _drops(video, options))
 
 
 def _rate(video: VideoInfo, fps: float | None) -> Fraction:
     if fps is None:
         return video.rate if video.rate <= FASTEST_TIMECODE else video.rate / 2
+    return _legal(fps)
+
+
+def _legal(fps: float) -> Fraction:
     rate = nearest_legal(fps) if fps > 0 else None
     if rate is None or rate > FASTEST_TIMECODE:
         known = ", ".join(f"{float(legal):.6g}" for legal in LEGAL_RATES if legal <= FASTEST_TIMECODE)
@@ -280,6 +290,16 @@ def _source_start(video: VideoInfo, base: Timebase) -> int:
             scaled, 2 * base.nominal // 30
         )  # drop frame: the first numbers of such a minute do not exist
     return base.parse(f"{hours % _DAY_HOURS:02}:{minutes:02}:{seconds:02}:{scaled:02}")
+
+
+def _require_timecode(timecode: str) -> tuple[int, int, int, int]:
+    """Hours, minutes, seconds and frames."""
+    fields = _fields(timecode)
+    if fields is None or fields[0] >= _DAY_HOURS:
+        raise TimelineError(
+            f"{timecode!r} is not a timecode; write HH:MM:SS:FF, or HH:MM:SS;FF for drop frame."
+        )
+    return fields
 
 
 def _fields(timecode: str) -> tuple[int, int, int, int] | None:

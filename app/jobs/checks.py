@@ -106,7 +106,10 @@ def check_webhook(url: str, secret: str | None, settings: Settings, place: str) 
         raise ProblemError(422, error.code, f"{place}url: {error.detail}") from error
     has_secret = secret or settings.webhook_secret or current_caller().key_id
     if not has_secret:
-        raise InvalidRequest(f"{place}secret: required, because this server has no signing secret.")
+        raise InvalidRequest(
+            f"{place}secret: required, because this server has no signing secret: set SENTILOC_WEBHOOK_SECRET on the "
+            f"server, or send {place}secret."
+        )
 
 
 def known_models(settings: Settings) -> list[str]:

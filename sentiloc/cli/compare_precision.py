@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from sentiloc.cli.given import finite
+from sentiloc.cli.given import finite, naming
 
 if TYPE_CHECKING:
     from sentiloc.worker.precision.precision import Effect
@@ -42,7 +42,8 @@ def compare(
     from sentiloc.worker.precision.precision import load_both
 
     settings = get_settings()
-    pipeline, other = load_both(runtime_config(settings), model or settings.model, precision)
+    with naming(model):
+        pipeline, other = load_both(runtime_config(settings), model or settings.model, precision)
     options = pipeline.default_options
     options = options if threshold is None else replace(options, threshold=threshold)
     effect = measure(pipeline, other, videos, options)

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from sentiloc.cli.destinations import output_file
 from sentiloc.cli.given import finite
 
 Threshold = Annotated[
@@ -27,14 +28,17 @@ Labels = Annotated[
 AudioTrack = Annotated[int | None, typer.Option(min=1, help="Listen to this sound track, counted from 1.")]
 Draft = Annotated[bool, typer.Option("--draft", help="Decode keyframes only: a quick, approximate preview.")]
 OutputOption = Annotated[
-    Path | None, typer.Option("--output", "-o", help="Write here instead of to standard output.")
+    Path | None,
+    typer.Option(
+        "--output", "-o", parser=output_file, metavar="FILE", help="Write here instead of to standard output."
+    ),
 ]
 FormatOption = Annotated[
     str | None,
     typer.Option(
         "--format",
         "-f",
-        help="json, csv, vtt, srt, edl, fcp7, fcpxml, otio, premiere, audacity, eaf; or text",
+        help="json, csv, vtt, srt, edl, fcp7, fcpxml, otio, premiere, audacity, eaf, html; or text",
     ),
 ]
 StartTimecode = Annotated[

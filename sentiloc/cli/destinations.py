@@ -26,16 +26,21 @@ def format_of(output: Path | None) -> str | None:
     ending = "" if output is None else output.suffix.lower().lstrip(".")
     if not ending:
         return None
-    # Imported late: without a suffix no format is needed, and the start of a command should be quick.
-    from sentiloc.app.formats import FORMATS
-
-    known = {JSON: JSON, **{found.extension: name for name, found in FORMATS.items()}, **_AMBIGUOUS}
+    known = _endings()
     if ending not in known:
         endings = ", ".join(f".{one}" for one in sorted(known))
         raise wrong_usage(
             f"no format ends in .{ending}; there are {endings}, or name one with --format", "--output"
         )
     return known[ending]
+
+
+def _endings() -> dict[str, str]:
+    """The format of each ending."""
+    # Imported late: without a suffix no format is needed, and the start of a command should be quick.
+    from sentiloc.app.formats import FORMATS
+
+    return {JSON: JSON, **{found.extension: name for name, found in FORMATS.items()}, **_AMBIGUOUS}
 
 
 def require_json(name: str | None, *, as_json: bool) -> None:
@@ -54,10 +59,10 @@ def require_printed(name: str | None, output: Path | None) -> None:
 
 
 def require_frames(name: str, counting: Mapping[str, Any]) -> None:
-    """Refuse options of a timeline, by parameter name, for a format that counts no frames.
+    """Refuse options of a timeline, by parameter name, for a format that counts no frames, and wrong values.
 
     Raises:
-        typer.BadParameter: One of the options is not None, and the format has seconds alone.
+        typer.BadParameter: One of the options is not None and the format has seconds alone, or no video can have it.
     """
     given = [option for option, value in counting.items() if value is not None]
     if not given:
@@ -69,6 +74,19 @@ def require_frames(name: str, counting: Mapping[str, Any]) -> None:
     seconds_only = name in FORMATS and name not in framed
     if name in (JSON, PICTURE) or seconds_only:
         raise wrong_usage(f"the format {name} counts no frames; {', '.join(framed)} do", flag(given[0]))
+    require_timeline(**counting)
+
+
+def require_timeline(**counting: Any) -> None:
+    """Refuse options of a timeline that are wrong for every video; raises `typer.BadParameter`."""
+    from sentiloc.app.formats.timeline import TimelineError, TimelineOptions, check_options
+
+    # The last of each is to blame: the others were checked before.
+    for names in (("start_timecode",), ("fps",), ("fps", "drop_frame")):
+        try:
+            check_options(TimelineOptions(**{name: counting.get(name) for name in names}))
+        except TimelineError as error:
+            raise wrong_usage(str(error), flag(names[-1])) from error
 
 
 def file_name(name: str, video_name: str) -> str:
@@ -81,7 +99,19 @@ def file_name(name: str, video_name: str) -> str:
     return FORMATS[name].file_name(video_name)
 
 
-def require_place(output: Path | None, *, several: bool) -> None:
+def is_folder(output: str | None) -> bool:
+    """Whether a name can only be that of a folder, because it ends in a separator."""
+    return output is not None and output.endswith((os.sep, os.altsep or os.sep))
+
+
+def output_file(name: str) -> Path:
+    """The path of an output that is one file, for the parser of options; raises `typer.BadParameter` for a folder."""
+    if is_folder(name):
+        raise wrong_usage(f"{name} is a folder; a file is needed", "--output")
+    return Path(name)
+
+
+def require_place(output: Path | None, *, several: bool, in_folder: bool = False) -> None:
     """Refuse an output that cannot be written, before the work begins.
 
     Raises:
@@ -89,10 +119,16 @@ def require_place(output: Path | None, *, several: bool) -> None:
     """
     if output is None:
         return
-    if several:
+    if several or in_folder:
         # A folder that does not exist is created later.
         if output.exists() and not output.is_dir():
-            raise wrong_usage(f"{output} is a file; several videos need a folder", "--output")
+            raise wrong_usage(f"{output} is a file; a folder is needed", "--output")
+        # Its name may have a dot; the ending of a format is that of a file.
+        if not in_folder and not output.is_dir() and output.suffix.lower().lstrip(".") in _endings():
+            raise wrong_usage(
+                f"{output} names a file; several videos need a folder: {output.with_suffix('')}{os.sep}",
+                "--output",
+            )
     # The parent of a link is that of its target.
     elif not output.is_dir() and not output.resolve().parent.is_dir():
         raise wrong_usage(f"there is no folder {output.resolve().parent}", "--output")

@@ -158,15 +158,14 @@ def _device(settings: Settings) -> str:
 
 
 def _models(settings: Settings) -> str:
-    from sentiloc.model.package import list_packages, shipped_models_dir
+    from sentiloc.model.package import UnknownPackageError, list_packages, shipped_models_dir
     from sentiloc.model.weights import cache_dir
 
     root = settings.models_dir or shipped_models_dir()
     names = list_packages(root)
     if settings.model not in names:
-        raise FileNotFoundError(
-            f"no package {settings.model!r} in {root}; there: {', '.join(names) or 'none'}"
-        )
+        there = f"there: {', '.join(names) or 'none'}" if root.is_dir() else "there is no such folder"
+        raise UnknownPackageError(f"no package {settings.model!r} in {root}; {there}")
     described = [_described(root / name, settings) for name in names]
     return f"{', '.join(described)}; fetched weights in {cache_dir()}"
 

@@ -1,15 +1,19 @@
-"""Options that a command was given: one that would have no effect is a usage error, not silence."""
+"""Options that a command was given: one that would have no effect, or can only fail, is a usage error."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from sentiloc.cli.messages import wrong_usage
 
 if TYPE_CHECKING:
     import typer
+
+    from sentiloc.api import Model
+    from sentiloc.worker.config import RuntimeConfig
 
 # Names of click's sources: the command line, and the file of `--config`.
 _GIVEN = {"COMMANDLINE", "DEFAULT_MAP"}
@@ -35,6 +39,50 @@ def refuse(given: set[str], names: Iterable[str], reason: str) -> None:
     """Raise a usage error if one of the options `names` was given."""
     for name in sorted(given & {*names}):
         raise wrong_usage(reason, flag(name))
+
+
+def time_range(start: float, end: float | None) -> tuple[float, float | None] | None:
+    """The part of a video that `--start` and `--end` name; None for the whole video.
+
+    Raises:
+        typer.BadParameter: The end is not after the start.
+    """
+    if end is not None and end <= start:
+        raise wrong_usage(f"{end:g} s is not after --start, {start:g} s", "--end")
+    # From 0 without an end is the whole video.
+    return (start, end) if start or end is not None else None
+
+
+@contextmanager
+def naming(model: str | None) -> Iterator[None]:
+    """Work that loads the package of `--model`; raises `typer.BadParameter` if there is none of this name."""
+    from sentiloc.model.package import UnknownPackageError
+
+    try:
+        yield
+    except UnknownPackageError as error:
+        # Of a setting, it is no wrong usage.
+        if model is None:
+            raise
+        raise wrong_usage(error.detail, "--model") from error
+
+
+def load_model(name: str | None, default: str, config: RuntimeConfig, labels: Iterable[str] = ()) -> Model:
+    """The model of `--model`, else the default one, which has the labels of `--label`.
+
+    Raises:
+        typer.BadParameter: There is no package `name`, or it has no such label.
+        SentilocError: The model cannot be loaded.
+    """
+    import sentiloc
+
+    with naming(name):
+        model = sentiloc.load_model(name or default, config=config)
+    if unknown := sorted({*labels} - {*model.labels} if labels else ()):
+        raise wrong_usage(
+            f"no label {', '.join(unknown)}; the model has: {', '.join(model.labels)}", "--label"
+        )
+    return model
 
 
 def finite(value: float | None) -> float | None:

@@ -20,7 +20,8 @@ from sentiloc.cli.cutting import (
     TimelineRate,
     cut_options,
 )
-from sentiloc.cli.given import finite
+from sentiloc.cli.destinations import is_folder
+from sentiloc.cli.given import finite, time_range
 from sentiloc.cli.localizing import Written, localize_files
 from sentiloc.cli.messages import wrong_usage
 
@@ -31,11 +32,12 @@ def localize(
         typer.Argument(metavar="VIDEO", help="Files, folders or globs; - reads one from standard input."),
     ] = None,
     output: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "--output",
             "-o",
-            help="Output file, whose suffix selects the format; or a folder for several videos.",
+            metavar="PATH",
+            help="Output file, whose suffix selects the format; or a folder, such as out/.",
         ),
     ] = None,
     output_format: FormatOption = None,
@@ -71,11 +73,16 @@ def localize(
     counting = {"start_timecode": start_timecode, "drop_frame": drop_frame, "fps": fps}
     asked = {
         **cut_options(threshold, min_length, merge_gap, labels),
-        # From 0 without an end is the whole video.
-        "time_range": (start, end) if start or end is not None else None,
+        "time_range": time_range(start, end),
         "audio_track": audio_track,
         "draft": draft,
     }
-    written = Written(output=output, format=output_format, as_json=as_json, counting=counting)
+    written = Written(
+        output=None if output is None else Path(output),
+        in_folder=is_folder(output),
+        format=output_format,
+        as_json=as_json,
+        counting=counting,
+    )
     if not localize_files(videos or [], model=model, watch=watch, written=written, asked=asked):
         raise typer.Exit(1)

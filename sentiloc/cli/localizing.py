@@ -7,9 +7,10 @@ written: for a short video, imports would take most of the time.
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -25,6 +26,7 @@ from sentiloc.cli.destinations import (
     require_place,
     require_printed,
 )
+from sentiloc.cli.given import load_model
 from sentiloc.cli.messages import about_error, say, wrong_usage
 from sentiloc.cli.output import PICTURE, print_or_write, show_result, wants_picture
 from sentiloc.cli.progress import progress_bars
@@ -36,14 +38,18 @@ if TYPE_CHECKING:
     from sentiloc.api import Model, Result
 
 STANDARD_INPUT = "-"
-_NOTHING_FOUND = "no segment is confident enough; a lower --threshold, such as 0.2, shows weaker ones"
+_INPUT_NAME = "standard input"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """How results are written: where, in which format, and with which timecode. The default is JSON or a picture."""
+    """How results are written: where, in which format, and with which timecode. The default is JSON or a picture.
+
+    `in_folder`: the output is a folder also for one video.
+    """
 
     output: Path | None = None
+    in_folder: bool = False
     format: str | None = None
     as_json: bool = False
     counting: Mapping[str, Any] = field(default_factory=dict)
@@ -81,8 +87,10 @@ def localize_files(
     with _read_input(videos) as names:
         # Before the models are loaded, which takes seconds: a wrong name is reported at once.
         found = find_videos(names)
-        require_place(written.output, several=watch is not None or len(found) > 1)
-        writer = _Writer(written, found, watched=watch)
+        several = watch is not None or len(found) > 1
+        require_place(written.output, several=several, in_folder=written.in_folder)
+        copies = {Path(name) for name, video in zip(names, videos, strict=True) if video == STANDARD_INPUT}
+        writer = _Writer(written, found, watched=watch, copies=copies)
         todo = found if watch is None else NewFiles(watch).forever()
         return _localize_all(todo, model, writer, asked or {})
 
@@ -114,12 +122,23 @@ def _read_input(videos: list[str]) -> Iterator[list[str]]:
 
     with tempfile.TemporaryDirectory() as folder:
         # Messages and pictures show this name.
-        path = Path(folder) / "standard input"
+        path = Path(folder) / _INPUT_NAME
         with path.open("wb") as file:
             # In pieces: a pipe states no size, and a film does not fit into memory.
             while piece := sys.stdin.buffer.read(1 << 20):
                 file.write(piece)
         yield [str(path) if video == STANDARD_INPUT else video for video in videos]
+
+
+def _about_nothing(result: Result) -> str:
+    """Why no segment was found, and at which threshold one would be."""
+    weaker = result.recut(threshold=0.0).segments
+    if not weaker:
+        return "nothing stands out"
+    best = max(segment.confidence for segment in weaker)
+    # Rounded down, so that the most confident one is shown.
+    lower = math.floor(best * 10) / 10 or math.floor(best * 100) / 100
+    return f"no segment is confident enough; --threshold {lower:g} shows a weaker one"
 
 
 def check_format(name: str | None) -> None:
@@ -136,13 +155,17 @@ def check_format(name: str | None) -> None:
 class _Writer:
     """Writes each result to the terminal, to standard output or to a file."""
 
-    def __init__(self, written: Written, videos: list[Path], *, watched: Path | None) -> None:
+    def __init__(
+        self, written: Written, videos: list[Path], *, watched: Path | None, copies: Set[Path] = frozenset()
+    ) -> None:
+        """`copies` are temporary files of standard input, whose path means nothing to a user."""
+        self._copies = copies
         # A watched folder may get any number of videos, so it counts as several.
         several, output = watched is not None or len(videos) > 1, written.output
         self._output, self._several, self._as_lines = output, several, written.as_json
         self._counting = written.counting
         self._draws = wants_picture(written.format, output, written.as_json)
-        in_folder = output is not None and (several or output.is_dir())
+        in_folder = output is not None and (several or written.in_folder or output.is_dir())
         # A folder's name may have a dot, which says nothing about a format.
         wanted = written.format or (None if in_folder else format_of(output))
         self._format = JSON if wanted in (None, PICTURE) or written.as_json else str(wanted)
@@ -157,7 +180,7 @@ class _Writer:
     def write(self, video: Path, result: Result) -> None:
         """Draw, print or save one result; its warnings go to standard error."""
         for warning in result.warnings:
-            say(f"sentiloc: {video}: {warning.detail} ({warning.code})")
+            say(f"sentiloc: {self._title(video)}: {warning.detail} ({warning.code})")
         if self._draws:
             show_result(result.to_dict(), video.name)
         elif self._output is not None:
@@ -165,18 +188,22 @@ class _Writer:
             print_or_write(self._text(video, result), path)
         elif self._several or self._as_lines:
             # One line for each video, so that a program can read results as they come.
-            line = json.dumps({"file": str(video), "result": result.to_dict()}, allow_nan=False)
+            line = json.dumps({"file": self._title(video), "result": result.to_dict()}, allow_nan=False)
             print_or_write(f"{line}\n".encode(), None)
         else:
             print_or_write(self._text(video, result), None)
+
+    def _title(self, video: Path) -> str:
+        """A video as messages name it."""
+        return _INPUT_NAME if video in self._copies else str(video)
 
     def _text(self, video: Path, result: Result) -> bytes:
         notes = result.notes(self._format, **self._counting)
         if not result.segments and self._format != JSON:
             # A file without segments says nothing; someone who tries the command would take it for a fault.
-            notes = [*notes, _NOTHING_FOUND]
+            notes = [*notes, _about_nothing(result)]
         for note in notes:
-            say(f"sentiloc: {video}: {note}")
+            say(f"sentiloc: {self._title(video)}: {note}")
         return result.to(self._format, **self._counting, video=video).encode()
 
     def fail(self, video: Path, error: Exception) -> None:
@@ -184,22 +211,20 @@ class _Writer:
         code, detail = ErrorCode.INTERNAL, about_error(error)
         if isinstance(error, SentilocError):
             code, detail = error.code, error.detail
-        say(f"sentiloc: {video}: {detail} ({code})")
+        say(f"sentiloc: {self._title(video)}: {detail} ({code})")
         if self._as_lines:
             failure = {"code": str(code), "detail": detail}
-            print_or_write(f"{json.dumps({'file': str(video), 'error': failure})}\n".encode(), None)
+            print_or_write(f"{json.dumps({'file': self._title(video), 'error': failure})}\n".encode(), None)
 
 
 def _localize_all(
     videos: Iterable[Path], name: str | None, writer: _Writer, asked: Mapping[str, Any]
 ) -> bool:
     """Localize the videos in turn. A failure does not stop the others. Returns False if one failed."""
-    import sentiloc
     from sentiloc.worker.config import configured
 
-    chosen, config = configured()
     # Loaded once for all videos.
-    model, whole = sentiloc.load_model(name or chosen, config=config), True
+    model, whole = load_model(name, *configured(), asked.get("labels") or ()), True
     for video in videos:
         try:
             writer.write(video, _run(model, video, asked))

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sentiloc.cli.destinations import require_file
-from sentiloc.cli.given import finite, given_options, refuse
+from sentiloc.cli.destinations import output_file, require_file, require_timeline
+from sentiloc.cli.given import finite, given_options, load_model, refuse
 from sentiloc.cli.output import print_or_write, whole_file
 from sentiloc.cli.progress import progress_bars
 from sentiloc.cli.videos import find_videos
 from sentiloc.model.errors import ErrorCode, SentilocError
 
 if TYPE_CHECKING:
+    from sentiloc.api import Model
     from sentiloc.app.cuts.sequence import Sequence as CutSequence
     from sentiloc.model.highlights.highlights import Highlight, HighlightOptions
     from sentiloc.model.highlights.moments import Footage
@@ -61,6 +62,8 @@ def reel(
         typer.Option(
             "--output",
             "-o",
+            parser=output_file,
+            metavar="FILE",
             help="The film (.mp4), or a cut: .edl, .xml (FCP7), .fcpxml, .otio, .mlt, .llc. May be repeated.",
         ),
     ],
@@ -93,10 +96,11 @@ def reel(
     from sentiloc.worker.config import runtime_config
 
     _check(output, kind or [], given_options(context))
+    require_timeline(fps=fps)
     found = find_videos(videos)
     options = _options(best, kind, min_confidence, max_seconds, handle, snap)
     config = runtime_config(get_settings())
-    footage, whole = _localize(found, model or get_settings().model, config)
+    footage, whole = _localize(found, load_model(model, get_settings().model, config))
     chosen = _choose(footage, options)
     look = ReelLook(crossfade_seconds=crossfade, captions=captions, max_side=max_side)
     for path in output:
@@ -151,13 +155,12 @@ def _options(
     )
 
 
-def _localize(videos: Sequence[Path], name: str, config: RuntimeConfig) -> tuple[list[Footage], bool]:
-    """The results of the readable videos, and whether all were readable."""
-    import sentiloc
+def _localize(videos: Sequence[Path], model: Model) -> tuple[list[Footage], bool]:
+    """The results of the readable videos, and whether all were readable. Warnings go to standard error."""
     from sentiloc.model.highlights.moments import Footage
     from sentiloc.model.results.result import Result
 
-    model, footage, whole = sentiloc.load_model(name, config=config), [], True
+    footage, whole = [], True
     for video in videos:
         try:
             found = _shown(
@@ -169,8 +172,10 @@ def _localize(videos: Sequence[Path], name: str, config: RuntimeConfig) -> tuple
             whole = False
             continue
         if not isinstance(found, Result):
-            detail = f"the model {name} finds no sentiment; highlights need a model that does"
+            detail = f"the model {model.name} finds no sentiment; highlights need a model that does"
             raise SentilocError(ErrorCode.INVALID_DATA, detail)
+        for warning in found.warnings:
+            typer.echo(f"sentiloc: {video}: {warning.detail} ({warning.code})", err=True)
         # By path, because videos in two folders may have the same name.
         footage.append(Footage(id=str(video.resolve()), name=video.name, result=found))
     return footage, whole
@@ -182,6 +187,8 @@ def _choose(footage: Sequence[Footage], options: HighlightOptions) -> tuple[High
     chosen = find_highlights(footage, options)
     if not chosen:
         raise SentilocError(ErrorCode.INVALID_DATA, "no moment was found in these videos")
+    if len(chosen) > 1:
+        typer.echo(f"{len(chosen)} moments, in the order of the film; number 1 is the best:", err=True)
     for one in chosen:
         moment, cut = one.moment, one.cut
         typer.echo(
@@ -231,7 +238,7 @@ def _render(sequence: CutSequence, path: Path, look: Any, config: RuntimeConfig)
     # A rendering that is interrupted must not leave a film that looks complete.
     with whole_file(path) as partial:
         done = _shown(path.name, lambda report: render_reel(plan, partial, config.decode_limits, report))
-    how = ", copied without encoding" if done.is_copy else ""
+    how = ", copied without encoding" if done.is_copy else ", encoded"
     typer.echo(f"{path}: {done.seconds:.2f} s, {done.frames} frames{how}", err=True)
 
 

@@ -51,7 +51,7 @@ def list_weights() -> None:
 
 @weights_app.command("pull")
 def pull(
-    name: Annotated[str, typer.Argument(help=f"One of: {', '.join(WEIGHTS)}.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help=f"One of: {', '.join(WEIGHTS)}.")],
     source: Annotated[Path | None, typer.Option("--from", help="A file that was fetched elsewhere.")] = None,
     url: Annotated[str | None, typer.Option(help="Another address of the same file.")] = None,
 ) -> None:
@@ -79,7 +79,7 @@ def pull(
 
 @weights_app.command("classify")
 def classify(
-    videos: Annotated[list[Path], typer.Argument(help="Videos to name.")],
+    videos: Annotated[list[Path], typer.Argument(metavar="VIDEO", help="Videos to name.")],
     name: Annotated[str, typer.Option(help="i3d or i3d-kinetics.")] = "i3d-kinetics",
 ) -> None:
     """Name what videos show by I3D's own 400 classes: checks the weights and the decoding."""
@@ -98,7 +98,9 @@ def classify(
 
 @weights_app.command("quantize")
 def quantize(
-    videos: Annotated[list[Path], typer.Argument(help="A few typical videos, for the calibration.")],
+    videos: Annotated[
+        list[Path], typer.Argument(metavar="VIDEO", help="A few typical videos, for the calibration.")
+    ],
     extractor: Annotated[str, typer.Option(help=f"One of: {', '.join(I3D_EXTRACTORS)}.")] = IMAGENET_I3D,
 ) -> None:
     """Make the 8-bit I3D for SENTILOC_PRECISION=int8 from the pulled one, and print its error."""

@@ -10,7 +10,9 @@ from fastapi.testclient import TestClient
 from httpx import Response
 from redis import Redis
 
+from sentiloc.app.http.problems import InvalidRequest
 from sentiloc.app.jobs.broker import BATCH_QUEUE, LOCALIZE_QUEUE
+from sentiloc.app.jobs.checks import check_webhook
 from sentiloc.app.jobs.options import MAX_METADATA_BYTES, TimeRange
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.settings import Settings
@@ -143,3 +145,13 @@ def test_a_draft_of_a_model_that_needs_every_picture_is_refused(client: TestClie
     assert_problem(response, 422, "invalid_request")
     assert "options.quality" in response.json()["detail"]
     assert_problem(post(client, {"quality": "rough"}), 422, "invalid_request")
+
+
+@pytest.mark.parametrize(
+    ("place", "secret"), [("options.webhook", "options.webhook.secret"), ("webhook", "webhook.secret")]
+)
+def test_a_webhook_without_any_secret_is_told_what_to_do(place: str, secret: str) -> None:
+    with pytest.raises(InvalidRequest) as raised:
+        check_webhook("https://192.0.2.1/hook", None, Settings(outbound_allow=["192.0.2.0/24"]), place)
+    assert raised.value.detail.startswith(f"{secret}: required")
+    assert f"set SENTILOC_WEBHOOK_SECRET on the server, or send {secret}." in raised.value.detail

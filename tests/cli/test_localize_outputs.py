@@ -8,12 +8,15 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import typer
 from typer.testing import CliRunner, Result
 
 from sentiloc.cli.destinations import Destinations, format_of
+from sentiloc.cli.localizing import _about_nothing
 from sentiloc.cli.verbs import root
 from tests.support.media import make_clip
 from tests.support.services import sentiloc_command, sentiloc_environment
@@ -77,6 +80,8 @@ def test_one_video_goes_to_a_file_by_its_ending_or_into_a_folder(shoot: Path, tm
     assert (tmp_path / "x.csv").read_text(encoding="utf-8").startswith("start,")
     assert localize(video, "-o", tmp_path).exit_code == 0
     assert json.loads((tmp_path / "0001.json").read_text(encoding="utf-8"))["video"]["width"] == 128
+    assert localize(video, "-f", "vtt", "-o", f"{tmp_path}/new/").exit_code == 0
+    assert (tmp_path / "new" / "0001.vtt").is_file()
 
 
 @pytest.mark.parametrize(
@@ -94,6 +99,29 @@ def test_an_output_that_cannot_be_written_is_refused_before_the_work(
 def test_several_videos_do_not_go_to_one_file(shoot: Path, tmp_path: Path) -> None:
     (tmp_path / "x").touch()
     assert localize(shoot, "-o", tmp_path / "x").exit_code == 2
+    refused = localize(shoot, "-o", tmp_path / "out.csv")
+    assert (refused.exit_code, (tmp_path / "out.csv").exists()) == (2, False)
+    assert "several videos need a folder" in " ".join(refused.output.replace("│", " ").split())
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (("-f", "edl", "--fps", "7"), "--fps: fps is 7"),
+        (("-f", "edl", "--start-timecode", "abc"), "--start-timecode: 'abc' is not"),
+        (("-f", "edl", "--fps", "25", "--drop-frame"), "--drop-frame: There is no"),
+        (("--start", "5", "--end", "2"), "--end: 2 s is not"),
+        (("--label", "happy"), "--label: no label happy"),
+        (("--model", "nosuch"), "--model: no model package"),
+    ],
+)
+def test_what_needs_no_video_is_wrong_usage_before_one_is_decoded(
+    shoot: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], named: str
+) -> None:
+    monkeypatch.setattr("sentiloc.cli.localizing._run", lambda *_: pytest.fail("a video was decoded"))
+    done = localize(shoot / "A" / "0001.mp4", *options)
+    assert done.exit_code == 2
+    assert f"Invalid value for {named}" in " ".join(done.output.replace("│", " ").split())
 
 
 class MadeUp:
@@ -156,6 +184,8 @@ def test_standard_input_is_read(shoot: Path) -> None:
             check=True,
         )
     assert json.loads(done.stdout)["video"]["duration"] == pytest.approx(1.0, abs=0.05)
+    assert b"sentiloc: standard input: No face" in done.stderr
+    assert b"/" not in done.stderr
 
 
 def test_a_reader_that_ends_early_is_no_error_to_report(shoot: Path) -> None:
@@ -199,6 +229,23 @@ def test_a_sound_track_that_is_not_there_is_named(shoot: Path, tmp_path: Path) -
 def test_a_file_without_segments_is_explained(shoot: Path, tmp_path: Path) -> None:
     video = shoot / "A" / "0001.mp4"
     done = localize(video, "-f", "csv", "--threshold", "1")
-    assert "no segment is confident enough" in done.stderr
-    assert "no segment" not in done.stdout
-    assert "no segment" not in localize(video, "-f", "json", "--threshold", "1").stderr
+    assert "nothing stands out" in done.stderr
+    assert "nothing" not in done.stdout
+    assert "nothing" not in localize(video, "-f", "json", "--threshold", "1").stderr
+
+
+@pytest.mark.parametrize(
+    ("confidences", "expected"),
+    [
+        ((0.37, 0.2), "--threshold 0.3 shows"),
+        ((0.057,), "--threshold 0.05 shows"),
+        ((0.004,), "--threshold 0 shows"),
+        ((), "nothing stands out"),
+    ],
+)
+def test_a_lower_threshold_is_advised_only_if_it_shows_something(
+    confidences: tuple[float, ...], expected: str
+) -> None:
+    segments = [SimpleNamespace(confidence=one) for one in confidences]
+    nothing: Any = SimpleNamespace(recut=lambda threshold: SimpleNamespace(segments=segments))
+    assert expected in _about_nothing(nothing)

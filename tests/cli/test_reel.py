@@ -35,6 +35,9 @@ def test_a_film_and_cuts_of_the_same_moments(folder: Path, tmp_path: Path, senti
         *("--min-confidence", 0, "--best", 3, "--crossfade", 0, "--handle", 0.4),
     )
     assert code == 0, err
+    assert "3 moments, in the order of the film; number 1 is the best:" in err
+    assert any(str(folder / "b.mp4") in line and "(no_sound)" in line for line in err.splitlines())
+    assert " frames, encoded" in err
     frames = [
         int(entry.get("out", "")) - int(entry.get("in", "")) + 1
         for entry in ET.parse(cut).getroot().iter("entry")

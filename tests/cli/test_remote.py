@@ -37,6 +37,44 @@ def test_the_id_of_a_video_is_known_if_a_later_one_is_refused(
     assert len(server.requests) == 2
 
 
+def test_a_webhook_s_secret_is_sent(
+    sentiloc: Sentiloc, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    video, hook = tmp_path / "a.mp4", ("--webhook", "https://edit.example/hook")
+    video.write_bytes(b"video")
+    with scripted(answer(202, JOB), answer(202, JOB)) as server:
+        at = ("--server", server.url)
+        assert sentiloc("submit", video, *hook, "--webhook-secret", "whsec_given", *at)[0] == 0
+        monkeypatch.setenv("SENTILOC_JOB_WEBHOOK_SECRET", "whsec_set")
+        assert sentiloc("submit", video, *hook, *at)[0] == 0
+    assert [b"whsec_given" in one.body for one in server.requests] == [True, False]
+    assert b"whsec_set" in server.requests[1].body
+    assert sentiloc("submit", video, "--webhook-secret", "x", *NOWHERE)[0] == 2
+    # Set for all commands, it asks for no webhook.
+    assert sentiloc("submit", video, *NOWHERE)[0] == 5
+
+
+def test_an_empty_list_of_jobs_is_said(sentiloc: Sentiloc) -> None:
+    nothing = answer(200, {"jobs": [], "next_cursor": None})
+    with scripted(nothing, nothing) as server:
+        assert sentiloc("status", "--state", "failed", "--server", server.url) == (0, "", "No job matches.\n")
+        assert sentiloc("status", "--server", server.url) == (0, "", "There are no jobs.\n")
+
+
+def test_wrong_formats_outputs_and_ranges_of_jobs(sentiloc: Sentiloc, tmp_path: Path) -> None:
+    with scripted(FORMATS) as server:
+        code, _, err = sentiloc("result", "abc", "-f", "foo", "--server", server.url)
+    assert (code, "'foo' is not one of json, vtt, text" in err) == (2, True), err
+    video = tmp_path / "a.mp4"
+    video.write_bytes(b"video")
+    for words in (
+        ("result", "abc", "-o", f"{tmp_path}/new/"),
+        ("result", "abc", "-f", "edl", "--fps", "7"),
+        ("submit", video, "--start", "5", "--end", "2"),
+    ):
+        assert sentiloc(*words, *NOWHERE)[0] == 2
+
+
 def test_a_key_that_cannot_be_sent_is_no_valid_key(sentiloc: Sentiloc) -> None:
     code, _, err = sentiloc("status", "--api-key", "k\u00e4", *NOWHERE)
     assert code == 6

@@ -15,6 +15,8 @@ import pytest
 import sentiloc
 from docs.tools.drawn_clip import draw_clip
 from sentiloc.app.formats import FORMATS
+from sentiloc.worker.runtime.device import Device
+from sentiloc.worker.runtime.onnx_session import is_installed
 
 SECONDS = 8.0
 HEAVY = ("numpy", "onnxruntime", "av", "cv2", "fastapi", "celery", "torch")
@@ -146,14 +148,20 @@ def test_a_configuration_s_limits_hold(clip: Path) -> None:
 
 
 def failures(model: sentiloc.Model, clip: Path) -> Iterator[tuple[str, str]]:
+    nowhere = sentiloc.RuntimeConfig(models_dir=Path("missing"))
     calls: dict[str, Callable[[], object]] = {
         "there is no video": lambda: model.localize("nothing.mp4"),
         "threshold": lambda: model.localize(clip, threshold=1.5),
         "min_length": lambda: model.localize(clip, min_length=-1),
         "no label": lambda: model.localize(clip, labels=["joy"]),
+        "labels is a list": lambda: model.localize(clip, labels="positive"),
+        "begins at 1000 s; the video ends at": lambda: model.localize(clip, time_range=(1000, None)),
         "time range": lambda: model.localize(clip, time_range=(3.0, 3.0)),
         "no format": lambda: model.localize(clip).to("doc"),
         "no model package": lambda: sentiloc.load_model("nothing"),
+        "no such folder": lambda: sentiloc.load_model("./nothing"),
+        "there is no folder missing": lambda: sentiloc.load_model(config=nowhere),
+        "there are cpu, openvino, cuda, tensorrt": lambda: sentiloc.load_model(device="gpu"),  # type: ignore[arg-type]
     }
     for words, call in calls.items():
         with pytest.raises(sentiloc.SentilocError) as raised:
@@ -164,6 +172,14 @@ def failures(model: sentiloc.Model, clip: Path) -> Iterator[tuple[str, str]]:
 def test_invalid_arguments_are_refused_with_a_reason(model: sentiloc.Model, clip: Path) -> None:
     for words, detail in failures(model, clip):
         assert words in detail
+
+
+def test_the_argument_is_named_for_a_device_that_is_not_there() -> None:
+    device: Device = "openvino" if is_installed("cuda") else "cuda"
+    with pytest.raises(sentiloc.SentilocError) as raised:
+        sentiloc.load_model(device=device)
+    assert f'device="{device}" needs the package' in raised.value.detail
+    assert "SENTILOC_DEVICE" not in raised.value.detail
 
 
 def test_threads_share_a_model(model: sentiloc.Model, clip: Path, result: sentiloc.Result) -> None:

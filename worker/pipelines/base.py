@@ -64,8 +64,8 @@ class PackagePipeline(ABC):
             is_draft: Decode keyframes only. The result says so in a warning.
 
         Raises:
-            SentilocError: The video cannot be read, the range is empty, there is no such sound track, or the package
-                has no draft.
+            SentilocError: The video cannot be read, the range is empty or begins after its end, there is no such sound
+                track, or the package has no draft.
         """
 
     @property
@@ -163,6 +163,13 @@ def check_time_range(time_range: TimeRange | None) -> None:
             if end is not None
             else f"no start at {start:g} s"
         )
+        raise SentilocError(ErrorCode.INVALID_DATA, detail)
+
+
+def check_begins_within(time_range: TimeRange | None, duration: float) -> None:
+    """Raise `invalid_data` for a range that begins after the end of a video of `duration` seconds."""
+    if time_range is not None and time_range[0] >= duration:
+        detail = f"the time range begins at {time_range[0]:g} s; the video ends at {duration:.4g} s"
         raise SentilocError(ErrorCode.INVALID_DATA, detail)
 
 

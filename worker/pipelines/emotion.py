@@ -24,6 +24,7 @@ from sentiloc.worker.pipelines.base import (
     LOCALIZING_FROM,
     FeaturePipeline,
     TimeRange,
+    check_begins_within,
     check_time_range,
     load_cache,
 )
@@ -76,6 +77,7 @@ class EmotionPipeline(FeaturePipeline):
             stills=stills,
             is_draft=is_draft,
         )
+        check_begins_within(time_range, extraction.info.duration)
         report("localizing", LOCALIZING_FROM)
         options, clock = options or self.default_options, StageClock()
         classes, features = self.package.spec.classes, extraction.features

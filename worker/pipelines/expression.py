@@ -27,7 +27,13 @@ from sentiloc.worker.extraction.stages import StageClock
 from sentiloc.worker.extraction.stills import Stills
 from sentiloc.worker.features.face_detection import Detector, load_detector
 from sentiloc.worker.features.flow import FlowExtractor
-from sentiloc.worker.pipelines.base import PackagePipeline, TimeRange, check_time_range, require_draft
+from sentiloc.worker.pipelines.base import (
+    PackagePipeline,
+    TimeRange,
+    check_begins_within,
+    check_time_range,
+    require_draft,
+)
 from sentiloc.worker.pipelines.localizer import Session, check_spec
 from sentiloc.worker.runtime.onnx_session import create_session, device_name
 from sentiloc.worker.runtime.steps import count_step
@@ -169,6 +175,7 @@ class ExpressionPipeline(PackagePipeline):
         spec, options, clock = self.package.spec, options or self.default_options, StageClock()
         report("decoding", 0.0)
         found = extract_flow(path, spec, self.detector, self.limits, report)
+        check_begins_within(time_range, found.info.duration)
         report("localizing", 1.0)
         with clock.time("localizing"):
             intensity, actions = self.scorer.score(found.flow)

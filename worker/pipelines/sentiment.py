@@ -26,6 +26,7 @@ from sentiloc.worker.pipelines.base import (
     LOCALIZING_FROM,
     FeaturePipeline,
     TimeRange,
+    check_begins_within,
     check_time_range,
     load_cache,
 )
@@ -77,6 +78,7 @@ class SentimentPipeline(FeaturePipeline):
             stills=stills,
             is_draft=is_draft,
         )
+        check_begins_within(time_range, extraction.info.duration)
         report("localizing", LOCALIZING_FROM)
         found = self.localize_features(extraction, options or self.default_options)
         if time_range is None:

@@ -139,6 +139,7 @@ def _tensorrt_options(precision: Precision, gpu_memory_bytes: int | None) -> dic
 
 def is_installed(device: Device) -> bool:
     """Whether this ONNX Runtime was built for the device; it may still fail to start."""
+    _require_known(device)
     return _PROVIDERS[device] in ort.get_available_providers()
 
 
@@ -150,6 +151,7 @@ def require_installed(device: Device) -> None:
 
 def check_precision(device: Device, precision: Precision) -> None:
     """Raise `device_unavailable` unless the device, and this processor, compute in `precision`."""
+    _require_known(device)
     if precision not in _PRECISIONS[device]:
         known = ", ".join(_PRECISIONS[device])
         detail = f"SENTILOC_DEVICE={device} computes in {known}, not SENTILOC_PRECISION={precision}"
@@ -157,6 +159,12 @@ def check_precision(device: Device, precision: Precision) -> None:
     if precision == "bfloat16" and not _BFLOAT16_FLAGS & _cpu_flags():
         detail = "this processor has no bfloat16 (avx512_bf16, amx_bf16) and would be slower: use float32"
         raise SentilocError(ErrorCode.DEVICE_UNAVAILABLE, f"SENTILOC_PRECISION=bfloat16: {detail}")
+
+
+def _require_known(device: str) -> None:
+    if device not in _PROVIDERS:
+        detail = f"no device is called {device!r}; there are {', '.join(_PROVIDERS)}"
+        raise SentilocError(ErrorCode.DEVICE_UNAVAILABLE, detail)
 
 
 def _cpu_flags() -> set[str]:

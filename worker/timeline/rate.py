@@ -49,7 +49,8 @@ class FrameRate:
         """What an editor should know about this rate."""
         counted = f"frames and timecode are counted at {_shown(self.timebase)}"
         if self.is_variable:
-            detail = f"The pictures do not come at one rate, usually {_shown(self.fps)} a second; {counted}."
+            rates = f"mostly {_shown(self.fps)}); exports count frames at {_shown(self.timebase)}"
+            detail = f"The frame rate varies ({rates}."
             yield ResultWarning(code=WarningCode.VARIABLE_RATE, detail=detail)
         elif self.stated is not None:
             detail = (

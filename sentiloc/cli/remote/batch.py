@@ -11,11 +11,22 @@ from typing import Annotated, Any
 import typer
 
 from sentiloc.cli.cutting import Labels, MergeGap, MinLength, Threshold, cut_options
-from sentiloc.cli.destinations import require_file
+from sentiloc.cli.destinations import output_file, require_file
+from sentiloc.cli.given import given_options
 from sentiloc.cli.output import print_or_write
 from sentiloc.cli.progress import progress_bars
-from sentiloc.cli.remote.session import FAILED, ApiKey, AsJson, Server, connected, known_format, print_json
-from sentiloc.client import Batch, BatchItem, Client, JobOptions, Webhook
+from sentiloc.cli.remote.session import (
+    FAILED,
+    ApiKey,
+    AsJson,
+    Server,
+    WebhookSecret,
+    connected,
+    known_format,
+    print_json,
+    webhook_of,
+)
+from sentiloc.client import Batch, BatchItem, Client, JobOptions
 
 # A job has a stream of events, a batch does not.
 _POLL_SECONDS = 1.0
@@ -23,16 +34,25 @@ _FIELDS = {"url", "upload", "name", "metadata", "tags"}
 
 
 def batch(
+    context: typer.Context,
     file: Annotated[
         str,
         typer.Argument(
-            help="One URL a line, or one JSON object a line, with `url` and more; - is standard input."
+            metavar="FILE",
+            help="One URL a line, or one JSON object a line, with `url` and more; - is standard input.",
         ),
     ],
     server: Server = None,
     api_key: ApiKey = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="File for the results; default: standard output.")
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            parser=output_file,
+            metavar="FILE",
+            help="File for the results; default: standard output.",
+        ),
     ] = None,
     format_name: Annotated[
         str | None,
@@ -45,6 +65,7 @@ def batch(
     labels: Labels = None,
     model: Annotated[str | None, typer.Option(help="A model of the server.")] = None,
     webhook: Annotated[str | None, typer.Option(help="URL to notify when the batch has ended.")] = None,
+    webhook_secret: WebhookSecret = None,
     idempotency_key: Annotated[
         str | None,
         typer.Option(help="Run the command again with the same key and file to follow the same batch."),
@@ -61,7 +82,7 @@ def batch(
     _check(output, format_name, wait=wait, as_json=as_json)
     items = read_items(_text(file))
     options = JobOptions(**cut_options(threshold, min_length, merge_gap, labels), model=model)
-    asked = Webhook(url=webhook) if webhook else None
+    asked = webhook_of(webhook, webhook_secret, given_options(context))
     with connected(server, api_key) as client:
         if format_name is not None:
             # Before the videos are sent: a wrong name must not cost the results of a whole batch.

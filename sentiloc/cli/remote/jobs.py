@@ -62,7 +62,10 @@ def status(
     api_key: ApiKey = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show the state of jobs. Exit status: 0 found, 4 no such job, 5 no server, 6 no valid key."""
+    """Show the state of jobs.
+
+    Exit status: 0 found, 2 wrong usage, 4 no such job, 5 no server, 6 no valid key.
+    """
     if jobs:
         refuse(given_options(context), {"states", "label", "limit"}, "it chooses from the list, not from ids")
     filters: Filters = {"state": tuple(states or ())}
@@ -75,10 +78,15 @@ def status(
             else list(client.list_page(limit=limit, **filters).jobs)
         )
     _print(found, as_json)
+    if not found:
+        typer.echo("No job matches." if states or label is not None else "There are no jobs.", err=True)
 
 
 def watch(job: JobId, server: Server = None, api_key: ApiKey = None, as_json: AsJson = False) -> None:
-    """Follow a job to its end; with --json, print each event. Exit status: 0 succeeded, 1 failed or cancelled."""
+    """Follow a job to its end; with --json, print each event.
+
+    Exit status: 0 succeeded, 1 failed or cancelled, 2 wrong usage, 4 no such job, 5 no server, 6 no valid key.
+    """
     with connected(server, api_key) as client:
         ended = follow(client, job, print_json if as_json else None)
     if not as_json:
@@ -106,8 +114,8 @@ def result(
 ) -> None:
     """Fetch a result. Other thresholds, lengths or labels are applied to the stored curve.
 
-    A terminal shows a timeline; elsewhere the output is JSON. Exit status: 0 printed, 1 the job failed, 3 not
-    finished yet.
+    A terminal shows a timeline; elsewhere the output is JSON. Exit status: 0 printed, 1 the job failed, 2 wrong
+    usage, 3 not finished yet, 4 no such job, 5 no server, 6 no valid key.
     """
     cut = given(cut_options(threshold, min_length, merge_gap, labels))
     timeline = TimelineOptions(start_timecode=start_timecode, drop_frame=drop_frame, fps=fps)
@@ -127,7 +135,7 @@ def result(
             for warning in raw.get("warnings", ()):
                 typer.echo(f"sentiloc: {title}: {warning['detail']} ({warning['code']})", err=True)
             return
-        data = client.render(job, known_format(client, name), cut, timeline, corrected=corrected)
+        data = client.render(job, known_format(client, name, PICTURE), cut, timeline, corrected=corrected)
         print_or_write(data, output)
 
 
@@ -137,7 +145,10 @@ def cancel(
     api_key: ApiKey = None,
     as_json: AsJson = False,
 ) -> None:
-    """Cancel unfinished jobs. Nothing is deleted. Exit status: 0 all have ended, 4 no such job."""
+    """Cancel unfinished jobs. Nothing is deleted.
+
+    Exit status: 0 all have ended, 2 wrong usage, 4 no such job, 5 no server, 6 no valid key.
+    """
     with connected(server, api_key) as client:
         ended = [client.cancel(job_id) for job_id in jobs]
     _print(ended, as_json)

@@ -10,7 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
-from sentiloc.client import Client, Cut, Job
+from sentiloc.cli.given import refuse
+from sentiloc.client import Client, Cut, Job, Webhook
 from sentiloc.client.errors import (
     ApiError,
     AuthenticationError,
@@ -38,6 +39,15 @@ ApiKey = Annotated[
         "--api-key",
         envvar="SENTILOC_API_KEY",
         help="Prefer the environment variable: other users can see command-line arguments",
+    ),
+]
+WebhookSecret = Annotated[
+    str | None,
+    typer.Option(
+        "--webhook-secret",
+        envvar="SENTILOC_JOB_WEBHOOK_SECRET",
+        help="Signs what --webhook sends; default: the secret of the key, or of the server. Prefer the environment "
+        "variable",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object per line.")]
@@ -77,17 +87,27 @@ def _status(error: ClientError) -> int:
     return kinds.get(type(error), FAILED)
 
 
+def webhook_of(url: str | None, secret: str | None, given: set[str]) -> Webhook | None:
+    """The webhook of `--webhook` and its secret; raises `typer.BadParameter` for a given secret without a URL."""
+    if url is None:
+        refuse(given, {"webhook_secret"}, "needs --webhook")
+        return None
+    return Webhook(url=url, secret=secret)
+
+
 def given(options: dict[str, Any]) -> Cut | None:
     """The cut options, or None if none was given."""
     return Cut(**options) if any(value is not None for value in options.values()) else None
 
 
-def known_format(client: Client, name: str) -> str:
-    """The name of a format; raises `typer.BadParameter` for one that the server does not know."""
+def known_format(client: Client, name: str, *others: str) -> str:
+    """The name of a format of the server; raises `typer.BadParameter`, which also names `others`, for any other."""
     # Asked of the server, because its version may know other formats than this one.
     known = ["json", *(found.name for found in client.formats())]
     if name not in known:
-        raise typer.BadParameter(f"{name!r} is not one of {', '.join(known)}", param_hint="--format")
+        raise typer.BadParameter(
+            f"{name!r} is not one of {', '.join((*known, *others))}", param_hint="--format"
+        )
     return name
 
 

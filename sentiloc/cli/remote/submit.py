@@ -16,15 +16,28 @@ from sentiloc.cli.cutting import (
     Threshold,
     cut_options,
 )
-from sentiloc.cli.given import finite
+from sentiloc.cli.given import finite, given_options, time_range
 from sentiloc.cli.progress import progress_bars
 from sentiloc.cli.remote.following import follow
-from sentiloc.cli.remote.session import ApiKey, AsJson, Server, connected, describe, end_by, print_json
-from sentiloc.client import Client, Job, JobOptions, TimeRange, Webhook
+from sentiloc.cli.remote.session import (
+    ApiKey,
+    AsJson,
+    Server,
+    WebhookSecret,
+    connected,
+    describe,
+    end_by,
+    print_json,
+    webhook_of,
+)
+from sentiloc.client import Client, Job, JobOptions, TimeRange
 
 
 def submit(
-    videos: Annotated[list[str], typer.Argument(help="Video files, or URLs that the server fetches.")],
+    context: typer.Context,
+    videos: Annotated[
+        list[str], typer.Argument(metavar="VIDEO", help="Video files, or URLs that the server fetches.")
+    ],
     server: Server = None,
     api_key: ApiKey = None,
     threshold: Threshold = None,
@@ -43,6 +56,7 @@ def submit(
     audio_track: AudioTrack = None,
     draft: Draft = False,
     webhook: Annotated[str | None, typer.Option(help="URL to notify when a job ends.")] = None,
+    webhook_secret: WebhookSecret = None,
     resumable: Annotated[bool, typer.Option("--resumable", help="Use a resumable upload.")] = False,
     wait: Annotated[bool, typer.Option("--wait", "-w", help="Wait until the jobs end.")] = False,
     as_json: AsJson = False,
@@ -57,15 +71,16 @@ def submit(
     _require_files(videos)
     if resumable and all(map(_is_url, videos)):
         raise typer.BadParameter("the server fetches URLs itself", param_hint="--resumable")
+    part = time_range(start, end)
     options = JobOptions(
         **cut_options(threshold, min_length, merge_gap, labels),
         model=model,
         priority="batch" if batch else "interactive",
         metadata=_metadata(metadata),
-        time_range=TimeRange(start=start, end=end) if start or end is not None else None,
+        time_range=None if part is None else TimeRange(start=part[0], end=part[1]),
         audio_track=audio_track,
         quality="draft" if draft else None,
-        webhook=Webhook(url=webhook) if webhook else None,
+        webhook=webhook_of(webhook, webhook_secret, given_options(context)),
     )
     with connected(server, api_key) as client:
         jobs = []
@@ -100,12 +115,10 @@ def _require_files(videos: list[str]) -> None:
             raise typer.BadParameter(
                 "submit needs a file, so that it can retry a broken upload; "
                 "`sentiloc localize -` reads standard input",
-                param_hint="VIDEOS...",
+                param_hint="VIDEO",
             )
         if not _is_url(video) and not Path(video).is_file():
-            raise typer.BadParameter(
-                f"{video!r} is neither a file nor an http(s) URL", param_hint="VIDEOS..."
-            )
+            raise typer.BadParameter(f"{video!r} is neither a file nor an http(s) URL", param_hint="VIDEO")
 
 
 def _send(client: Client, video: str, options: JobOptions, *, resumable: bool) -> Job:

@@ -36,7 +36,7 @@ keys_app = typer.Typer(
 )
 
 _DAY = 86_400
-KeyId = Annotated[str, typer.Argument(help="Id, as `sentiloc keys list` shows it")]
+KeyId = Annotated[str, typer.Argument(metavar="KEY", help="Id, as `sentiloc keys list` shows it")]
 
 
 def _settings() -> Settings:
