@@ -252,7 +252,8 @@ def _write_cut(sequence: CutSequence, path: Path) -> None:
     # Several videos become an archive of LosslessCut projects.
     target = path.with_name(f"{path.name}.zip") if file.name.endswith(".zip") else path
     print_or_write(file.data, target)
-    typer.echo(f"{target}: {len(sequence.clips)} clips", err=True)
+    count = len(sequence.clips)
+    typer.echo(f"{target}: {count} clip{'' if count == 1 else 's'}", err=True)
 
 
 def _shown(name: str, work: Callable[[Callable[[str, float], None]], Any]) -> Any:

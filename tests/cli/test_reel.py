@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from xml.etree import ElementTree as ET
 
 import av
@@ -15,6 +16,8 @@ from av.video.frame import PictureType
 from numpy.typing import NDArray
 
 from docs.tools.drawn_clip import draw_clip
+from sentiloc.cli.reel import _choose
+from sentiloc.model.highlights.highlights import HighlightOptions
 from tests.cli.extracted import Sentiloc
 from tests.support.media import make_clip
 
@@ -35,7 +38,6 @@ def test_a_film_and_cuts_of_the_same_moments(folder: Path, tmp_path: Path, senti
         *("--min-confidence", 0, "--best", 3, "--crossfade", 0, "--handle", 0.4),
     )
     assert code == 0, err
-    assert "3 moments, in the order of the film; number 1 is the best:" in err
     assert any(str(folder / "b.mp4") in line and "(no_sound)" in line for line in err.splitlines())
     assert " frames, encoded" in err
     frames = [
@@ -50,6 +52,21 @@ def test_a_film_and_cuts_of_the_same_moments(folder: Path, tmp_path: Path, senti
     assert read.video_tracks()[0][0].media_reference.target_url == "a.mp4"
     resources = [one.text for one in ET.parse(cut).getroot().findall("producer/property[@name='resource']")]
     assert resources[0] == str(folder / "a.mp4")
+
+
+def test_the_list_of_moments_says_its_order(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    moment, cut = SimpleNamespace(kind="positive", confidence=0.9), SimpleNamespace(start=0.0, end=1.0)
+    found = [
+        SimpleNamespace(rank=rank, moment=moment, cut=cut, footage=SimpleNamespace(name="a.mp4"))
+        for rank in (2, 1)
+    ]
+    monkeypatch.setattr("sentiloc.model.highlights.highlights.find_highlights", lambda *_: found)
+    _choose([], HighlightOptions())
+    first, second, third = capsys.readouterr().err.splitlines()
+    assert first == "2 moments, in the order of the film; number 1 is the best:"
+    assert (second[:4], third[:4]) == ("  2.", "  1.")
 
 
 @pytest.mark.parametrize("output", ["best.avi", "missing/best.mp4"])

@@ -30,6 +30,16 @@ from sentiloc.client import Batch, BatchItem, Client, JobOptions
 
 # A job has a stream of events, a batch does not.
 _POLL_SECONDS = 1.0
+Results = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        "-o",
+        parser=output_file,
+        metavar="FILE",
+        help="File for the results; default: standard output.",
+    ),
+]
 _FIELDS = {"url", "upload", "name", "metadata", "tags"}
 
 
@@ -44,16 +54,7 @@ def batch(
     ],
     server: Server = None,
     api_key: ApiKey = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            parser=output_file,
-            metavar="FILE",
-            help="File for the results; default: standard output.",
-        ),
-    ] = None,
+    output: Results = None,
     format_name: Annotated[
         str | None,
         typer.Option("--format", "-f", help="One zip of this format, with -o, instead of JSON lines."),

@@ -32,6 +32,8 @@ from sentiloc.cli.remote.session import (
 )
 from sentiloc.client import Client, Job, JobOptions, TimeRange
 
+Metadata = Annotated[list[str] | None, typer.Option(help="KEY=VALUE, stored with the job. May be repeated.")]
+
 
 def submit(
     context: typer.Context,
@@ -46,9 +48,7 @@ def submit(
     labels: Labels = None,
     model: Annotated[str | None, typer.Option(help="A model of the server.")] = None,
     batch: Annotated[bool, typer.Option("--batch", help="Run after interactive jobs.")] = False,
-    metadata: Annotated[
-        list[str] | None, typer.Option(help="KEY=VALUE, stored with the job. May be repeated.")
-    ] = None,
+    metadata: Metadata = None,
     start: Annotated[float, typer.Option(min=0, callback=finite, help="Localize from this second on.")] = 0.0,
     end: Annotated[
         float | None, typer.Option(min=0, callback=finite, help="Localize up to this second.")
