@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 from pathlib import Path
+from typing import cast
 
 from sentiloc.model.weights import find_weights
 from tests.service.running import START_SECONDS, RunningService
@@ -83,6 +84,9 @@ def test_a_restart_at_once_says_nothing_of_the_run_before(tmp_path: Path) -> Non
     try:
         wait_for(lambda: "cannot localize yet" in broken.output, START_SECONDS)
         assert "Sentiloc is ready" not in broken.output
+        # Silent reports are kept for more than a minute, so that of the first run would still be there.
+        store = broken.store()
+        assert len(cast("dict[str, str]", store.redis.hgetall(f"{store.prefix}workers"))) == 1
     finally:
         broken.stop()
 
