@@ -373,6 +373,16 @@ def test_a_snippet_is_the_mean_of_its_frames(unmirrored: FaceExtractor) -> None:
     np.testing.assert_allclose(both.face[0], apart.face.mean(0), atol=1e-4)
 
 
+def test_the_only_frame_of_a_snippet_is_read_on_both_sides(extractor: FaceExtractor) -> None:
+    frame = frames_of(data_folder("clips") / "LivePortrait__d10.mp4", every=40)[0]
+    alone = extractor.extract([[frame]])
+    turned = extractor.extract([[np.ascontiguousarray(frame[:, ::-1])]])
+    same = extractor.extract([[frame, frame]])
+    np.testing.assert_allclose(alone.face[0], same.face[0], atol=1e-4)
+    # A face and its mirror image differ only by where the detector sees them.
+    assert np.corrcoef(alone.face[0], turned.face[0])[0, 1] > 0.98
+
+
 def test_recall_against_yunet_on_real_clips(detector: StarterDetector) -> None:
     """A slice of experiments/face_detector.py: which has the measured figures.
 

@@ -39,7 +39,7 @@ FACE_MAX_SIDE = 1280
 720p frames are not scaled at all, which is cheaper than scaling them down.
 """
 VISUAL_SIZE = 224
-REVISION = 3
+REVISION = 4
 """Raise this with every code change that changes features, so that cached features are extracted again."""
 
 

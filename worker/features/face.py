@@ -59,7 +59,7 @@ class FaceExtractor:
 
     Expressions are symmetric, so the mean over a face and its mirror image is more accurate. Where the network does not
     compute it, every other frame of a snippet is read mirrored: the snippet's mean is then nearly the same at half the
-    cost.
+    cost. The only frame of a snippet is read on both sides.
     """
 
     def __init__(self, detector: Detector, encoder: FaceEncoder, threads: int = 1) -> None:
@@ -184,9 +184,12 @@ class FaceExtractor:
         searches = [_search_for(place, number) for number, place in places]
         # Screen recordings and still pictures repeat frames, for which the search would be wasted.
         own = [index == 0 or not _are_equal(frames[index - 1], frame) for index, frame in enumerate(frames)]
-        # A frame that is shared counts several times, so both sides of its faces are read.
+        # A frame that stands for several, or for a whole snippet, is read on both sides.
         shared = {index - 1 for index, is_own in enumerate(own) if not is_own}
-        sides = [self._sides(None if index in shared else place) for index, (_, place) in enumerate(places)]
+        sides = [
+            self._sides(None if index in shared or len(snippets[number - before]) == 1 else place)
+            for index, (number, place) in enumerate(places)
+        ]
         looked = self._look_at(
             list(compress(frames, own)), list(compress(sides, own)), list(compress(searches, own))
         )
