@@ -122,6 +122,7 @@ def service_settings(spec: str, precision: str, options: argparse.Namespace) -> 
         "device": options.device,
         "threads": options.threads,
         "feature_cache_bytes": 0,
+        **({"face_looks": options.face_looks} if options.face_looks else {}),
     }
     if spec == "i3d":
         from bench.random_models import NAME, make_models
@@ -160,6 +161,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", nargs="+", choices=get_args(Precision), default=["float32"])
     parser.add_argument("--threads", type=int, default=available_cpus())
+    parser.add_argument("--face-looks", type=int, help="SENTILOC_FACE_LOOKS of the service")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--recipe", action="store_true")
     parser.add_argument("--video", type=Path, nargs="+", help="measure these files instead of drawn ones")

@@ -258,7 +258,8 @@ def test_a_part_is_of_whole_groups_of_the_search_for_faces(
 
     def extract(_self: Extractor, _path: Path, _report: Report, part: Part, *_: object) -> Extraction:
         extracted.append(part)
-        return replace(_extraction(), first=part.first)
+        found = _extraction()
+        return replace(found, first=part.first, info=replace(found.info, duration=400.0))
 
     monkeypatch.setattr(Extractor, "extract", extract)
     pipeline.localize(Path(__file__), _ignore, time_range=(start * 0.64, (start + 5) * 0.64))
