@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from tests.client.test_clients import JOB
 
 FORMATS = answer(200, [{"name": "vtt", "title": "WebVTT", "media_type": "text/vtt", "extension": ".vtt"}])
 NOWHERE = ("--server", "http://127.0.0.1:9")
+HOOK = ("--webhook", "https://edit.example/hook")
+GIVEN, SET = (f"whsec_{b64encode(bytes([number] * 32)).decode()}" for number in (1, 2))
 
 
 def test_the_format_of_a_batch_is_checked_before_it_is_sent(sentiloc: Sentiloc, tmp_path: Path) -> None:
@@ -40,18 +43,53 @@ def test_the_id_of_a_video_is_known_if_a_later_one_is_refused(
 def test_a_webhook_s_secret_is_sent(
     sentiloc: Sentiloc, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    video, hook = tmp_path / "a.mp4", ("--webhook", "https://edit.example/hook")
+    video = tmp_path / "a.mp4"
     video.write_bytes(b"video")
     with scripted(answer(202, JOB), answer(202, JOB)) as server:
         at = ("--server", server.url)
-        assert sentiloc("submit", video, *hook, "--webhook-secret", "whsec_given", *at)[0] == 0
-        monkeypatch.setenv("SENTILOC_JOB_WEBHOOK_SECRET", "whsec_set")
-        assert sentiloc("submit", video, *hook, *at)[0] == 0
-    assert [b"whsec_given" in one.body for one in server.requests] == [True, False]
-    assert b"whsec_set" in server.requests[1].body
-    assert sentiloc("submit", video, "--webhook-secret", "x", *NOWHERE)[0] == 2
+        assert sentiloc("submit", video, *HOOK, "--webhook-secret", GIVEN, *at)[0] == 0
+        monkeypatch.setenv("SENTILOC_JOB_WEBHOOK_SECRET", SET)
+        assert sentiloc("submit", video, *HOOK, *at)[0] == 0
+    first, second = (one.body for one in server.requests)
+    assert (GIVEN.encode() in first, GIVEN.encode() in second, SET.encode() in second) == (True, False, True)
     # Set for all commands, it asks for no webhook.
     assert sentiloc("submit", video, *NOWHERE)[0] == 5
+
+
+def test_a_secret_needs_a_webhook_and_an_empty_webhook_is_none(sentiloc: Sentiloc, tmp_path: Path) -> None:
+    video, urls = tmp_path / "a.mp4", tmp_path / "urls.txt"
+    video.write_bytes(b"video")
+    urls.write_text("https://media.example/a.mp4\n", encoding="utf-8")
+    for words in (("submit", video), ("batch", urls)):
+        for none in ((), ("--webhook", "")):
+            code, _, err = sentiloc(*words, *none, "--webhook-secret", GIVEN, *NOWHERE)
+            assert (code, "--webhook-secret: needs --webhook" in err) == (2, True), err
+    with scripted(answer(202, JOB)) as server:
+        assert sentiloc("submit", video, "--webhook", "", "--server", server.url)[0] == 0
+    assert b"webhook" not in server.requests[0].body
+
+
+@pytest.mark.parametrize("secret", ["", "x", "whsec_c2hvcnQ=", f"whsec_{'a' * 31}!"])
+def test_a_secret_of_a_wrong_form_is_refused_before_the_upload(
+    sentiloc: Sentiloc, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, secret: str
+) -> None:
+    video = tmp_path / "a.mp4"
+    video.write_bytes(b"video")
+    code, _, err = sentiloc("submit", video, *HOOK, "--webhook-secret", secret, *NOWHERE)
+    assert code == 2
+    assert "Invalid value for --webhook-secret: must be `whsec_` and 24 to 64 bytes in base64" in err
+    # Click takes an empty variable for none.
+    if secret:
+        monkeypatch.setenv("SENTILOC_JOB_WEBHOOK_SECRET", secret)
+        code, _, err = sentiloc("submit", video, *HOOK, *NOWHERE)
+        assert (code, "Invalid value for SENTILOC_JOB_WEBHOOK_SECRET: must" in err) == (2, True), err
+
+
+@pytest.mark.parametrize("verb", ["status", "watch", "result", "cancel"])
+def test_any_other_refusal_of_a_server_ends_with_1_as_the_help_says(sentiloc: Sentiloc, verb: str) -> None:
+    with scripted(problem(422, "invalid_request")) as server:
+        assert sentiloc(verb, "abc", "--server", server.url)[0] == 1
+    assert "any other refusal" in " ".join(sentiloc(verb, "--help")[1].replace("│", " ").split())
 
 
 def test_an_empty_list_of_jobs_is_said(sentiloc: Sentiloc) -> None:

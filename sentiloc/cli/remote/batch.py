@@ -81,9 +81,9 @@ def batch(
     Exit status: 0 all succeeded (with --no-wait: accepted), 1 some did not, 2 wrong usage, 5 no server, 6 no valid key.
     """
     _check(output, format_name, wait=wait, as_json=as_json)
+    asked = webhook_of(webhook, webhook_secret, given_options(context))
     items = read_items(_text(file))
     options = JobOptions(**cut_options(threshold, min_length, merge_gap, labels), model=model)
-    asked = webhook_of(webhook, webhook_secret, given_options(context))
     with connected(server, api_key) as client:
         if format_name is not None:
             # Before the videos are sent: a wrong name must not cost the results of a whole batch.

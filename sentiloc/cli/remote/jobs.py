@@ -64,7 +64,7 @@ def status(
 ) -> None:
     """Show the state of jobs.
 
-    Exit status: 0 found, 2 wrong usage, 4 no such job, 5 no server, 6 no valid key.
+    Exit status: 0 found, 1 any other refusal, 2 wrong usage, 4 no such job, 5 no server, 6 no valid key.
     """
     if jobs:
         refuse(given_options(context), {"states", "label", "limit"}, "it chooses from the list, not from ids")
@@ -85,7 +85,8 @@ def status(
 def watch(job: JobId, server: Server = None, api_key: ApiKey = None, as_json: AsJson = False) -> None:
     """Follow a job to its end; with --json, print each event.
 
-    Exit status: 0 succeeded, 1 failed or cancelled, 2 wrong usage, 4 no such job, 5 no server, 6 no valid key.
+    Exit status: 0 succeeded, 1 failed, cancelled or any other refusal, 2 wrong usage, 4 no such job, 5 no server, 6 no
+    valid key.
     """
     with connected(server, api_key) as client:
         ended = follow(client, job, print_json if as_json else None)
@@ -114,8 +115,8 @@ def result(
 ) -> None:
     """Fetch a result. Other thresholds, lengths or labels are applied to the stored curve.
 
-    A terminal shows a timeline; elsewhere the output is JSON. Exit status: 0 printed, 1 the job failed, 2 wrong
-    usage, 3 not finished yet, 4 no such job, 5 no server, 6 no valid key.
+    A terminal shows a timeline; elsewhere the output is JSON. Exit status: 0 printed, 1 the job failed or any
+    other refusal, 2 wrong usage, 3 not finished yet, 4 no such job, 5 no server, 6 no valid key.
     """
     cut = given(cut_options(threshold, min_length, merge_gap, labels))
     timeline = TimelineOptions(start_timecode=start_timecode, drop_frame=drop_frame, fps=fps)
@@ -147,7 +148,7 @@ def cancel(
 ) -> None:
     """Cancel unfinished jobs. Nothing is deleted.
 
-    Exit status: 0 all have ended, 2 wrong usage, 4 no such job, 5 no server, 6 no valid key.
+    Exit status: 0 all have ended, 1 any other refusal, 2 wrong usage, 4 no such job, 5 no server, 6 no valid key.
     """
     with connected(server, api_key) as client:
         ended = [client.cancel(job_id) for job_id in jobs]

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from sentiloc.cli.given import refuse
+from sentiloc.cli.messages import wrong_usage
 from sentiloc.client import Client, Cut, Job, Webhook
 from sentiloc.client.errors import (
     ApiError,
@@ -41,13 +42,14 @@ ApiKey = Annotated[
         help="Prefer the environment variable: other users can see command-line arguments",
     ),
 ]
+_SIGNING_VARIABLE = "SENTILOC_JOB_WEBHOOK_SECRET"
 WebhookSecret = Annotated[
     str | None,
     typer.Option(
         "--webhook-secret",
-        envvar="SENTILOC_JOB_WEBHOOK_SECRET",
-        help="Signs what --webhook sends; default: the secret of the key, or of the server. Prefer the environment "
-        "variable",
+        envvar=_SIGNING_VARIABLE,
+        help="Signs what --webhook sends: whsec_ and 24 to 64 bytes in base64; default: the secret of the key, or of "
+        "the server. Prefer the environment variable",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object per line.")]
@@ -88,11 +90,27 @@ def _status(error: ClientError) -> int:
 
 
 def webhook_of(url: str | None, secret: str | None, given: set[str]) -> Webhook | None:
-    """The webhook of `--webhook` and its secret; raises `typer.BadParameter` for a given secret without a URL."""
-    if url is None:
+    """The webhook of `--webhook` and its secret; None without a URL, also an empty one, as of an unset variable.
+
+    Raises:
+        typer.BadParameter: A secret was given without a URL, or has the wrong form.
+    """
+    if not url:
         refuse(given, {"webhook_secret"}, "needs --webhook")
         return None
+    if secret is not None:
+        _check_secret(secret, "--webhook-secret" if "webhook_secret" in given else _SIGNING_VARIABLE)
     return Webhook(url=url, secret=secret)
+
+
+def _check_secret(secret: str, source: str) -> None:
+    """Before the upload, because the server would refuse it only then."""
+    from sentiloc.app.signing import check_webhook_secret
+
+    try:
+        check_webhook_secret(secret)
+    except ValueError as error:
+        raise wrong_usage(str(error), source) from error
 
 
 def given(options: dict[str, Any]) -> Cut | None:
