@@ -6,7 +6,6 @@ Formats and the results of other tasks are imported where they are used: a comma
 from __future__ import annotations
 
 import json
-import math
 import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.package import UnknownPackageError, list_packages, load_package, shipped_models_dir
+from sentiloc.model.results.changed import changed_options
 from sentiloc.model.results.result import Curve, ModelIdentity, SegmentOptions
 from sentiloc.model.results.warnings import ResultWarning
 from sentiloc.model.segments import Segment, VideoInfo
@@ -99,9 +99,10 @@ class Result:
             merge_gap: Segments of one label that are at most this many seconds apart are joined.
             labels: Show only these.
         """
-        from sentiloc.model.results.task_result import recut_any
+        from sentiloc.model.results.task_result import labels_of, recut_any
 
-        options = _changed(self.options, threshold, min_length, merge_gap, labels)
+        known = labels_of(self.document)
+        options = changed_options(self.options, known, threshold, min_length, merge_gap, labels)
         return replace(self, document=recut_any(self.document, options))
 
     def to(
@@ -275,7 +276,8 @@ class Model:
         path = Path(video)
         if not path.is_file():
             raise SentilocError(ErrorCode.SOURCE_MISSING, f"there is no video file {str(path)!r}")
-        options = _changed(self._pipeline.default_options, threshold, min_length, merge_gap, labels)
+        default = self._pipeline.default_options
+        options = changed_options(default, default.labels, threshold, min_length, merge_gap, labels)
         with self._lock:
             found = self._pipeline.localize(
                 path, progress or _ignore, options, time_range, audio_track, is_draft=draft
@@ -313,7 +315,9 @@ def load_model(
     if folder.name != str(name):
         if not folder.is_dir():
             raise UnknownPackageError(f"no model package at {str(name)!r}: there is no such folder")
-        models_dir = folder.resolve().parent
+        # Resolved, because `.` has no name.
+        folder = folder.resolve()
+        models_dir = folder.parent
     try:
         return Model(open_pipeline(load_package(folder.name, models_dir), used))
     except SentilocError as error:
@@ -334,32 +338,6 @@ def formats() -> list[str]:
     from sentiloc.app.formats import FORMATS
 
     return ["json", *FORMATS]
-
-
-def _changed(
-    default: SegmentOptions,
-    threshold: float | None,
-    min_length: float | None,
-    merge_gap: float | None,
-    labels: Sequence[str] | None,
-) -> SegmentOptions:
-    """`default` with the values that are not None; raises `invalid_data` for invalid values."""
-    if threshold is not None and not 0 <= threshold <= 1:
-        raise SentilocError(ErrorCode.INVALID_DATA, f"threshold {threshold:g} is not between 0 and 1")
-    for name, seconds in (("min_length", min_length), ("merge_gap", merge_gap)):
-        # JSON has no infinity, so it would only fail when the result is written.
-        if seconds is not None and not 0 <= seconds < math.inf:
-            raise SentilocError(ErrorCode.INVALID_DATA, f"{name} {seconds:g} is not a number of seconds")
-    if isinstance(labels, str):
-        # A text is a sequence, too: of its letters.
-        raise SentilocError(ErrorCode.INVALID_DATA, f"labels is a list, such as [{labels!r}]")
-    unknown = sorted(set(labels or ()) - set(default.labels))
-    if unknown:
-        known = ", ".join(default.labels)
-        raise SentilocError(ErrorCode.INVALID_DATA, f"no label {', '.join(unknown)}; the model has: {known}")
-    changes = {"threshold": threshold, "min_length": min_length, "merge_gap": merge_gap}
-    chosen = {name: value for name, value in changes.items() if value is not None}
-    return replace(default, **chosen, labels=default.labels if labels is None else tuple(sorted(set(labels))))
 
 
 def _ignore(_stage: str, _done: float) -> None:
