@@ -100,8 +100,10 @@ def file_name(name: str, video_name: str) -> str:
 
 
 def is_folder(output: str | None) -> bool:
-    """Whether a name can only be that of a folder, because it ends in a separator."""
-    return output is not None and output.endswith((os.sep, os.altsep or os.sep))
+    """Whether a name can only be that of a folder, because it ends in a separator, in `.` or in `..`."""
+    if not output:
+        return False
+    return output.replace(os.altsep or os.sep, os.sep).rpartition(os.sep)[2] in ("", os.curdir, os.pardir)
 
 
 def output_file(name: str) -> Path:
@@ -120,18 +122,28 @@ def require_place(output: Path | None, *, several: bool, in_folder: bool = False
     if output is None:
         return
     if several or in_folder:
-        # A folder that does not exist is created later.
-        if output.exists() and not output.is_dir():
-            raise wrong_usage(f"{output} is a file; a folder is needed", "--output")
-        # Its name may have a dot; the ending of a format is that of a file.
-        if not in_folder and not output.is_dir() and output.suffix.lower().lstrip(".") in _endings():
-            raise wrong_usage(
-                f"{output} names a file; several videos need a folder: {output.with_suffix('')}{os.sep}",
-                "--output",
-            )
+        _require_folder(output, in_folder=in_folder)
     # The parent of a link is that of its target.
     elif not output.is_dir() and not output.resolve().parent.is_dir():
         raise wrong_usage(f"there is no folder {output.resolve().parent}", "--output")
+
+
+def _require_folder(output: Path, *, in_folder: bool) -> None:
+    """Refuse a name that cannot be that of a folder, or, unless `in_folder`, that may be meant as a file."""
+    # A folder that does not exist is created with the first file, in the last folder of its path that does.
+    nearest = next(path for path in (output, *output.resolve().parents) if path.exists())
+    if not nearest.is_dir():
+        raise wrong_usage(f"{nearest} is a file; a folder is needed", "--output")
+    if nearest == output:
+        return
+    if not in_folder and output.suffix:
+        raise wrong_usage(
+            f"{output} looks like a file; several videos need a folder, and a name that ends in {os.sep} is one: "
+            f"{output}{os.sep}",
+            "--output",
+        )
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise wrong_usage(f"no folder can be created in {nearest}", "--output")
 
 
 def require_file(output: Path | None) -> None:

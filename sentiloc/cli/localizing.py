@@ -7,7 +7,6 @@ written: for a short video, imports would take most of the time.
 from __future__ import annotations
 
 import json
-import math
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Set
@@ -76,23 +75,34 @@ def localize_files(
         Whether every video has a result.
 
     Raises:
-        typer.BadParameter: There is no such file or format, or no place for the output.
+        typer.BadParameter: There is no such file, format, model or label, or no place for the output.
     """
     _prepare_decoders()
-    written = written or Written()
+    written, asked = written or Written(), asked or {}
     check_format(written.format)
     require_json(written.format, as_json=written.as_json)
     require_printed(written.format, written.output)
     _refuse_urls(videos)
-    with _read_input(videos) as names:
+    with _place_of_input(videos) as names:
         # Before the models are loaded, which takes seconds: a wrong name is reported at once.
         found = find_videos(names)
         several = watch is not None or len(found) > 1
         require_place(written.output, several=several, in_folder=written.in_folder)
         copies = {Path(name) for name, video in zip(names, videos, strict=True) if video == STANDARD_INPUT}
         writer = _Writer(written, found, watched=watch, copies=copies)
+        loaded = _load(model, asked.get("labels") or ())
+        # After all that can be wrong usage: a film may take minutes to arrive.
+        for path in copies:
+            _read_input(path)
         todo = found if watch is None else NewFiles(watch).forever()
-        return _localize_all(todo, model, writer, asked or {})
+        return _localize_all(todo, loaded, writer, asked)
+
+
+def _load(name: str | None, labels: Iterable[str]) -> Model:
+    """The model, once for all videos."""
+    from sentiloc.worker.config import configured
+
+    return load_model(name, *configured(), labels)
 
 
 def _prepare_decoders() -> None:
@@ -113,8 +123,8 @@ def _refuse_urls(videos: list[str]) -> None:
 
 
 @contextmanager
-def _read_input(videos: list[str]) -> Iterator[list[str]]:
-    """The names, with `-` replaced by a temporary file, because decoding needs to seek."""
+def _place_of_input(videos: list[str]) -> Iterator[list[str]]:
+    """The names, with `-` replaced by a temporary file, still empty, because decoding needs to seek."""
     if STANDARD_INPUT not in videos:
         yield videos
         return
@@ -123,22 +133,47 @@ def _read_input(videos: list[str]) -> Iterator[list[str]]:
     with tempfile.TemporaryDirectory() as folder:
         # Messages and pictures show this name.
         path = Path(folder) / _INPUT_NAME
-        with path.open("wb") as file:
-            # In pieces: a pipe states no size, and a film does not fit into memory.
-            while piece := sys.stdin.buffer.read(1 << 20):
-                file.write(piece)
+        path.touch()
         yield [str(path) if video == STANDARD_INPUT else video for video in videos]
 
 
+def _read_input(path: Path) -> None:
+    with path.open("wb") as file:
+        # In pieces: a pipe states no size, and a film does not fit into memory.
+        while piece := sys.stdin.buffer.read(1 << 20):
+            file.write(piece)
+
+
 def _about_nothing(result: Result) -> str:
-    """Why no segment was found, and at which threshold one would be."""
-    weaker = result.recut(threshold=0.0).segments
-    if not weaker:
-        return "nothing stands out"
-    best = max(segment.confidence for segment in weaker)
-    # Rounded down, so that the most confident one is shown.
-    lower = math.floor(best * 10) / 10 or math.floor(best * 100) / 100
-    return f"no segment is confident enough; --threshold {lower:g} shows a weaker one"
+    """Why no segment was found, and with which other option one would be."""
+    weaker, threshold = result.recut(threshold=0.0).segments, result.options.threshold
+    best = max((segment.confidence for segment in weaker), default=1.0)
+    if best < threshold:
+        return f"no segment is confident enough; --threshold {_lower_threshold(result, best):g} shows a weaker one"
+    # At 0 a short segment may be joined to weaker ones, so one that is confident enough may be too short without them.
+    hiding = _hiding(result, threshold if weaker else 0.0)
+    return f"no segment matches {hiding}" if hiding else "nothing stands out"
+
+
+def _lower_threshold(result: Result, best: float) -> float:
+    """The highest round threshold, at most `best`, that shows a segment; one that is joined may need less."""
+    tenths = (step / 10 for step in range(int(best * 10), 0, -1))
+    hundredths = (step / 100 for step in range(min(int(best * 100), 9), 0, -1))
+    return next((one for one in (*tenths, *hundredths) if result.recut(threshold=one).segments), 0.0)
+
+
+def _hiding(result: Result, threshold: float) -> str:
+    """The options that hide every segment of this confidence; empty if there is none."""
+    from sentiloc.model.results.task_result import labels_of
+
+    asked, every = result.options, labels_of(result.document)
+    label, length = " ".join(f"--label {one}" for one in asked.labels), f"--min-length {asked.min_length:g}"
+    cuts = {
+        label: result.recut(threshold=threshold, labels=every),
+        length: result.recut(threshold=threshold, min_length=0.0),
+        f"{length} {label}": result.recut(threshold=threshold, min_length=0.0, labels=every),
+    }
+    return next((options for options, cut in cuts.items() if cut.segments), "")
 
 
 def check_format(name: str | None) -> None:
@@ -174,7 +209,6 @@ class _Writer:
             raise wrong_usage("several videos need a folder", "--output")
         self._places: Destinations | None = None
         if output is not None and in_folder:
-            output.mkdir(parents=True, exist_ok=True)
             self._places = Destinations(output, self._format, videos, watched)
 
     def write(self, video: Path, result: Result) -> None:
@@ -217,14 +251,9 @@ class _Writer:
             print_or_write(f"{json.dumps({'file': self._title(video), 'error': failure})}\n".encode(), None)
 
 
-def _localize_all(
-    videos: Iterable[Path], name: str | None, writer: _Writer, asked: Mapping[str, Any]
-) -> bool:
+def _localize_all(videos: Iterable[Path], model: Model, writer: _Writer, asked: Mapping[str, Any]) -> bool:
     """Localize the videos in turn. A failure does not stop the others. Returns False if one failed."""
-    from sentiloc.worker.config import configured
-
-    # Loaded once for all videos.
-    model, whole = load_model(name, *configured(), asked.get("labels") or ()), True
+    whole = True
     for video in videos:
         try:
             writer.write(video, _run(model, video, asked))

@@ -8,22 +8,34 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from sentiloc.cli.destinations import Destinations, format_of
+from sentiloc.api import Result as Found
+from sentiloc.cli.destinations import Destinations, format_of, is_folder
 from sentiloc.cli.localizing import _about_nothing
 from sentiloc.cli.verbs import root
+from sentiloc.model.proposals.calibration import Calibration
+from sentiloc.model.results.cut import cut_segments
+from sentiloc.model.results.result import ModelIdentity, SegmentOptions, make_curve
+from sentiloc.model.results.result import Result as Document
+from sentiloc.model.segments import VideoInfo
+from tests.model.test_result import STEP, frame_scores
 from tests.support.media import make_clip
 from tests.support.services import sentiloc_command, sentiloc_environment
 
 
 def localize(*arguments: str | Path) -> Result:
     return CliRunner().invoke(root, ["localize", *map(str, arguments)])
+
+
+def in_one_line(done: Result) -> str:
+    """The message, which is wrapped and framed for the width of the terminal."""
+    return " ".join(done.output.replace("│", " ").split())
 
 
 @pytest.fixture(scope="module")
@@ -93,15 +105,33 @@ def test_an_output_that_cannot_be_written_is_refused_before_the_work(
     monkeypatch.setattr("sentiloc.cli.localizing._localize_all", lambda *_: pytest.fail("it began to work"))
     done = localize(shoot / "A" / "0001.mp4", "-o", tmp_path / output)
     assert done.exit_code == 2
-    assert words in " ".join(done.output.replace("│", " ").split())
+    assert words in in_one_line(done)
 
 
 def test_several_videos_do_not_go_to_one_file(shoot: Path, tmp_path: Path) -> None:
     (tmp_path / "x").touch()
     assert localize(shoot, "-o", tmp_path / "x").exit_code == 2
-    refused = localize(shoot, "-o", tmp_path / "out.csv")
-    assert (refused.exit_code, (tmp_path / "out.csv").exists()) == (2, False)
-    assert "several videos need a folder" in " ".join(refused.output.replace("│", " ").split())
+    for name in ("out.csv", "out.tar"):
+        refused = localize(shoot, "-o", tmp_path / name)
+        assert (refused.exit_code, (tmp_path / name).exists()) == (2, False)
+        assert "several videos need a folder, and a name that ends in / is one" in in_one_line(refused)
+
+
+def test_a_place_in_which_no_folder_can_be_created_is_refused_before_the_work(
+    shoot: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sentiloc.cli.localizing._localize_all", lambda *_: pytest.fail("it began to work"))
+    (tmp_path / "x").touch()
+    below_a_file = localize(shoot, "-o", f"{tmp_path}/x/new/")
+    assert (below_a_file.exit_code, "is a file; a folder is needed" in in_one_line(below_a_file)) == (2, True)
+    monkeypatch.setattr("os.access", lambda *_: False)
+    read_only = localize(shoot, "-o", f"{tmp_path}/new/below/")
+    assert (read_only.exit_code, "no folder can be created in" in in_one_line(read_only)) == (2, True)
+
+
+def test_a_name_that_ends_in_a_separator_or_dots_is_a_folder() -> None:
+    assert [name for name in (None, "", "out", "out.", ".out", "..out") if is_folder(name)] == []
+    assert all(map(is_folder, ("out/", "out/.", "out/..", ".", "..", "/")))
 
 
 @pytest.mark.parametrize(
@@ -116,12 +146,17 @@ def test_several_videos_do_not_go_to_one_file(shoot: Path, tmp_path: Path) -> No
     ],
 )
 def test_what_needs_no_video_is_wrong_usage_before_one_is_decoded(
-    shoot: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], named: str
+    shoot: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], named: str
 ) -> None:
     monkeypatch.setattr("sentiloc.cli.localizing._run", lambda *_: pytest.fail("a video was decoded"))
-    done = localize(shoot / "A" / "0001.mp4", *options)
-    assert done.exit_code == 2
-    assert f"Invalid value for {named}" in " ".join(done.output.replace("│", " ").split())
+    monkeypatch.setattr(
+        "sentiloc.cli.localizing._read_input", lambda *_: pytest.fail("standard input was read")
+    )
+    for video in (str(shoot / "A" / "0001.mp4"), "-"):
+        done = localize(video, *options, "-o", f"{tmp_path}/new/")
+        assert done.exit_code == 2
+        assert f"Invalid value for {named}" in in_one_line(done)
+    assert not (tmp_path / "new").exists()
 
 
 class MadeUp:
@@ -234,18 +269,73 @@ def test_a_file_without_segments_is_explained(shoot: Path, tmp_path: Path) -> No
     assert "nothing" not in localize(video, "-f", "json", "--threshold", "1").stderr
 
 
+RAW = Calibration()
+
+
+def found(*spans: tuple[int, int, float], calibration: Calibration = RAW, **options: Any) -> Found:
+    """A result of 50 snippets, positive in each span (first, stop, level), cut by options."""
+    positive, negative = np.full((2, 50), 0.05, np.float32)
+    for first, stop, level in spans:
+        positive[first:stop] = level
+    asked = SegmentOptions(**{"threshold": 0.3, **options})
+    curve = make_curve(frame_scores(positive, negative), STEP, (True,) * 50, {})
+    document = Document(
+        video=VideoInfo(duration=32.0, fps=25.0, width=64, height=36, has_audio=True),
+        faces_seen=50,
+        segments=cut_segments(curve, 32.0, calibration, asked),
+        curve=curve,
+        model=ModelIdentity(name="m", version="1", spec_hash="0" * 16, device="cpu"),
+        timings={},
+        options=asked,
+        calibration=calibration,
+    )
+    return Found(document, "a.mp4")
+
+
+SHORT, WEAK = (10, 15, 0.9), (18, 22, 0.5)
+"""3.2 s with a confidence of 61 %, and a weaker segment soon after."""
+
+
 @pytest.mark.parametrize(
-    ("confidences", "expected"),
+    ("spans", "options", "expected"),
     [
-        ((0.37, 0.2), "--threshold 0.3 shows"),
-        ((0.057,), "--threshold 0.05 shows"),
-        ((0.004,), "--threshold 0 shows"),
-        ((), "nothing stands out"),
+        ([SHORT], {"min_length": 5.0}, "no segment matches --min-length 5"),
+        ([SHORT], {"labels": ("negative",)}, "no segment matches --label negative"),
+        (
+            [SHORT],
+            {"min_length": 5.0, "labels": ("negative",)},
+            "no segment matches --min-length 5 --label negative",
+        ),
+        # At 0 the two are one segment of 44 %, which is long enough.
+        (
+            [SHORT, WEAK],
+            {"min_length": 5.0, "merge_gap": 5.0, "threshold": 0.4},
+            "no segment matches --min-length 5",
+        ),
+        ([], {}, "nothing stands out"),
+    ],
+)
+def test_the_option_that_hides_all_segments_is_named(
+    spans: list[tuple[int, int, float]], options: dict[str, Any], expected: str
+) -> None:
+    result = found(*spans, **options)
+    assert (result.segments, _about_nothing(result)) == ((), expected)
+
+
+@pytest.mark.parametrize(
+    ("spans", "options", "advised"),
+    [
+        ([SHORT], {"threshold": 0.9}, "0.6"),
+        ([SHORT], {"calibration": Calibration(method="platt", intercept=-3.2)}, "0.06"),
+        ([SHORT], {"calibration": Calibration(method="platt", intercept=-7.0)}, "0"),
+        # At 0.4, which the joined segment reaches, its better part is alone and too short.
+        ([SHORT, WEAK], {"min_length": 5.0, "merge_gap": 5.0, "threshold": 0.45}, "0.2"),
     ],
 )
 def test_a_lower_threshold_is_advised_only_if_it_shows_something(
-    confidences: tuple[float, ...], expected: str
+    spans: list[tuple[int, int, float]], options: dict[str, Any], advised: str
 ) -> None:
-    segments = [SimpleNamespace(confidence=one) for one in confidences]
-    nothing: Any = SimpleNamespace(recut=lambda threshold: SimpleNamespace(segments=segments))
-    assert expected in _about_nothing(nothing)
+    result = found(*spans, **options)
+    said = f"no segment is confident enough; --threshold {advised} shows a weaker one"
+    assert (result.segments, _about_nothing(result)) == ((), said)
+    assert result.recut(threshold=float(advised)).segments
