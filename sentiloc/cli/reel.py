@@ -10,6 +10,7 @@ import typer
 
 from sentiloc.cli.destinations import output_file, require_file, require_timeline
 from sentiloc.cli.given import finite, given_options, load_model, refuse
+from sentiloc.cli.messages import wrong_usage
 from sentiloc.cli.output import print_or_write, whole_file
 from sentiloc.cli.progress import progress_bars
 from sentiloc.cli.videos import find_videos
@@ -100,7 +101,7 @@ def reel(
     found = find_videos(videos)
     options = _options(best, kind, min_confidence, max_seconds, handle, snap)
     config = runtime_config(get_settings())
-    footage, whole = _localize(found, load_model(model, get_settings().model, config))
+    footage, whole = _localize(found, _load(model, get_settings().model, config))
     chosen = _choose(footage, options)
     look = ReelLook(crossfade_seconds=crossfade, captions=captions, max_side=max_side)
     for path in output:
@@ -155,6 +156,23 @@ def _options(
     )
 
 
+def _load(name: str | None, default: str, config: RuntimeConfig) -> Model:
+    """The model of `--model`, else the default one; raises `typer.BadParameter` if it finds no sentiment."""
+    from sentiloc.model.spec import CLASSES
+
+    model = load_model(name, default, config)
+    if not {*model.labels} <= {*CLASSES}:
+        error = _no_sentiment(model)
+        # Of a setting, it is no wrong usage.
+        raise error if name is None else wrong_usage(error.detail, "--model")
+    return model
+
+
+def _no_sentiment(model: Model) -> SentilocError:
+    detail = f"the model {model.name} finds no sentiment; highlights need a model that does"
+    return SentilocError(ErrorCode.INVALID_DATA, detail)
+
+
 def _localize(videos: Sequence[Path], model: Model) -> tuple[list[Footage], bool]:
     """The results of the readable videos, and whether all were readable. Warnings go to standard error."""
     from sentiloc.model.highlights.moments import Footage
@@ -171,9 +189,9 @@ def _localize(videos: Sequence[Path], model: Model) -> tuple[list[Footage], bool
             typer.echo(f"sentiloc: {video}: {error.detail} ({error.code})", err=True)
             whole = False
             continue
+        # Emotions may be called positive and negative, too.
         if not isinstance(found, Result):
-            detail = f"the model {model.name} finds no sentiment; highlights need a model that does"
-            raise SentilocError(ErrorCode.INVALID_DATA, detail)
+            raise _no_sentiment(model)
         for warning in found.warnings:
             typer.echo(f"sentiloc: {video}: {warning.detail} ({warning.code})", err=True)
         # By path, because videos in two folders may have the same name.

@@ -91,6 +91,24 @@ def test_a_film_needs_a_regular_file(
     assert (code, said in err) == (2, True), err
 
 
+@pytest.mark.parametrize(("options", "code"), [(("--model", "cten"), 2), ((), 1)])
+def test_a_model_of_another_task_is_refused_before_a_video_is_decoded(
+    folder: Path,
+    tmp_path: Path,
+    sentiloc: Sentiloc,
+    monkeypatch: pytest.MonkeyPatch,
+    options: tuple[str, ...],
+    code: int,
+) -> None:
+    emotions = SimpleNamespace(name="cten", labels=("fear", "joy"))
+    monkeypatch.setattr("sentiloc.load_model", lambda *_, **__: emotions)
+    monkeypatch.setattr("sentiloc.cli.reel._shown", lambda *_: pytest.fail("a video was decoded"))
+    found, _, err = sentiloc("reel", folder / "a.mp4", "-o", tmp_path / "best.mp4", *options)
+    assert found == code
+    assert "the model cten finds no sentiment" in err
+    assert ("Invalid value for --model" in err) == bool(options)
+
+
 def test_no_moment_is_an_error(folder: Path, tmp_path: Path, sentiloc: Sentiloc) -> None:
     film = tmp_path / "best.mp4"
     code, _, err = sentiloc("reel", folder / "b.mp4", "-o", film)
