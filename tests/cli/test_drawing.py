@@ -70,7 +70,9 @@ def test_what_confidence_means_depends_on_the_package() -> None:
         )
         for known in (True, False)
     )
-    assert "how often such a segment is right on test videos, and less often on other real video" in measured
+    assert (
+        "the share of such segments that is right on test videos; on other real video it is lower" in measured
+    )
     assert "right" not in raw
     assert "not a probability; segments below 50% are not shown" in raw
 

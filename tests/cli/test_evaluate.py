@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from typer import Typer
 from typer.testing import CliRunner, Result
 
-from sentiloc.cli.training.evaluate import evaluate
+from sentiloc.cli.training.evaluate import _evaluate_fsenet, evaluate
 from sentiloc.cli.training.tables import TABLE_1, TABLE_2, TABLE_3
 from sentiloc.model.errors import ErrorCode, SentilocError
 from tests.support.shared_files import data_folder, golden_folder
@@ -70,8 +72,22 @@ def test_proposals_without_a_true_segment_of_their_label_are_counted_apart(tmp_p
     truth = {"database": {"a": {"subset": "test", "annotations": rows}}}
     done = run(tmp_path, truth, FOUND)
     assert "2 proposals for 1 video\n" in done.output
-    assert "1 proposal left out above: no true segment has their label" in done.output
+    assert "1 proposal left out of the table of errors: no true segment has their label" in done.output
     assert "left out" not in run(tmp_path, TRUTH, FOUND).output
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_a_file_of_segments_that_is_missing_is_reported_as_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_there: bool
+) -> None:
+    monkeypatch.setattr("sentiloc.cli.training.predict.predict_run", lambda *_: ([], {}))
+    if is_there:
+        (tmp_path / "gt.json").write_text("{}", encoding="utf-8")
+    run: Any = SimpleNamespace(data_folder=lambda _: tmp_path)
+    with pytest.raises(SentilocError) as raised:
+        _evaluate_fsenet(run, "test", None, "tsl300", as_json=False)
+    missing = "" if is_there else "missing; "
+    assert raised.value.detail.startswith(f"{tmp_path / 'gt.json'}: {missing}no segment of any video")
 
 
 def test_a_published_mean_is_the_mean_of_its_row() -> None:

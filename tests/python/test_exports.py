@@ -12,7 +12,7 @@ import sentiloc
 from sentiloc.model.proposals.calibration import Calibration
 from sentiloc.model.results.result import Curve, ModelIdentity, SegmentOptions
 from sentiloc.model.results.result import Result as Document
-from sentiloc.worker.pipelines.base import check_time_range
+from sentiloc.worker.pipelines.base import check_begins_within, check_time_range
 
 IMPOSSIBLE: list[dict[str, Any]] = [
     {"start_timecode": "garbage"},
@@ -96,3 +96,15 @@ def test_seconds_are_finite(result: sentiloc.Result, seconds: float) -> None:
 @pytest.mark.parametrize("time_range", [(0.0, float("inf")), (float("inf"), None), (float("nan"), 1.0)])
 def test_a_time_range_is_finite(time_range: tuple[float, float | None]) -> None:
     refused(lambda: check_time_range(time_range), "empty or not finite|no start")
+
+
+@pytest.mark.parametrize(
+    ("start", "duration", "said"),
+    [
+        (20_000.0, 12_345.678, "begins at 20000 s; the video ends at 12345.678 s"),
+        (1_234_567.5, 1_234_567.0, "begins at 1234567.5 s; the video ends at 1234567 s"),
+        (7.0004, 7.0, "begins at 7 s; the video ends at 7 s"),
+    ],
+)
+def test_a_start_after_the_end_is_stated_beside_the_end(start: float, duration: float, said: str) -> None:
+    refused(lambda: check_begins_within((start, None), duration), said)

@@ -159,9 +159,9 @@ def check_time_range(time_range: TimeRange | None) -> None:
     # Written with `not`, so that NaN is refused, too.
     if not 0 <= start < math.inf or (end is not None and not start < end < math.inf):
         detail = (
-            f"the time range {start:g} to {end:g} s is empty or not finite"
+            f"the time range {_shown(start)} to {_shown(end)} s is empty or not finite"
             if end is not None
-            else f"no start at {start:g} s"
+            else f"no start at {_shown(start)} s"
         )
         raise SentilocError(ErrorCode.INVALID_DATA, detail)
 
@@ -169,8 +169,13 @@ def check_time_range(time_range: TimeRange | None) -> None:
 def check_begins_within(time_range: TimeRange | None, duration: float) -> None:
     """Raise `invalid_data` for a range that begins after the end of a video of `duration` seconds."""
     if time_range is not None and time_range[0] >= duration:
-        detail = f"the time range begins at {time_range[0]:g} s; the video ends at {duration:.4g} s"
+        detail = f"the time range begins at {_shown(time_range[0])} s; the video ends at {_shown(duration)} s"
         raise SentilocError(ErrorCode.INVALID_DATA, detail)
+
+
+def _shown(seconds: float) -> str:
+    """Seconds with up to three decimals."""
+    return f"{round(seconds, 3):.15g}"
 
 
 def load_cache(config: RuntimeConfig) -> FeatureCache | None:

@@ -18,7 +18,7 @@ _ROWS = 3
 # Segments below this confidence are drawn fainter.
 _UNSURE = 0.6
 _PROBABILITY = (
-    "confidence: how often such a segment is right on test videos, and less often on other real video"
+    "confidence: the share of such segments that is right on test videos; on other real video it is lower"
 )
 _SCORE = "confidence: how sure the model is, to compare segments; it is not a probability"
 # Wider curves are hard to follow with the eye.

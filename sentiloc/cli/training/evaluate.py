@@ -98,10 +98,11 @@ def _evaluate_fsenet(run: Run, split: str, data: Path | None, protocol: str, as_
     truth = ground_truth(items)
     if not any(truth.values()):
         folder = run.data_folder(data)
+        where = find_segments(folder)
         raise SentilocError(
             ErrorCode.INVALID_DATA,
-            f"{find_segments(folder) or folder / USUAL_SEGMENTS}: no segment of any video of split {split}; nothing "
-            "to score against",
+            f"{where or folder / USUAL_SEGMENTS}: {'' if where else 'missing; '}no segment of any video of split "
+            f"{split}; nothing to score against",
         )
     scored = evaluate_predictions(truth, found)
     folder = run.folder / "evaluation" / split
@@ -132,7 +133,8 @@ def _report(found: Evaluation, reference: Reference, as_json: bool) -> None:
     for table in (_figures_table(found, reference), _class_table(found), _error_table(found)):
         console.print(table)
     if left_out := found.proposals - found.errors.proposals:
-        console.print(f"{counted(left_out, 'proposal')} left out above: no true segment has their label")
+        what = f"{counted(left_out, 'proposal')} left out of the table of errors"
+        console.print(f"{what}: no true segment has their label")
 
 
 def _figures_table(found: Evaluation, reference: Reference) -> object:
