@@ -72,6 +72,11 @@ class Receipt:
         """The receipt as JSON."""
         return asdict(self)
 
+    @property
+    def event(self) -> str:
+        """What the audit log calls this try."""
+        return "erased an owner's data" if self.complete else "tried to erase an owner's data"
+
 
 @dataclass(frozen=True, slots=True)
 class Eraser:

@@ -21,6 +21,7 @@ from sentiloc.app.jobs.broker import Dispatcher
 from sentiloc.app.jobs.record import JobState
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.settings import Settings
+from sentiloc.app.storage.breaker import StoreUnreachableError
 from sentiloc.app.storage.local import PROBE, Storage
 from sentiloc.app.telemetry import outages
 from sentiloc.model.errors import ErrorCode, SentilocError
@@ -103,7 +104,7 @@ class Reaper:
         except Exception as error:
             if isinstance(error, SentilocError) and error.code is ErrorCode.STORAGE_UNAVAILABLE:
                 # The chore has its next turn.
-                outages.STORAGE.failed(error.__cause__ or error)
+                _log_fault(chore, error)
                 return
             # The thread must survive any error: without it, lost jobs would stay lost.
             logger.exception("reaper: %s failed", chore.name)
@@ -115,7 +116,7 @@ class Reaper:
         try:
             self._storage.size(PROBE)
         except SentilocError as error:
-            outages.STORAGE.failed(error)
+            outages.STORAGE.failed(error.__cause__ or error)
         else:
             outages.STORAGE.answered()
 
@@ -168,3 +169,13 @@ class Reaper:
         for job_id in self._store.queued() if empty else self._store.queued(_FRONT):
             if self._store.should_announce(job_id, wait, broker_is_empty=empty):
                 self._dispatcher.send(job_id)
+
+
+def _log_fault(chore: Chore, error: SentilocError) -> None:
+    """Log a fault of the storage. A file that this machine's disk refuses is no outage: other files may be well."""
+    cause = error.__cause__
+    # boto3's time-outs are OSErrors, too.
+    if isinstance(cause, OSError) and not isinstance(error, StoreUnreachableError):
+        logger.warning("reaper: %s: the disk refused a file: %s", chore.name, cause)
+    else:
+        outages.STORAGE.failed(cause or error)

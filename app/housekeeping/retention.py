@@ -17,6 +17,7 @@ from typing import Any, cast
 from sentiloc.app.jobs.record import JobRecord
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.settings import Settings
+from sentiloc.app.storage.breaker import StoreUnreachableError
 from sentiloc.app.storage.local import (
     RETRY_SECONDS,
     Storage,
@@ -59,18 +60,20 @@ def keep_seconds(settings: Settings) -> dict[str, float]:
 class Failures:
     """What could not be deleted in a deletion of many: the first error, and the number of jobs and uploads.
 
-    Files that fail at once, such as those of another user, stop nothing. A storage that is down costs time for each.
+    Files that fail at once, such as those of another user, stop nothing. A store that refuses everything costs time for
+    each, and one that cannot be reached ends the deletion at its first failure.
     """
 
     def __init__(self) -> None:
         self.first: SentilocError | None = None
         self.count = 0
         self._lost_seconds = 0.0
+        self._is_unreachable = False
 
     @property
     def are_hopeless(self) -> bool:
         """True if the deletion should end, because the storage is down."""
-        return self._lost_seconds > _PATIENCE_SECONDS
+        return self._is_unreachable or self._lost_seconds > _PATIENCE_SECONDS
 
     @contextmanager
     def kept(self) -> Iterator[None]:
@@ -82,6 +85,7 @@ class Failures:
             self.first = self.first or error
             self.count += 1
             self._lost_seconds += time.monotonic() - began
+            self._is_unreachable = isinstance(error, StoreUnreachableError)
         else:
             self._lost_seconds = 0.0
 

@@ -10,6 +10,13 @@ from sentiloc.model.errors import ErrorCode, SentilocError
 _REST_SECONDS = 5.0
 
 
+class StoreUnreachableError(SentilocError):
+    """A remote store cannot be reached, or is not asked because it does not answer: other requests would fail, too."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(ErrorCode.STORAGE_UNAVAILABLE, detail)
+
+
 class Breaker:
     """Opens when a request failed after `patience_seconds` in which no request was answered. May be used by any thread.
 
@@ -24,12 +31,12 @@ class Breaker:
         self._answered_at = float("-inf")
 
     def enter(self) -> float:
-        """Begin a request; returns its beginning. Raises `storage_unavailable` if it must not be sent now."""
+        """Begin a request; returns its beginning. Raises `StoreUnreachableError` if it must not be sent now."""
         now = time.monotonic()
         with self._lock:
             if self._next_try is not None:
                 if now < self._next_try:
-                    raise SentilocError(ErrorCode.STORAGE_UNAVAILABLE, "The object store does not answer.")
+                    raise StoreUnreachableError("The object store does not answer.")
                 self._next_try = now + _REST_SECONDS
         return now
 

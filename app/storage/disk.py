@@ -29,9 +29,18 @@ def faults_are_typed() -> Iterator[None]:
 
     Only `FileNotFoundError` stays: it says what a file's absence means to the caller, not that the disk is at fault.
     """
+    with refusals_are_typed(), full_is_typed():
+        yield
+
+
+@contextmanager
+def refusals_are_typed() -> Iterator[None]:
+    """Turn every error of the operating system, but `FileNotFoundError`, into `storage_unavailable`.
+
+    For deletions: a full disk that refuses one is a fault, because nothing was to be stored.
+    """
     try:
-        with full_is_typed():
-            yield
+        yield
     except FileNotFoundError:
         raise
     except OSError as error:

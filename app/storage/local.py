@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Protocol, Self
 
-from sentiloc.app.storage.disk import faults_are_typed, require_reserve
+from sentiloc.app.storage.disk import faults_are_typed, refusals_are_typed, require_reserve
 from sentiloc.model.errors import ErrorCode, SentilocError
 
 # Keys come from ids, but a second check here keeps a mistake elsewhere from leaving the folder.
@@ -243,7 +243,7 @@ class LocalStorage:
 
     def delete(self, key: str) -> None:
         """Delete the file if it exists."""
-        with faults_are_typed():
+        with refusals_are_typed():
             self._path(key).unlink(missing_ok=True)
 
     def older_than(self, folder: str, seconds: float) -> Iterator[str]:

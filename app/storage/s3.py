@@ -24,7 +24,7 @@ from botocore.client import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from sentiloc.app.settings import Settings
-from sentiloc.app.storage.breaker import Breaker
+from sentiloc.app.storage.breaker import Breaker, StoreUnreachableError
 from sentiloc.app.storage.local import LocalStorage, LocalWriter, Presigned, check_key
 from sentiloc.model.errors import ErrorCode, SentilocError
 
@@ -311,4 +311,4 @@ def _typed() -> Iterator[None]:
             raise SentilocError(ErrorCode.SOURCE_MISSING, "The file is no longer stored.") from error
         raise SentilocError(ErrorCode.STORAGE_UNAVAILABLE, "The object store refused the request.") from error
     except (BotoCoreError, boto3.exceptions.Boto3Error) as error:
-        raise SentilocError(ErrorCode.STORAGE_UNAVAILABLE, "The object store cannot be reached.") from error
+        raise StoreUnreachableError("The object store cannot be reached.") from error

@@ -16,6 +16,7 @@ from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.main import create_app
 from sentiloc.app.redis.client import connect
 from sentiloc.app.settings import Settings
+from sentiloc.app.storage.breaker import StoreUnreachableError
 from sentiloc.app.storage.local import PROBE, LocalStorage
 from sentiloc.app.telemetry import outages
 from sentiloc.app.telemetry.outages import Outage
@@ -127,3 +128,30 @@ def test_a_sweep_without_the_storage_logs_no_traceback(
     assert lines(caplog)[0] == "Storage cannot be reached: no answer"
     assert "answers again" in lines(caplog)[-1]
     assert len(lines(caplog)) == 2
+
+
+def test_a_file_that_stays_is_no_outage(
+    clock: Clock, settings: Settings, store: JobStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    storage = LocalStorage(settings.data_dir)
+    held = settings.data_dir / PROBE
+    held.mkdir(parents=True)
+    chore = Chore("tidy", 0.01, lambda: storage.delete(PROBE))
+    reaper = Reaper(settings, store, storage, Dispatcher(settings, connect(settings)), [chore])
+    reaper._attempt(chore)
+    assert (outages.STORAGE.is_on, lines(caplog)) == (False, [])
+    (told,) = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert "tidy" in told and str(held) in told
+
+
+def test_a_store_that_does_not_answer_in_time_is_an_outage(
+    clock: Clock, settings: Settings, store: JobStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    def silent() -> None:
+        # The time-outs of boto3 are OSErrors, too.
+        raise StoreUnreachableError("The object store cannot be reached.") from TimeoutError("no answer")
+
+    storage = LocalStorage(settings.data_dir)
+    reaper = Reaper(settings, store, storage, Dispatcher(settings, connect(settings)))
+    reaper._attempt(Chore("tidy", 0.01, silent))
+    assert lines(caplog) == ["Storage cannot be reached: no answer"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import subprocess
@@ -27,6 +28,7 @@ from tests.client.scripted import Handler, ScriptedServer, answer, scripted
 from tests.support.full_disk import small_volume
 
 RETENTION = "sentiloc.app.housekeeping.retention"
+MOST_DELETED = "sentiloc.app.routes.jobs.listing._MOST_DELETED"
 TUS = {"Tus-Resumable": "1.0.0"}
 CHUNK = {"Content-Type": "application/offset+octet-stream", "Upload-Offset": "0"}
 
@@ -89,10 +91,27 @@ def asked_about(server: ScriptedServer, job_ids: list[str]) -> int:
     return sum(any(job_id in request.path for job_id in job_ids) for request in server.requests)
 
 
+def count_deletions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The keys that the object store is asked to delete from now on."""
+    from sentiloc.app.storage.s3 import S3Storage
+
+    keys: list[str] = []
+    delete = S3Storage.delete
+
+    def counted(storage: S3Storage, key: str) -> None:
+        keys.append(key)
+        delete(storage, key)
+
+    monkeypatch.setattr(S3Storage, "delete", counted)
+    return keys
+
+
 @pytest.mark.parametrize("path", ["/jobs?all=true", "/owners/me/data"])
 def test_a_deletion_of_many_gives_up_while_the_storage_is_down(
-    settings: Settings, store: JobStore, down: ScriptedServer, path: str
+    settings: Settings, store: JobStore, down: ScriptedServer, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
+    # More jobs would come behind those of the request.
+    monkeypatch.setattr(MOST_DELETED, 5)
     where = {"storage_url": "s3://bucket/x", "storage_endpoint": down.url}
     with TestClient(create_app(settings.model_copy(update=where)), raise_server_exceptions=False) as client:
         jobs = ended(store, 12)
@@ -101,6 +120,37 @@ def test_a_deletion_of_many_gives_up_while_the_storage_is_down(
     # Each try of a job takes two requests.
     assert 2 <= asked_about(down, jobs) <= 4
     assert left(store, jobs) == jobs
+    assert "next_cursor" not in response.json()
+
+
+@pytest.mark.parametrize("path", ["/jobs?all=true", "/owners/me/data"])
+@pytest.mark.parametrize("is_known", [True, False])
+def test_a_deletion_of_many_ends_at_once_if_the_store_cannot_be_reached(
+    settings: Settings,
+    store: JobStore,
+    down: ScriptedServer,
+    monkeypatch: pytest.MonkeyPatch,
+    path: str,
+    is_known: bool,
+) -> None:
+    """Each request fails at once then: the outage is known, or the connection is refused."""
+    monkeypatch.setattr(MOST_DELETED, 5)
+    monkeypatch.setattr(f"{RETENTION}._PATIENCE_SECONDS", 600.0)
+    monkeypatch.setattr("sentiloc.app.storage.breaker._REST_SECONDS", 600.0)
+    tried = count_deletions(monkeypatch)
+    # Nothing listens on the discard port.
+    where = {
+        "storage_url": "s3://bucket/x",
+        "storage_endpoint": down.url if is_known else "http://127.0.0.1:9",
+    }
+    app = create_app(settings.model_copy(update=where))
+    with TestClient(app, raise_server_exceptions=False) as client:
+        jobs = ended(store, 12)
+        if is_known:
+            app.state.services.storage._breaker.failed(float("-inf"))
+        response = client.delete(path)
+    assert_problem(response, 503, "storage_unavailable")
+    assert (len(tried), asked_about(down, jobs), left(store, jobs)) == (1, 0, jobs)
     assert "next_cursor" not in response.json()
 
 
@@ -121,7 +171,7 @@ def test_many_files_of_another_user_stop_no_deletion(
 def test_a_deletion_goes_on_behind_the_jobs_that_stay(
     client: TestClient, store: JobStore, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sentiloc.app.routes.jobs.listing._MOST_DELETED", 3)
+    monkeypatch.setattr(MOST_DELETED, 3)
     others, stuck = ended(store, 4), ended(store, 3)
     hold(settings, stuck)
     for _ in range(2):
@@ -211,8 +261,8 @@ def test_each_try_of_an_erasure_has_a_line_in_the_audit_log(
         assert client.delete("/owners/me/data").json()["complete"]
     assert left(store, stuck + others) == []
     lines = map(json.loads, log.read_text(encoding="utf-8").splitlines())
-    found = [(line["jobs"], line["complete"]) for line in lines if line["what"] == "erased an owner's data"]
-    assert found == [(2, False), (1, True)]
+    found = [(line["what"], line["jobs"]) for line in lines if line["what"].endswith("an owner's data")]
+    assert found == [("tried to erase an owner's data", 2), ("erased an owner's data", 1)]
 
 
 def test_a_file_that_cannot_be_deleted_is_a_503_whose_cause_is_logged(
@@ -257,6 +307,23 @@ def test_a_read_only_disk_is_typed(tmp_path: Path) -> None:
             assert storage.read(key) == b"x"
         for action in actions:
             action(storage)
+
+
+@pytest.mark.parametrize("fault", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
+def test_a_full_disk_that_refuses_a_deletion_is_typed(
+    client: TestClient, store: JobStore, monkeypatch: pytest.MonkeyPatch, fault: int
+) -> None:
+    """Nothing was to be stored, so it is no 507."""
+    (job_id,) = ended(store, 1)
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(fault, "refused")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    answers = [client.delete("/jobs?all=true"), client.delete(f"/jobs/{job_id}")]
+    monkeypatch.undo()
+    for response in answers:
+        assert_problem(response, 503, "storage_unavailable")
 
 
 def test_a_file_that_cannot_be_read_is_typed(tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ def erase_owner(owner: OwnerName, services: ServicesDep, response: Response) -> 
         services.eraser.erase(receipt)
     finally:
         # Also after a failure: most of the data may be gone. Counts only: the log must not name what was erased.
-        services.audit.write(who(caller), "erased an owner's data", **_counts(receipt.to_dict()))
+        services.audit.write(who(caller), receipt.event, **_counts(receipt.to_dict()))
     return ErasureBody.model_validate(receipt.to_dict())
 
 

@@ -177,7 +177,7 @@ def erase(
     finally:
         # Also after a failure. The audit log takes counts only; it has a time of its own.
         counts = {name: value for name, value in receipt.to_dict().items() if isinstance(value, str | int)}
-        _audit("erased an owner's data", **{**counts, "at": None})
+        _audit(receipt.event, **{**counts, "at": None})
     typer.echo(json.dumps(receipt.to_dict(), indent=1))
 
 
