@@ -23,7 +23,7 @@ from sentiloc.app.ids import ID
 from sentiloc.app.jobs.keys import job_key
 from sentiloc.app.redis.scripts import Scripts
 from sentiloc.app.settings import Settings
-from sentiloc.app.storage.disk import faults_are_typed
+from sentiloc.app.storage.disk import faults_are_typed, refusals_are_typed
 from sentiloc.app.storage.local import RETRY_SECONDS, Storage
 from sentiloc.app.uploads.problems import TooManyUploads, UploadElsewhere, UploadGone
 from sentiloc.app.uploads.record import UploadRecord, UploadState, read_fields, upload_key, write_fields
@@ -87,14 +87,14 @@ class UploadStore:
             return record.verified
         if record.presigned:
             return self._storage.size(record.source_key) or 0
-        try:
-            return self._path(record.id).stat().st_size
-        except FileNotFoundError:
-            # The file was moved to the storage, but the server stopped before it could record that.
-            size = self._storage.size(record.source_key)
-            if size is None:
-                raise UploadElsewhere from None
-            return size
+        file = _status(self._path(record.id))
+        if file is not None:
+            return file.st_size
+        # The file was moved to the storage, but the server stopped before it could record that.
+        size = self._storage.size(record.source_key)
+        if size is None:
+            raise UploadElsewhere
+        return size
 
     @contextmanager
     def lock(self, record: UploadRecord) -> Iterator[BinaryIO]:
@@ -103,7 +103,7 @@ class UploadStore:
         Raises `UploadBusyError`, and `UploadElsewhere` if the file is not here.
         """
         path = self._path(record.id)
-        if not path.exists() and self._storage.size(record.source_key) is not None:
+        if _status(path) is None and self._storage.size(record.source_key) is not None:
             raise UploadBusyError
         try:
             with faults_are_typed():
@@ -111,19 +111,16 @@ class UploadStore:
         except FileNotFoundError as error:
             raise UploadElsewhere from error
         with file:
-            try:
-                # A lock of the kernel ends with its process, so a crash leaves no stale lock.
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise UploadBusyError from error
+            _lock(file)
             current = self.find(record.id)
             # Between opening and locking, another request may have completed the upload and moved its file.
-            is_moved = not path.exists() or path.stat().st_ino != os.fstat(file.fileno()).st_ino
+            is_moved = not _is_at(path, file)
             if current is None or current.state is not UploadState.OPEN or is_moved:
                 raise UploadBusyError
             if current.verified is not None:
                 # An earlier request with a checksum died before it could verify its bytes.
-                file.truncate(current.verified)
+                with faults_are_typed():
+                    file.truncate(current.verified)
                 self.set_verified(record.id, None)
             file.seek(0, os.SEEK_END)
             yield file
@@ -170,7 +167,7 @@ class UploadStore:
         is_whole = record.length is not None and self.offset(record) == record.length
         if record.state is not UploadState.OPEN or not is_whole:
             return record
-        if not self._path(record.id).exists():
+        if _status(self._path(record.id)) is None:
             return self.complete(record)
         # A writer that still holds the lock will complete the upload itself.
         with suppress(UploadBusyError), self.lock(record):
@@ -208,7 +205,7 @@ class UploadStore:
         return True
 
     def _delete_bytes(self, record: UploadRecord) -> None:
-        with faults_are_typed():
+        with refusals_are_typed():
             self._path(record.id).unlink(missing_ok=True)
         self._storage.delete(record.source_key)
         if record.presigned:
@@ -263,3 +260,29 @@ class UploadStore:
 
     def _path(self, upload_id: str) -> Path:
         return self._folder / upload_id
+
+
+def _status(path: Path) -> os.stat_result | None:
+    """What the disk knows of a file; None if there is no file. Raises `storage_unavailable`."""
+    try:
+        with faults_are_typed():
+            return path.stat()
+    except FileNotFoundError:
+        return None
+
+
+def _is_at(path: Path, file: BinaryIO) -> bool:
+    """Whether this open file is the one at `path`."""
+    found = _status(path)
+    with faults_are_typed():
+        return found is not None and found.st_ino == os.fstat(file.fileno()).st_ino
+
+
+def _lock(file: BinaryIO) -> None:
+    """Lock the file until it is closed; raises `UploadBusyError`."""
+    with faults_are_typed():
+        try:
+            # A lock of the kernel ends with its process, so a crash leaves no stale lock.
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UploadBusyError from error

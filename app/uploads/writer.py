@@ -213,8 +213,9 @@ class _Chunk:
         """Truncate the file to where the chunk began."""
         self.buffer.clear()
         self.size = 0
-        os.ftruncate(self.file.fileno(), self.start)
-        self.file.seek(self.start)
+        with faults_are_typed():
+            os.ftruncate(self.file.fileno(), self.start)
+            self.file.seek(self.start)
 
     def _sync(self) -> None:
         self._flush()

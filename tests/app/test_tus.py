@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import fcntl
 import hashlib
 import json
@@ -295,6 +296,51 @@ def test_a_wrong_checksum_throws_the_piece_away(client: TestClient) -> None:
         send(client, path, HALF, VIDEO[HALF:], **{"Upload-Checksum": "crc32 AAAA"}), 400, "invalid_tus_header"
     )
     assert send(client, path, HALF, VIDEO[HALF:], **checksum(VIDEO[HALF:], "sha256")).status_code == 204
+
+
+def fail(*_: Any, **__: Any) -> Any:
+    raise OSError(errno.EIO, "Input/output error")
+
+
+def test_a_piece_with_a_checksum_on_a_failing_disk_is_a_503(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = {"Upload-Checksum": f"sha1 {base64.b64encode(hashlib.sha1(b'x').digest()).decode()}"}
+    large = settings.model_copy(update={"max_upload_bytes": len(LARGE)})
+    with TestClient(create_app(large), raise_server_exceptions=False) as client:
+        path = begin(client, **{"Upload-Length": str(len(LARGE))})
+        send(client, path, 0, LARGE[:100])
+        with monkeypatch.context() as patched:
+            patched.setattr("sentiloc.app.uploads.writer.os.ftruncate", fail)
+            answers = [send(client, path, 100, LARGE[100:200], **wrong)]
+            # The piece fails while it is written, and then cannot be undone.
+            patched.setattr("sentiloc.app.uploads.writer.require_reserve", fail)
+            answers.append(send(client, path, 100, LARGE[100:], **wrong))
+        for answer in answers:
+            assert_problem(answer, 503, "storage_unavailable")
+        assert offset(client, path) == 100
+        assert send(client, path, 100, LARGE[100:]).status_code == 204
+
+
+def test_an_upload_whose_disk_fails_has_no_offset(
+    client: TestClient, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uploads, path = services(client).uploads, begin(client)
+    record = uploads.find(path.rpartition("/")[2])
+    assert record is not None
+    real, broken = Path.stat, settings.data_dir / INCOMING / record.id
+
+    def stat(place: Path, **options: Any) -> os.stat_result:
+        return fail() if place == broken else real(place, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "stat", stat)
+        assert client.head(path, headers=VERSION).status_code == 503
+        assert_problem(send(client, path, 0, VIDEO), 503, "storage_unavailable")
+        with pytest.raises(SentilocError) as caught, uploads.lock(record):
+            pytest.fail("it was locked")
+        assert caught.value.code is ErrorCode.STORAGE_UNAVAILABLE
+    assert send(client, path, 0, VIDEO).status_code == 204
 
 
 def test_bytes_that_no_checksum_covered_do_not_survive_a_kill(client: TestClient, settings: Settings) -> None:
