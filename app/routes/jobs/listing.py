@@ -167,7 +167,8 @@ def delete_jobs(query: Annotated[DeleteQuery, Query()], services: ServicesDep) -
 
     Repeat it with `cursor`, the `next_cursor` of the answer, until `complete` is true. A 503 `storage_unavailable` says
     that files of some jobs could not be deleted. They stay; others may be `deleted`. Repeat the same request then, or
-    leave out the jobs that stay with the problem's `next_cursor`. It has none while the storage is down.
+    leave out the jobs that stay with the problem's `next_cursor`. It has none while the storage is down, nor behind the
+    last job: stop then.
     """
     wanted = query.filter()
     if wanted.is_empty and not query.all:

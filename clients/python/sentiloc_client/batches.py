@@ -216,7 +216,8 @@ def delete_jobs(filters: Filters, *, cancel_others: bool, cursor: str | None) ->
     params = {**filter_params(filters), "cancel": cancel_others}
     if cursor is not None:
         params["cursor"] = cursor
-    return Call(method="DELETE", path=f"{API}/jobs", parse=one(Deleted), params=params)
+    # Not repeatable: the next answer would not count what this one has deleted, and what is stuck stays stuck.
+    return Call(method="DELETE", path=f"{API}/jobs", parse=one(Deleted), params=params, repeatable=False)
 
 
 def usage(first: date | None, last: date | None) -> Call[tuple[DayOfUse, ...]]:
