@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings
 
 # Any byte but control characters, `.`, `/` and `\\`, which would change the path's meaning when they are decoded.
@@ -36,7 +37,6 @@ class ServiceSettings(BaseSettings):
     root_path: str = Field(
         "",
         max_length=200,
-        pattern=f"^{ROOT_PATH}$",
         description="Path under which a proxy serves this service, such as /sentiloc; X-Forwarded-Prefix overrides it",
     )
     trusted_proxies: list[str] = Field(
@@ -78,6 +78,14 @@ class ServiceSettings(BaseSettings):
         description="File for the audit log, JSON lines that say who did what and when, without content; default: none",
     )
     tracing: bool = Field(False, description="Send OpenTelemetry traces; the variables OTEL_… say where")
+
+    @field_validator("root_path")
+    @classmethod
+    def _is_path(cls, text: str) -> str:
+        # Not a `pattern`, which would have no text of its own when the settings are explained.
+        if not re.fullmatch(ROOT_PATH, text):
+            raise ValueError("must be a path such as /sentiloc, encoded as in a URL, without / at its end")
+        return text
 
     @property
     def host_names(self) -> frozenset[str] | None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import UTC, date, datetime
+
 import pytest
-from pydantic import ValidationError
+from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
 from sentiloc.app.http.problems import InvalidRequest
 from sentiloc.app.jobs.options import parse_options
+from sentiloc.app.main import create_app
 from sentiloc.app.reasons import plain_reason
-from sentiloc.app.settings import get_settings
+from sentiloc.app.settings import Settings, get_settings
 from sentiloc.model.errors import ErrorCode, SentilocError
 
 
@@ -23,7 +26,7 @@ from sentiloc.model.errors import ErrorCode, SentilocError
         ('{"threshold": "x"}', "threshold: must be a number"),
         ('{"audio_track": 1.5}', "audio_track: must be a whole number"),
         ('{"tags": "x"}', "tags: must be a list"),
-        ('{"tags": [""]}', "tags.0: must have at least 1 characters"),
+        ('{"tags": [""]}', "tags.0: must have at least 1 character"),
         ('{"time_range": 3}', "time_range: must be an object"),
         ('{"quality": "best"}', "quality: must be 'full' or 'draft'"),
         ('{"labels": ["No!"]}', "labels.0: must be the name of a class, in small letters"),
@@ -53,6 +56,68 @@ def test_parameters_patterns_and_all_else() -> None:
     assert about("value_error", "Value error, has 3 tags") == "has 3 tags"
     assert about("of_next_year") == "must be odd"
     assert about("less_than_equal", le=0.25) == "must be at most 0.25"
+    assert about("less_than_equal", le=2_592_000.0) == "must be at most 2592000"
+    assert about("greater_than_equal", ge=date(1970, 1, 1)) == "must be at least 1970-01-01"
+    assert about("too_long", max_length=1) == "must have at most 1 item"
+    assert about("too_long", max_length=2) == "must have at most 2 items"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "letters"),
+    [
+        ("^[A-Za-z0-9_-]{1,64}$", "letters, digits, - or _"),
+        ("^[A-Za-z0-9]{1,64}$", "letters and digits"),
+        ("^[a-z0-9]{1,64}$", "small letters and digits"),
+    ],
+)
+def test_the_letters_of_an_id(pattern: str, letters: str) -> None:
+    assert about("string_pattern_mismatch", pattern=pattern) == f"must be an id: at most 64 {letters}"
+
+
+def patterns(schema: object) -> set[str]:
+    """All patterns in a JSON schema."""
+    if isinstance(schema, list):
+        return {pattern for part in schema for pattern in patterns(part)}
+    if not isinstance(schema, dict):
+        return set()
+    own = {schema["pattern"]} if isinstance(schema.get("pattern"), str) else set()
+    return own | patterns(list(schema.values()))
+
+
+def test_every_pattern_has_words() -> None:
+    document = create_app(Settings(redis_url="redis://localhost:1/0")).openapi()
+    found = patterns([document, Settings.model_json_schema()])
+    assert "^[a-z0-9]{1,64}$" in found and "^[A-Za-z0-9]{1,64}$" in found
+    shown = [about("string_pattern_mismatch", pattern=pattern) for pattern in found]
+    assert [words for words in shown if words.startswith("must match")] == []
+
+
+class Kinds(BaseModel):
+    day: date = date(2026, 1, 31)
+    at: AwareDatetime = datetime(2026, 1, 31, tzinfo=UTC)
+    names: frozenset[str] = frozenset()
+    title: str = Field("", max_length=9)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("day", "2026-01-31T12:00:00Z", "must be a date, such as 2026-01-31"),
+        ("day", "31.1.2026", "must be a date, such as 2026-01-31"),
+        ("day", [], "must be a date, such as 2026-01-31"),
+        ("at", "2026-01-31T12:00:00", "must have an offset from UTC, such as 2026-01-31T12:00:00Z"),
+        ("at", "2026-01-31T25:00:00Z", "must be a time, such as 2026-01-31T12:00:00Z"),
+        ("at", "today", "must be a time, such as 2026-01-31T12:00:00Z"),
+        ("at", [], "must be a time, such as 2026-01-31T12:00:00Z"),
+        ("names", "x", "must be a list"),
+        ("title", "\ud800", "must be text in Unicode"),
+    ],
+)
+def test_dates_times_sets_and_texts(name: str, value: object, expected: str) -> None:
+    with pytest.raises(ValidationError) as raised:
+        Kinds.model_validate({name: value})
+    (error,) = raised.value.errors()
+    assert plain_reason(error) == expected
 
 
 @pytest.mark.parametrize(
@@ -61,6 +126,11 @@ def test_parameters_patterns_and_all_else() -> None:
         ("DEVICE", "gpu", "SENTILOC_DEVICE: must be 'cpu', 'openvino', 'cuda' or 'tensorrt'"),
         ("PORT", "http", "SENTILOC_PORT: must be a whole number"),
         ("OUTBOUND_ALLOW", "x", "SENTILOC_OUTBOUND_ALLOW: is not JSON"),
+        (
+            "ROOT_PATH",
+            "sentiloc/",
+            "SENTILOC_ROOT_PATH: must be a path such as /sentiloc, encoded as in a URL, without / at its end",
+        ),
         ("STALL_SECONDS", "99999", "stall_seconds must not be greater than stall_busy_seconds"),
     ],
 )

@@ -85,7 +85,7 @@ class ErasureBody(Body):
     summary="Delete everything that belongs to an API key",
     operation_id="eraseOwner",
     responses=documented(
-        (422, ProblemCode.INVALID_REQUEST, "path.owner: must be an id: at most 64 letters, digits, - or _"),
+        (422, ProblemCode.INVALID_REQUEST, "path.owner: must be an id: at most 64 letters and digits"),
         KeyNotFound,
         STORE_DOWN,
         RedisUnavailable,

@@ -47,7 +47,7 @@ _KEY: dict[str, Any] = {
     "last_used_at": "2026-01-31T12:00:00Z",
 }
 KeyId = Annotated[str, Path(pattern="^[A-Za-z0-9]{1,64}$", examples=[_ID])]
-_BAD_ID = (422, ProblemCode.INVALID_REQUEST, "path.key_id: must be an id: at most 64 letters, digits, - or _")
+_BAD_ID = (422, ProblemCode.INVALID_REQUEST, "path.key_id: must be an id: at most 64 letters and digits")
 
 
 class KeyNotFound(TypedProblem):
