@@ -40,6 +40,7 @@ export function setUpJobs() {
   $("search").placeholder = text.searchJobs;
   $("more").addEventListener("click", () => load(pages + 1));
   setUpChosen();
+  for (const id of ["job-list", "chosen-delete"]) $(id).addEventListener("keydown", pressOnce);
 }
 
 export async function showJobs() {
@@ -49,7 +50,11 @@ export async function showJobs() {
   draw();
 }
 
-export const hideJobs = () => clearTimeout(timer);
+export function hideJobs() {
+  clearTimeout(timer);
+  // A button that is hidden may lose the focus without an event.
+  document.querySelectorAll("#jobs [data-sure]").forEach(restore);
+}
 
 function query(after) {
   const wanted = [["q", $("search").value.trim()], ["label", $("job-label").value], ["sort", $("job-sort").value], ["cursor", after]];
@@ -86,20 +91,18 @@ async function load(wanted = 1) {
 
 const isAwaitingSecondPress = () => $("job-list").querySelector("[data-sure]") !== null;
 
-// A button that waits for the second press is not taken away.
 function draw() {
-  if (isAwaitingSecondPress()) return;
   const focused = document.activeElement?.closest?.("#job-list li")?.getAttribute("data-id");
   const part = document.activeElement?.tagName;
-  $("job-list").replaceChildren(...jobs.map(item));
-  drawRemoving();
+  // A button that waits for the second press is not taken away.
+  if (!isAwaitingSecondPress()) $("job-list").replaceChildren(...jobs.map(item));
+  drawChosen();
   if (focused) /** @type {HTMLElement} */ ($("job-list").querySelector(`[data-id="${focused}"] ${part}`))?.focus({ preventScroll: true });
   $("more").hidden = !cursor;
   const isEmpty = !jobs.length && !isNarrowed();
   for (const id of ["search", ...FILTERS]) $(id).hidden = isEmpty;
   $("no-jobs").hidden = jobs.length > 0;
   $("no-jobs").textContent = isEmpty ? text.noJobs : text.noMatch;
-  drawChosen();
 }
 
 function item(job) {
@@ -137,10 +140,20 @@ function chip(job) {
 function removal(job) {
   const final = FINAL.includes(job.state);
   const button = make("button", { type: "button", class: "needs-write", "aria-label": (final ? say.removeJob : say.cancelJob)(job.source.name) }, final ? text.remove : text.cancel);
-  if (final) onSecondPress(button, () => remove([job.id], () => buttonOf(job.id)));
+  if (final) onSecondPress(button, () => remove([job.id], placeFrom(job.id)));
   else button.addEventListener("click", () => cancel(job.id));
   return button;
 }
+
+// The button of the row, or of the next one that is left then.
+function placeFrom(id) {
+  const ids = [...$("job-list").children].map((row) => row.dataset.id);
+  const rest = ids.slice(ids.indexOf(id));
+  return () => rest.map(buttonOf).find((button) => button?.disabled === false) ?? outside();
+}
+
+// Where the keyboard goes on if no row is left to go to. Without any video there is no search.
+const outside = () => $($("search").hidden ? "url" : "search");
 
 const buttonOf = (id) => $("job-list").querySelector(`[data-id="${id}"] button`);
 
@@ -162,17 +175,20 @@ async function remove(ids, next) {
   for (const id of ids) removing.delete(id);
   if (failures.length) note(say.notDeleted(failures.length, failures[0].message));
   await load(pages);
-  // The list may not have been drawn: without a server, or while a button waits for its second press.
-  drawRemoving();
+  // Without a server the list was not drawn.
+  drawChosen();
   // Whoever has gone on elsewhere stays there.
   if ([document.body, pressed].includes(document.activeElement)) next()?.focus({ preventScroll: true });
 }
 
-// One that is gone already counts as deleted.
+// One that is gone already counts as deleted. Of a job that runs, the first request is only its cancellation (200).
 async function deleteOne(id) {
-  await deleteJob(id).catch((error) => {
+  try {
+    const { status } = await deleteJob(id);
+    if (status === 200) await deleteJob(id);
+  } catch (error) {
     if (error.status !== 404) throw error;
-  });
+  }
   chosen.delete(id);
 }
 
@@ -193,6 +209,11 @@ function onSecondPress(button, act) {
   button.addEventListener("mousedown", (event) => button.dataset.sure && event.preventDefault());
   button.addEventListener("blur", () => restore(button));
   button.addEventListener("click", () => confirmed(button) && act());
+}
+
+// A key that is held down does not confirm, nor go on with the next row.
+function pressOnce(event) {
+  if (event.repeat && event.key === "Enter") event.preventDefault();
 }
 
 function confirmed(button) {
@@ -226,7 +247,7 @@ function setUpChosen() {
     $("chosen-note").textContent = text.packing;
     $("chosen-note").textContent = await exportAll(wanted, $("chosen-format").value).then(say.packed, (error) => error.message);
   });
-  onSecondPress($("chosen-delete"), () => remove([...chosen], () => (chosen.size ? $("chosen-delete") : $("search"))));
+  onSecondPress($("chosen-delete"), () => remove([...chosen], () => (chosen.size ? $("chosen-delete") : outside())));
 }
 
 function drawChosen() {
@@ -235,4 +256,5 @@ function drawChosen() {
   $("choose-all").indeterminate = chosen.size > 0 && chosen.size < jobs.length;
   $("chosen-acts").hidden = chosen.size === 0;
   $("chosen-count").textContent = say.chosen(chosen.size);
+  drawRemoving();
 }

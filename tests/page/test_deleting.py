@@ -161,6 +161,122 @@ def test_a_button_that_waits_for_its_second_press_is_not_taken_away(
     wait_for(lambda: rows(page).count() == 3)
 
 
+def test_what_is_around_a_row_that_waits_for_its_second_press_is_drawn(
+    visit: Visitor, service: SteadyService, short: Path
+) -> None:
+    jobs = submit(service, short, "around a", "around b")
+    page = search(visit().go(), "around", 2)
+    row(page, jobs[0]).locator("input").check()
+    button = row(page, jobs[1]).get_by_role("button")
+    button.click()
+    service.client.delete(f"/jobs/{jobs[0]}").raise_for_status()
+    # The list is read again, and the focus stays.
+    page.dispatch_event("#job-sort", "change")
+    expect(page.locator("#chosen-acts")).to_be_hidden()
+    expect(button).to_have_text("Delete for good?")
+    assert rows(page).count() == 2
+
+
+NO_BLUR = 'addEventListener("blur", (event) => event.stopImmediatePropagation(), true)'
+"""Some browsers do not report that a button which is hidden has lost the focus."""
+
+
+def test_a_list_that_is_left_does_not_wait_for_a_second_press(
+    visit: Visitor, service: SteadyService, short: Path
+) -> None:
+    (job,) = submit(service, short, "leaving")
+    person = visit()
+    person.page.add_init_script(NO_BLUR)
+    page = search(person.go(), "leaving", 1)
+    button = row(page, job).get_by_role("button")
+    button.click()
+    expect(button).to_have_text("Delete for good?")
+    page.evaluate("id => { location.hash = id; }", job)
+    person.wait_result()
+    page.go_back()
+    page.wait_for_selector("#intake:not([hidden])")
+    expect(button).to_have_text("Delete")
+    button.click()
+    expect(button).to_have_text("Delete for good?")
+
+
+def test_the_keyboard_goes_on_at_the_next_row(visit: Visitor, service: SteadyService, short: Path) -> None:
+    # The newest is the first row.
+    last, middle, first = submit(service, short, "typed a", "typed b", "typed c")
+    page = search(visit().go(), "typed", 3)
+    buttons = {job: row(page, job).get_by_role("button") for job in (first, middle, last)}
+    buttons[middle].focus()
+    for count, pressed, following in (
+        (2, middle, buttons[last]),
+        (1, last, page.locator("#search")),
+    ):
+        page.keyboard.press("Enter")
+        expect(buttons[pressed]).to_have_text("Delete for good?")
+        page.keyboard.press("Enter")
+        expect(rows(page)).to_have_count(count)
+        expect(following).to_be_focused()
+    assert statuses(service, [first, middle, last]) == [200, 404, 404]
+
+
+def test_after_the_last_video_the_keyboard_goes_on_at_the_address(
+    visit: Visitor, service: SteadyService, short: Path
+) -> None:
+    (job,) = submit(service, short, "only")
+    page = visit().go().page
+    button = row(page, job).get_by_role("button")
+    button.click()
+    page.route(re.compile(r"/v1/jobs\?"), lambda route: route.fulfill(json={"jobs": [], "next_cursor": None}))
+    button.click()
+    expect(page.locator("#url")).to_be_focused()
+    expect(page.locator("#search")).to_be_hidden()
+    page.unroute_all(behavior="wait")
+
+
+@pytest.mark.parametrize("which", ["row", "chosen"])
+def test_a_key_that_is_held_down_confirms_nothing(
+    visit: Visitor, service: SteadyService, short: Path, which: str
+) -> None:
+    (job,) = submit(service, short, f"held-{which}")
+    person = visit().go()
+    page = search(person, f"held-{which}", 1)
+    page.check("#job-list li input")
+    button = row(page, job).get_by_role("button") if which == "row" else page.locator("#chosen-delete")
+    button.focus()
+    for _ in range(3):
+        page.keyboard.down("Enter")
+    expect(button).to_have_text("Delete for good?")
+    page.keyboard.up("Enter")
+    page.keyboard.press("Enter")
+    wait_for(lambda: rows(page).count() == 0)
+
+
+def test_chosen_videos_that_run_are_deleted(visit: Visitor, service: SteadyService, long_clip: Path) -> None:
+    job = service.submit(long_clip, "busy.mp4")
+    page = search(visit().go(), "busy", 1)
+    row(page, job).locator("input").check()
+    press_twice(page.locator("#chosen-delete"))
+    wait_for(lambda: rows(page).count() == 0)
+    assert statuses(service, [job]) == [404]
+
+
+def test_others_can_be_deleted_during_a_deletion(visit: Visitor, service: SteadyService, short: Path) -> None:
+    jobs = submit(service, short, "other a", "other b")
+    person = visit().go()
+    page = search(person, "other", 2)
+    ticks = [row(page, job).locator("input") for job in jobs]
+    ticks[0].check()
+    held = Held(person, ANY_JOB)
+    press_twice(page.locator("#chosen-delete"))
+    held.wait()
+    expect(page.locator("#chosen-delete")).to_be_disabled()
+    ticks[0].uncheck()
+    ticks[1].check()
+    expect(page.locator("#chosen-delete")).to_be_enabled()
+    held.release()
+    wait_for(lambda: rows(page).count() == 1)
+    assert statuses(service, jobs) == [404, 200]
+
+
 def test_a_press_during_a_deletion_does_not_ask_again(
     visit: Visitor, service: SteadyService, short: Path
 ) -> None:
