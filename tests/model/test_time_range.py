@@ -42,20 +42,11 @@ def test_emotions_of_a_part_stay_in_it_also_when_they_are_cut_again(start: float
 
 @pytest.mark.parametrize(("start", "end"), [(0.0, 3.84), (0.0, 4.48), (0.0, 5.12), (3.2, 4.48), (4.48, 6.4)])
 def test_segments_of_a_part_stay_in_it(start: float, end: float) -> None:
-    loud = tuple(0.9 if 4 <= i < 12 else 0.0 for i in range(20))
-    curve = Curve(
-        step=0.64,
-        negative=(0.0,) * 20,
-        positive=loud,
-        non_sentiment=tuple(1 - value for value in loud),
-        saliency=loud,
-        face_present=(False,) * 20,
-    )
     result = Result(
         video=VideoInfo(duration=12.8, fps=25.0, width=64, height=48, has_audio=False),
         faces_seen=0,
         segments=(),
-        curve=curve,
+        curve=positive_within(2.56, 7.68),
         model=ModelIdentity(name="m", version="1", spec_hash="x", device="cpu"),
         timings={},
         options=SegmentOptions(threshold=0.2),
@@ -86,7 +77,7 @@ def test_a_segment_over_all_of_a_short_range_is_shown(
 
 
 def positive_within(start: float, end: float) -> Curve:
-    """The curve of 12.8 positive seconds, after a job for a range of them."""
+    """A curve of 12.8 s that is positive in a range and exactly 0 elsewhere, as after a job for that range."""
     known = [start - 1e-6 <= i * 0.64 < end - 1e-6 for i in range(20)]
     high = tuple(0.9 if one else 0.0 for one in known)
     return Curve(

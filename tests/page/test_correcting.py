@@ -196,14 +196,20 @@ def test_what_is_changed_while_a_save_is_under_way_stays_unsaved(
     assert len(saved(service, own_job)) == found - 1
 
 
-def test_a_second_save_waits_for_the_first(visit: Visitor, service: SteadyService, own_job: str) -> None:
-    person = visit().open_result(own_job)
-    page = person.page
+def saved_twice(visit: Visitor, job: str) -> tuple[Visit, Held]:
+    """A person who changed a segment and saved twice; the first save is held."""
+    person = visit().open_result(job)
     held = Held(person, "/feedback$")
     move_end(person)
-    page.keyboard.press("Control+s")
-    page.keyboard.press("Control+s")
+    person.page.keyboard.press("Control+s")
+    person.page.keyboard.press("Control+s")
     held.wait()
+    return person, held
+
+
+def test_a_second_save_waits_for_the_first(visit: Visitor, service: SteadyService, own_job: str) -> None:
+    person, held = saved_twice(visit, own_job)
+    page = person.page
     page.keyboard.press("End")
     page.keyboard.press("m")
     page.keyboard.press("Control+s")
@@ -258,13 +264,8 @@ def test_a_waiting_save_reaches_the_server_when_another_video_is_opened(
 def test_a_doubled_save_is_sent_once_when_another_video_is_opened(
     visit: Visitor, service: SteadyService, own_job: str, job: str
 ) -> None:
-    person = visit().open_result(own_job)
+    person, held = saved_twice(visit, own_job)
     page = person.page
-    held = Held(person, "/feedback$")
-    move_end(person)
-    page.keyboard.press("Control+s")
-    page.keyboard.press("Control+s")
-    held.wait()
     page.evaluate("job => { location.hash = job }", job)
     person.until("document.querySelector('#edited').textContent === ''")
     held.release()
