@@ -103,7 +103,15 @@ class OriginGuard:
         if site is not None:
             # Only a browser writes this header, and it knows the page's origin. A proxy may have changed the `Host`.
             return site not in _OWN_SITES
-        return origin is not None and urlsplit(origin).netloc.lower() != host.lower()
+        return origin is not None and _authority(origin) != host.lower()
+
+
+def _authority(origin: str) -> str | None:
+    """Host and port of an origin in lower case; None if it cannot be read."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return None
 
 
 def _name(host: str) -> str:

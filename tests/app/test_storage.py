@@ -13,9 +13,12 @@ import httpx
 import pytest
 
 from sentiloc.app.settings import Settings
+from sentiloc.app.storage.breaker import StoreUnreachableError
 from sentiloc.app.storage.factory import make_storage
 from sentiloc.app.storage.local import LocalStorage, Storage
 from sentiloc.model.errors import ErrorCode, SentilocError
+from tests.client.scripted import answer, scripted
+from tests.support.full_disk import fill, small_volume
 from tests.support.s3_server import KINDS, s3_server, s3_settings
 
 KEY = "uploads/abcdefgh.src"
@@ -217,3 +220,40 @@ def test_a_moved_file_has_its_new_key_only(storage: Storage) -> None:
     assert not storage.move(KEY, "uploads/ijklmnop")
     assert storage.size(KEY) is None
     assert storage.read("uploads/ijklmnop") == b"video"
+
+
+def test_a_full_disk_for_copies_is_typed(s3_url: str, tmp_path: Path) -> None:
+    settings = s3_settings(s3_url, tmp_path)
+    put(make_storage(settings), KEY, b"x" * (1 << 20))
+    with small_volume(tmp_path / "small", 2) as folder:
+        storage = make_storage(settings.model_copy(update={"data_dir": folder}))
+        ballast = fill(folder, leave=1 << 19)
+        with pytest.raises(SentilocError) as caught, storage.local_path(KEY):
+            pytest.fail("there is no room for it")
+        assert caught.value.code is ErrorCode.STORAGE_FULL
+        assert list((folder / "staging" / "copies").iterdir()) == []
+        ballast.unlink()
+        with storage.local_path(KEY) as copy:
+            assert copy.stat().st_size == 1 << 20
+
+
+def test_an_upload_that_the_store_refuses_is_no_outage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("boto3")
+    # The session would keep these credentials for later tests.
+    monkeypatch.setattr("boto3.DEFAULT_SESSION", None)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
+    refuse = answer(403, "<Error><Code>AccessDenied</Code></Error>", "application/xml")
+    with scripted(refuse) as server:
+        where = {"storage_url": "s3://bucket/x", "storage_endpoint": server.url}
+        storage = make_storage(Settings(data_dir=tmp_path, **where))  # type: ignore[arg-type]
+        with pytest.raises(SentilocError) as caught:
+            put(storage, KEY, b"x")
+    assert (caught.value.code, caught.value.detail) == (
+        ErrorCode.STORAGE_UNAVAILABLE,
+        "The object store refused the request.",
+    )
+    assert not isinstance(caught.value, StoreUnreachableError)
+    assert files(tmp_path) == []

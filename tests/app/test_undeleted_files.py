@@ -5,10 +5,11 @@ from __future__ import annotations
 import errno
 import json
 import logging
+import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +17,23 @@ import pytest
 from fastapi.testclient import TestClient
 
 from sentiloc.app.housekeeping.erasure import Eraser, Receipt
+from sentiloc.app.housekeeping.reaper import Reaper
+from sentiloc.app.housekeeping.retention import Retention
+from sentiloc.app.jobs.broker import Dispatcher
 from sentiloc.app.jobs.record import NewJob, new_job_id
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.main import create_app
 from sentiloc.app.services import Services
 from sentiloc.app.settings import Settings
-from sentiloc.app.storage.local import LocalStorage, source_key
+from sentiloc.app.storage.factory import make_storage
+from sentiloc.app.storage.local import LocalStorage, Storage, result_key, source_key
+from sentiloc.app.uploads.store import INCOMING
 from sentiloc.model.errors import ErrorCode, SentilocError
 from tests.app.asking import VIDEO, assert_problem, upload
 from tests.client.scripted import Handler, ScriptedServer, answer, scripted
 from tests.support.full_disk import small_volume
 
-RETENTION = "sentiloc.app.housekeeping.retention"
+PATIENCE = "sentiloc.app.storage.failures._PATIENCE_SECONDS"
 MOST_DELETED = "sentiloc.app.routes.jobs.listing._MOST_DELETED"
 TUS = {"Tus-Resumable": "1.0.0"}
 CHUNK = {"Content-Type": "application/offset+octet-stream", "Upload-Offset": "0"}
@@ -75,7 +81,7 @@ def down(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedServer]:
     monkeypatch.setattr("boto3.DEFAULT_SESSION", None)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
-    monkeypatch.setattr(f"{RETENTION}._PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr(PATIENCE, 0.5)
     refuse = answer(503, "<Error><Code>ServiceUnavailable</Code></Error>", "application/xml")
 
     def refuse_slowly(handler: Handler) -> None:
@@ -135,7 +141,7 @@ def test_a_deletion_of_many_ends_at_once_if_the_store_cannot_be_reached(
 ) -> None:
     """Each request fails at once then: the outage is known, or the connection is refused."""
     monkeypatch.setattr(MOST_DELETED, 5)
-    monkeypatch.setattr(f"{RETENTION}._PATIENCE_SECONDS", 600.0)
+    monkeypatch.setattr(PATIENCE, 600.0)
     monkeypatch.setattr("sentiloc.app.storage.breaker._REST_SECONDS", 600.0)
     tried = count_deletions(monkeypatch)
     # Nothing listens on the discard port.
@@ -353,3 +359,121 @@ def test_uploads_to_a_read_only_disk_are_refused_and_go_on_afterwards(
                     assert_problem(refused, 503, "storage_unavailable")
             assert upload(client).status_code == 202
             assert list(folder.rglob("*.part")) == []
+
+
+def due(store: JobStore, what: str, job_ids: list[str]) -> None:
+    """Let a part of these jobs expire, in this order."""
+    store.redis.zadd(f"{store.prefix}kept:{what}", {job_id: at for at, job_id in enumerate(job_ids, 1)})
+
+
+def test_files_that_stay_stop_no_retention(store: JobStore, settings: Settings) -> None:
+    retention = Retention(settings, store, LocalStorage(settings.data_dir))
+    stuck, others, kept = ended(store, 3), ended(store, 2), ended(store, 1)
+    places = hold(settings, stuck)
+    video = settings.data_dir / source_key(kept[0])
+    video.write_bytes(VIDEO)
+    due(store, "records", stuck + others)
+    due(store, "uploads", stuck + kept)
+    for _ in range(2):
+        # What stays is not tried again at once.
+        with pytest.raises(SentilocError) if video.exists() else nullcontext():
+            retention.sweep()
+        assert (left(store, others), left(store, stuck), video.exists()) == ([], stuck, False)
+    for place in places:
+        place.rmdir()
+    due(store, "records", stuck)
+    retention.sweep()
+    assert left(store, stuck) == []
+
+
+def test_a_sweep_ends_at_once_if_the_store_cannot_be_reached(
+    settings: Settings, store: JobStore, down: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = count_deletions(monkeypatch)
+    where = {"storage_url": "s3://bucket/x", "storage_endpoint": "http://127.0.0.1:9"}
+    away = settings.model_copy(update=where)
+    jobs = ended(store, 3)
+    due(store, "records", jobs)
+    due(store, "uploads", jobs)
+    with pytest.raises(SentilocError):
+        Retention(away, store, make_storage(away)).sweep()
+    assert tried == [source_key(jobs[0])]
+
+
+def keep(monkeypatch: pytest.MonkeyPatch, *paths: Path) -> None:
+    """Make these files impossible to delete, for root as well."""
+    unlink = Path.unlink
+
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        if path in paths:
+            raise PermissionError(errno.EPERM, "Operation not permitted", str(path))
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+
+
+def old(folder: Path, *names: str) -> list[Path]:
+    """Files that were written long ago, in the order in which the folder lists them."""
+    paths = [folder / name for name in names]
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+        os.utime(path, (1, 1))
+    return sorted(paths, key=list(paths[0].parent.glob("*")).index)
+
+
+def test_an_orphan_that_stays_stops_no_other(
+    store: JobStore, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = LocalStorage(settings.data_dir)
+    reaper = Reaper(settings, store, storage, Dispatcher(settings, store.redis))
+    reaper.delete_orphans()
+    stuck, *videos = old(settings.data_dir, *(source_key(new_job_id()) for _ in range(3)))
+    (result,) = old(settings.data_dir, result_key(new_job_id(), 1))
+    keep(monkeypatch, stuck)
+    with pytest.raises(SentilocError) as caught:
+        reaper.delete_orphans()
+    assert caught.value.code is ErrorCode.STORAGE_UNAVAILABLE
+    assert [path for path in (stuck, *videos, result) if path.exists()] == [stuck]
+
+
+def test_an_upload_that_stays_stops_no_sweep_of_uploads(
+    client: TestClient, store: JobStore, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services: Services = client.app.state.services  # type: ignore[attr-defined]
+    length = {**TUS, "Upload-Length": str(len(VIDEO))}
+    begun = [client.post("/uploads", headers=length).headers["location"] for _ in range(2)]
+    expired = [settings.data_dir / INCOMING / place.rpartition("/")[2] for place in begun]
+    # Its last byte arrived just before the server stopped.
+    localized = {**length, "Upload-Metadata": "localize e30="}
+    waiting = client.post("/uploads", headers=localized).headers["location"].rpartition("/")[2]
+    (settings.data_dir / INCOMING / waiting).write_bytes(VIDEO)
+    strays = old(settings.data_dir / INCOMING, "s" * 22, "t" * 22)
+    for at, path in enumerate(expired, 1):
+        store.redis.zadd(f"{store.prefix}uploads", {path.name: at})
+    keep(monkeypatch, expired[0], strays[0])
+    with pytest.raises(SentilocError) as caught:
+        services.upload_jobs.sweep()
+    assert caught.value.code is ErrorCode.STORAGE_UNAVAILABLE
+    assert [path for path in expired + strays if path.exists()] == [expired[0], strays[0]]
+    assert store.queued() == [waiting]
+
+
+@pytest.mark.parametrize("kind", ["local", "s3"])
+def test_an_unfinished_file_that_stays_stops_no_other(
+    settings: Settings, down: ScriptedServer, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    parts = [f"uploads/abcdefgh.src.{letter * 8}.part" for letter in "ab"]
+    storage: Storage = LocalStorage(settings.data_dir)
+    folders = [old(settings.data_dir, *parts)]
+    if kind == "s3":
+        where = {"storage_url": "s3://bucket/x", "storage_endpoint": down.url}
+        storage, staging = make_storage(settings.model_copy(update=where)), settings.data_dir / "staging"
+        copies = [f"copies/{letter * 16}{end}" for letter in "ab" for end in ("", ".copy")]
+        keys = [source_key(letter * 8) for letter in "ab"]
+        folders = [old(staging, *names) for names in (parts, copies, keys)]
+    keep(monkeypatch, *(paths[0] for paths in folders))
+    with pytest.raises(SentilocError) as caught:
+        storage.sweep(60)
+    assert caught.value.code is ErrorCode.STORAGE_UNAVAILABLE
+    assert [path for paths in folders for path in paths if path.exists()] == [paths[0] for paths in folders]
