@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Self
+from typing import Self, get_origin
 
 from pydantic import ValidationError, model_validator
 from pydantic_settings import SettingsConfigDict, SettingsError
@@ -58,10 +58,14 @@ class Settings(
             ("model_load_seconds", "job_time_limit_seconds"),
         )
         for smaller, larger in orders:
-            if getattr(self, smaller) > getattr(self, larger):
-                raise ValueError(f"{smaller} must not be greater than {larger}")
+            value, most = getattr(self, smaller), getattr(self, larger)
+            if value > most:
+                limit = f"{_variable(larger)}, which is {most:.15g}"
+                raise ValueError(f"{_variable(smaller)} is {value:.15g}; it must not be greater than {limit}")
         if self.oidc_issuer is not None and not self.keys_required:
-            raise ValueError("oidc_issuer needs a server that asks for keys: set SENTILOC_API_KEYS=on")
+            raise ValueError(
+                "SENTILOC_OIDC_ISSUER needs a server that asks for keys: set SENTILOC_API_KEYS=on"
+            )
         return self
 
 
@@ -71,16 +75,28 @@ def get_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        detail = "; ".join(
-            f"{_variable(item['loc'][0])}: {plain_reason(item)}" if item["loc"] else plain_reason(item)
-            for item in error.errors()
-        )
+        detail = "; ".join(_explained(item["loc"], plain_reason(item)) for item in error.errors())
         raise SentilocError(ErrorCode.INVALID_DATA, f"bad settings: {detail}") from error
     except SettingsError as error:
-        # A list that is not JSON; the message has the field's name in quotes.
+        # A value that is not JSON; the message has the field's name in quotes.
         field = re.search(r'field "(\w+)"', str(error))
-        detail = f"{_variable(field[1])}: is not JSON" if field else str(error)
+        detail = _explained((field[1],), _form(field[1])) if field else str(error)
         raise SentilocError(ErrorCode.INVALID_DATA, f"bad settings: {detail}") from error
+
+
+def _explained(place: tuple[int | str, ...], reason: str) -> str:
+    """A reason with the variable that it is about, and the place in its list or object."""
+    if not place:
+        return reason
+    name, *inner = place
+    return f"{'.'.join((_variable(name), *map(str, inner)))}: {reason}"
+
+
+def _form(name: str) -> str:
+    """How to write a setting that is read as JSON."""
+    if get_origin(Settings.model_fields[name].annotation) is dict:
+        return "must be an object in JSON"
+    return 'must be a list in JSON, such as ["one", "two"]'
 
 
 def _variable(name: object) -> str:

@@ -98,7 +98,9 @@ class SignInSettings(BaseSettings):
     @model_validator(mode="after")
     def _is_complete(self) -> Self:
         if self.oidc_issuer is not None and not self.oidc_client_id:
-            raise ValueError("oidc_issuer needs oidc_client_id")
+            raise ValueError("SENTILOC_OIDC_ISSUER needs SENTILOC_OIDC_CLIENT_ID")
         if self.oidc_issuer is not None and not self.oidc_scopes:
-            raise ValueError('oidc_issuer needs oidc_scopes, such as {"*": ["read", "write"]}')
+            raise ValueError(
+                'SENTILOC_OIDC_ISSUER needs SENTILOC_OIDC_SCOPES, such as {"*": ["read", "write"]}'
+            )
         return self

@@ -125,13 +125,19 @@ def test_dates_times_sets_and_texts(name: str, value: object, expected: str) -> 
     [
         ("DEVICE", "gpu", "SENTILOC_DEVICE: must be 'cpu', 'openvino', 'cuda' or 'tensorrt'"),
         ("PORT", "http", "SENTILOC_PORT: must be a whole number"),
-        ("OUTBOUND_ALLOW", "x", "SENTILOC_OUTBOUND_ALLOW: is not JSON"),
+        ("OUTBOUND_ALLOW", "x", 'SENTILOC_OUTBOUND_ALLOW: must be a list in JSON, such as ["one", "two"]'),
+        ("OIDC_SCOPES", "x", "SENTILOC_OIDC_SCOPES: must be an object in JSON"),
+        ("CORS_ORIGINS", '["a", 1]', "SENTILOC_CORS_ORIGINS.1: must be text"),
         (
             "ROOT_PATH",
             "sentiloc/",
             "SENTILOC_ROOT_PATH: must be a path such as /sentiloc, encoded as in a URL, without / at its end",
         ),
-        ("STALL_SECONDS", "99999", "stall_seconds must not be greater than stall_busy_seconds"),
+        (
+            "STALL_SECONDS",
+            "99999",
+            "SENTILOC_STALL_SECONDS is 99999; it must not be greater than SENTILOC_STALL_BUSY_SECONDS, which is 40",
+        ),
     ],
 )
 def test_a_bad_setting_is_named(
