@@ -52,7 +52,6 @@ export async function showJobs() {
 
 export function hideJobs() {
   clearTimeout(timer);
-  // A button that is hidden may lose the focus without an event.
   document.querySelectorAll("#jobs [data-sure]").forEach(restore);
 }
 
@@ -228,6 +227,7 @@ function confirmed(button) {
   return false;
 }
 
+// Also called where a button is hidden: it may lose the focus without an event then.
 function restore(button) {
   button.textContent = button.dataset.sure ?? button.textContent;
   delete button.dataset.sure;
@@ -255,6 +255,7 @@ function drawChosen() {
   $("choose-all").checked = chosen.size > 0 && chosen.size === jobs.length;
   $("choose-all").indeterminate = chosen.size > 0 && chosen.size < jobs.length;
   $("chosen-acts").hidden = chosen.size === 0;
+  if (chosen.size === 0) restore($("chosen-delete"));
   $("chosen-count").textContent = say.chosen(chosen.size);
   drawRemoving();
 }

@@ -200,6 +200,24 @@ def test_a_list_that_is_left_does_not_wait_for_a_second_press(
     expect(button).to_have_text("Delete for good?")
 
 
+def test_a_hidden_button_does_not_wait_for_a_second_press(
+    visit: Visitor, service: SteadyService, short: Path
+) -> None:
+    jobs = submit(service, short, "hidden a", "hidden b")
+    person = visit()
+    person.page.add_init_script(NO_BLUR)
+    page = search(person.go(), "hidden", 2)
+    row(page, jobs[0]).locator("input").check()
+    button = page.locator("#chosen-delete")
+    button.click()
+    expect(button).to_have_text("Delete for good?")
+    service.client.delete(f"/jobs/{jobs[0]}").raise_for_status()
+    page.dispatch_event("#job-sort", "change")
+    expect(button).to_be_hidden()
+    row(page, jobs[1]).locator("input").check()
+    expect(button).to_have_text("Delete")
+
+
 def test_the_keyboard_goes_on_at_the_next_row(visit: Visitor, service: SteadyService, short: Path) -> None:
     # The newest is the first row.
     last, middle, first = submit(service, short, "typed a", "typed b", "typed c")
