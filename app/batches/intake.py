@@ -15,7 +15,7 @@ from sentiloc.app.batches.record import BatchRecord, BatchWebhookTarget, NewBatc
 from sentiloc.app.batches.request import BatchItem, BatchRequest
 from sentiloc.app.batches.store import BatchStore, UploadTakenError
 from sentiloc.app.http.file_names import display_name
-from sentiloc.app.http.problems import InvalidRequest, ProblemError
+from sentiloc.app.http.problems import InvalidRequest, ProblemError, problem_of
 from sentiloc.app.jobs.broker import Dispatcher
 from sentiloc.app.jobs.checks import check_webhook, require_possible
 from sentiloc.app.jobs.idempotency import IdempotencyKey, KeyReusedError, make_key
@@ -161,6 +161,9 @@ class _Rows:
         except ValueError as error:
             raise InvalidRequest(f"{place}: {error}") from error
         except SentilocError as error:
+            if item.upload is not None:
+                # The storage is at fault, not the request.
+                raise _at(place, problem_of(error)) from error
             raise ProblemError(422, error.code, f"{place}.url: {error.detail}") from error
         except ProblemError as error:
             raise _at(place, error) from error

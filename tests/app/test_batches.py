@@ -234,6 +234,23 @@ def test_an_upload_taken_while_its_batch_is_recorded_refuses_the_batch(
     assert client.get("/batches").json()["batches"] == []
 
 
+def test_uploads_that_the_storage_does_not_show_are_a_passing_fault(
+    client: TestClient, settings: Settings, store: JobStore
+) -> None:
+    ready = upload(client, b"video")
+    folder = settings.data_dir / "uploads"
+    kept = folder.rename(settings.data_dir / "kept")
+    folder.write_bytes(b"no folder")
+    response = send(client, [*urls(1), {"upload": ready}])
+    assert_problem(response, 503, "storage_unavailable")
+    assert response.json()["detail"].startswith("items.1: ")
+    assert int(response.headers["retry-after"]) > 0
+    assert store.queued() == []
+    folder.unlink()
+    kept.rename(folder)
+    assert send(client, [*urls(1), {"upload": ready}]).status_code == 202
+
+
 def test_progress_and_results_as_they_come(client: TestClient, store: JobStore, settings: Settings) -> None:
     batch = sent(client, urls(4))
     good, bad, running, _ = batch["job_ids"]

@@ -121,6 +121,7 @@ BatchDep = Annotated[BatchRecord, Depends(find_batch)]
             ModelNotServed,
             (422, ErrorCode.URL_FORBIDDEN, "items.3.url: The URL must begin with http:// or https://."),
             RedisUnavailable,
+            STORE_DOWN,
         ),
     },
 )

@@ -188,7 +188,8 @@ def _create(services: Services, request: Request) -> UploadRecord:
     responses={
         200: {"description": "The offset, in headers", "headers": _STATE_HEADERS},
         **documented(
-            UploadNotFound, UploadGone, UploadElsewhere, tus.UnsupportedVersion, _BAD_ID, RedisUnavailable
+            *(UploadNotFound, UploadGone, UploadElsewhere, tus.UnsupportedVersion, _BAD_ID),
+            *(RedisUnavailable, STORE_DOWN),
         ),
     },
     openapi_extra={"parameters": _header_parameters(_RESUMABLE)},
@@ -211,7 +212,7 @@ def offset_of(upload_id: UploadId, request: Request, services: ServicesDep) -> R
     "/{upload_id}",
     summary="Get an upload",
     operation_id="getUpload",
-    responses=documented(UploadNotFound, UploadGone, UploadElsewhere, _BAD_ID, RedisUnavailable),
+    responses=documented(UploadNotFound, UploadGone, UploadElsewhere, _BAD_ID, RedisUnavailable, STORE_DOWN),
 )
 def look(upload_id: UploadId, services: ServicesDep) -> UploadBody:
     """The state of the upload as JSON, for programs without a tus client."""
