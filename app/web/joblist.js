@@ -222,6 +222,12 @@ function confirmed(button) {
   }
   button.dataset.sure = button.textContent;
   button.textContent = text.sure;
+  // Screen readers read the label, where there is one, instead of the text.
+  const label = button.getAttribute("aria-label");
+  if (label) {
+    button.dataset.label = label;
+    button.setAttribute("aria-label", `${text.sure} ${label}`);
+  }
   // Safari does not focus a button that is clicked.
   button.focus();
   return false;
@@ -230,7 +236,9 @@ function confirmed(button) {
 // Also called where a button is hidden: it may lose the focus without an event then.
 function restore(button) {
   button.textContent = button.dataset.sure ?? button.textContent;
+  if (button.dataset.label) button.setAttribute("aria-label", button.dataset.label);
   delete button.dataset.sure;
+  delete button.dataset.label;
 }
 
 // Several at once

@@ -93,6 +93,19 @@ def test_the_first_press_deletes_nothing_and_is_taken_back_elsewhere(
     assert statuses(service, jobs) == [404, 200]
 
 
+def test_a_screen_reader_hears_the_question(visit: Visitor, service: SteadyService, short: Path) -> None:
+    (job,) = submit(service, short, "heard")
+    page = search(visit().go(), "heard", 1)
+    page.check("#job-list li input")
+    one, several = row(page, job).get_by_role("button"), page.locator("#chosen-delete")
+    for button, name in ((one, "Delete heard.mp4"), (several, "Delete")):
+        expect(button).to_have_accessible_name(name)
+        button.click()
+        expect(button).to_have_accessible_name(re.compile("^Delete for good\\?"))
+        page.focus("#search")
+        expect(button).to_have_accessible_name(name)
+
+
 SAFARI = """addEventListener("mousedown", (event) => {
     if (event.defaultPrevented || !event.target.closest("button")) return;
     event.preventDefault();
