@@ -27,9 +27,10 @@ _ID_BYTES = 6
 _SECRET_BYTES = 32
 # Two secrets sign during a rotation, so that the receiver can switch at any time.
 _WEBHOOK_SECRETS = 2
-_NO_DIGEST = hashlib.sha256(b"").hexdigest()
+_NO_DIGEST = "-" * 64
+"""Stands for a digest that is missing. It is as long as one, but no text has it, not even the empty one."""
 _NEVER = "-"
-"""The digest of a key without a text: of no text at all."""
+"""The digest of a key without a text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,10 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from sentiloc.app.http.handlers import error_response
 from sentiloc.app.http.lifecycle import Deprecation
+from sentiloc.app.http.lingering import LingeringResponse
+from sentiloc.app.http.problems import ProblemCode, ProblemError
 from sentiloc.app.settings import ROOT_PATH, get_settings
 
 VERSION_PATH = "/v1"
@@ -32,6 +35,7 @@ _FOLDERS = ("/web/", "/docs/", "/embed/")
 # The release in which paths without a version became deprecated.
 _ALIASES_SINCE = datetime(2026, 11, 29, tzinfo=UTC)
 _ROOT = re.compile(ROOT_PATH)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 # The root path is repeated in every link, so it must not be long.
 _MAX_ROOT = 200
 
@@ -70,6 +74,9 @@ class Addressing:
 
     `/uploads/` is treated as `/uploads`. A redirect would contain the `Host` header, which clients choose.
 
+    Paths with control characters do not exist. The router's patterns end with `$`, which also matches before a line
+    break at the end: `/keys` and a line break would be the route `/keys`, but not for guards that compare paths.
+
     A trusted proxy sends the root path in `X-Forwarded-Prefix`. It may strip the root path from the request's path, or
     leave it.
 
@@ -92,6 +99,11 @@ class Addressing:
         """Pass the request on under the path of its route."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
+            return
+        if _CONTROL.search(scope["path"]):
+            # Its body is unread.
+            nothing = ProblemError(404, ProblemCode.NOT_FOUND, "There is nothing at this path.")
+            await LingeringResponse(error_response(nothing))(scope, receive, send)
             return
         root = self._root(scope)
         # The server has decoded the path; links are encoded.

@@ -10,17 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 from redis import Redis
 
 from sentiloc.app.access.caller import Scope
 from sentiloc.app.access.guard import RateLimited, _address, is_open
-from sentiloc.app.access.keys import KeyStore, check_key, split_key
+from sentiloc.app.access.keys import KeyStore, check_key, record_key, split_key
 from sentiloc.app.access.rate_limit import RateLimiter
 from sentiloc.app.access.usage import as_minutes, usage_key
 from sentiloc.app.jobs.presence import WorkerPresence, beat
 from sentiloc.app.jobs.store import JobStore
-from sentiloc.app.main import create_app
+from sentiloc.app.main import ROUTERS, create_app
 from sentiloc.app.schemas.results import EXAMPLE_RESULT
 from sentiloc.app.settings import Settings
 from sentiloc.app.signing import check_webhook_secret
@@ -80,6 +81,18 @@ def test_texts_that_are_no_keys(keys: KeyStore) -> None:
     assert check_key({}, split_key("")[1]) is None
 
 
+def test_an_empty_secret_opens_nothing(keys: KeyStore, redis: Redis, settings: Settings) -> None:
+    """Also when a clock was set back since a rotation without grace, so that the old text seems to work still."""
+    key_id = keys.create("test", BOTH, rate_per_minute=0).key.id
+    record = record_key(settings.redis_prefix, key_id)
+    assert keys.rotate(key_id)
+    redis.hset(record, "old_until", repr(time.time() + 3600))
+    place, digest = split_key(f"sentiloc_{key_id}_")
+    assert place == key_id
+    assert check_key(redis.hgetall(record), digest) is None
+    assert check_key({}, digest) is None
+
+
 def test_without_a_key_only_the_page_and_the_health_are_open(guarded: TestClient) -> None:
     for path in ("/", "/docs", "/openapi.json", "/healthz", "/web/main.js"):
         assert guarded.get(path).status_code == 200, path
@@ -118,6 +131,22 @@ def test_scopes(guarded: TestClient, keys: KeyStore) -> None:
     assert guarded.get("/metrics", headers=metrics).status_code == 200
     assert guarded.get("/metrics", headers=admin).status_code == 200
     assert guarded.post("/localize", files={"video": ("a.mp4", VIDEO)}, headers=admin).status_code == 202
+
+
+@pytest.mark.parametrize("end", ["%0A", "%0a/", "/%0A", "%0D%0A", "%00", "%7F"])
+def test_a_control_character_leads_past_no_guard(guarded: TestClient, keys: KeyStore, end: str) -> None:
+    """The router takes `/keys` and a line break for `/keys`; a guard that compares paths does not."""
+    every = make(keys, *BOTH, Scope.METRICS)
+    for route in (route for router in ROUTERS for route in router.routes):
+        assert isinstance(route, APIRoute)
+        path = re.sub(r"\{\w+\}", "A" * 22, route.path).rstrip("/")
+        for method in route.methods:
+            for base in ("", "/v1"):
+                answer = guarded.request(method, f"{base}{path}{end}", headers=every)
+                assert answer.status_code == 404, (method, path)
+    answer = guarded.post("/v1/keys%0A", json={"name": "mine", "scopes": ["admin"]}, headers=every)
+    assert_problem(answer, 404, "not_found")
+    assert len(keys.all()) == 1
 
 
 def test_revoked_and_expired_keys_are_refused(guarded: TestClient, keys: KeyStore) -> None:
