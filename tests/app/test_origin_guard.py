@@ -60,6 +60,7 @@ def test_a_server_with_keys_answers_every_host_name(settings: Settings) -> None:
 
 
 CROSS_SITE = (
+    {"Origin": "http://["},
     {"Sec-Fetch-Site": "cross-site"},
     {"Sec-Fetch-Site": "same-site"},
     {"Sec-Fetch-Site": "cross-site", "Origin": "http://127.0.0.1"},
