@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import BaseModel, ConfigDict, FailFast, Field, JsonValue, model_validator
 
 from sentiloc.app.jobs.options import JobOptions, Priority, Tag, WebhookTarget, check_metadata, check_tags
 from sentiloc.app.outbound.client import MAX_URL
+
+# Far more than a request needs. The body is large, and every part of it that is wrong costs memory and time.
+_MOST_ENTRIES, _MOST_FIELDS = 10_000, 100
 
 EXAMPLE_BATCH: dict[str, Any] = {
     "name": "Week 12",
@@ -74,13 +77,22 @@ class BatchRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [EXAMPLE_BATCH]})
 
-    items: list[BatchItem] = Field(min_length=1, description="At most `max_batch_items` of `GET /limits`")
+    # Only the first wrong item is named.
+    items: Annotated[list[BatchItem], FailFast()] = Field(
+        min_length=1, description="At most `max_batch_items` of `GET /limits`"
+    )
     name: str | None = Field(None, min_length=1, max_length=255, description="Your name for the batch")
     options: JobOptions = Field(
         default_factory=JobOptions,
         description="The options of every job; here `priority` is `batch` unless you say otherwise",
     )
     webhook: BatchWebhook | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bounded(cls, value: object) -> object:
+        _require_bounded(value)
+        return value
 
     def shared_options(self) -> JobOptions:
         """The options of every job."""
@@ -94,3 +106,18 @@ class BatchRequest(BaseModel):
         # Of the parsed request, so that spaces and the order of names do not matter.
         text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _require_bounded(value: object) -> None:
+    """Raise ValueError for a list or an object with far too many parts. Metadata may have any number of them."""
+    if isinstance(value, list):
+        if len(value) > _MOST_ENTRIES:
+            raise ValueError(f"must not have a list of more than {_MOST_ENTRIES} entries")
+        for one in value:
+            _require_bounded(one)
+    elif isinstance(value, dict):
+        if len(value) > _MOST_FIELDS:
+            raise ValueError(f"must not have an object with more than {_MOST_FIELDS} fields")
+        for name, one in value.items():
+            if name != "metadata":
+                _require_bounded(one)

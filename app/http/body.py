@@ -71,4 +71,4 @@ def parse_body(model: type[T], body: bytes) -> T:
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
-        raise InvalidRequest.of(error.errors()) from error
+        raise InvalidRequest.of_body(error) from error

@@ -5,12 +5,12 @@ This module needs no web framework: workers import rooms that raise problems. `h
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from http import HTTPStatus
 from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sentiloc.app.reasons import plain_reason
 from sentiloc.app.telemetry.logs import request_id_context
@@ -19,6 +19,7 @@ from sentiloc.model.errors import ErrorCode, SentilocError
 MEDIA_TYPE = "application/problem+json"
 # The client chooses how many values are wrong, and how long their names are.
 _MOST_PLACES = 10
+_MOST_COLLECTED = 1000
 _LONGEST_NAME = 80
 _LONGEST_REASON = 300
 # 460 Checksum Mismatch is defined by tus 1.0.0, not by HTTP.
@@ -193,11 +194,23 @@ class InvalidRequest(TypedProblem):
     example = "options.threshold: must be at most 1"
 
     @classmethod
-    def of(cls, errors: Iterable[Mapping[str, Any]], root: str = "") -> Self:
+    def of(cls, errors: Sequence[Mapping[str, Any]], root: str = "") -> Self:
         """The problem of a failed validation. It names the first few places, each by a bounded length."""
-        shown = [f"{_place(error['loc'], root)}: {plain_reason(error)[:_LONGEST_REASON]}" for error in errors]
-        more = [f"and {len(shown) - _MOST_PLACES} more"] if len(shown) > _MOST_PLACES else []
-        return cls("; ".join(shown[:_MOST_PLACES] + more))
+        shown = [
+            f"{_place(error['loc'], root)}: {plain_reason(error)[:_LONGEST_REASON]}"
+            for error in errors[:_MOST_PLACES]
+        ]
+        more = [f"and {len(errors) - _MOST_PLACES} more"] if len(errors) > _MOST_PLACES else []
+        return cls("; ".join(shown + more))
+
+    @classmethod
+    def of_body(cls, error: ValidationError, root: str = "") -> Self:
+        """The same for a JSON body, or for a part of one, whose place in the request is `root`."""
+        count = error.error_count()
+        # Pydantic gives all of them or none, each as an object with a copy of its place.
+        if count > _MOST_COLLECTED:
+            return cls(f"{root or 'body'}: {count} values are wrong")
+        return cls.of(error.errors(), root)
 
 
 def _place(steps: Iterable[object], root: str) -> str:

@@ -40,7 +40,7 @@ def read_request_options(text: bytes | bytearray) -> JobOptions:
     try:
         return parse_options(bytes(text))
     except ValidationError as error:
-        raise InvalidRequest.of(error.errors(), "options") from error
+        raise InvalidRequest.of_body(error, "options") from error
 
 
 def require_possible(options: JobOptions, settings: Settings) -> None:

@@ -92,4 +92,4 @@ class Rerunner:
                 {name: value for name, value in changed.items() if name not in fields}, strict=False
             )
         except ValidationError as error:
-            raise InvalidRequest.of(error.errors(), "options") from error
+            raise InvalidRequest.of_body(error, "options") from error

@@ -251,6 +251,33 @@ def test_uploads_that_the_storage_does_not_show_are_a_passing_fault(
     assert send(client, [*urls(1), {"upload": ready}]).status_code == 202
 
 
+@pytest.mark.parametrize(
+    ("body", "detail"),
+    [
+        ({"items": [[]] * 20_000}, "body: must not have a list of more than 10000 entries"),
+        ({"items": [{"tags": [""] * 20_000}]}, "body: must not have a list of more than 10000 entries"),
+        (
+            {"items": [{str(n): n for n in range(200)}]},
+            "body: must not have an object with more than 100 fields",
+        ),
+        ({"items": [[], []]}, "items.0: must be an object"),
+    ],
+    ids=["items", "tags", "fields", "wrong items"],
+)
+def test_a_body_that_is_wrong_in_very_many_places_takes_little_work(
+    client: TestClient, body: dict[str, Any], detail: str
+) -> None:
+    """Collecting every place took a minute and gigabytes for the largest body."""
+    response = client.post("/batches", json=body)
+    assert_problem(response, 422, "invalid_request")
+    assert response.json()["detail"] == detail
+
+
+def test_metadata_may_have_many_entries(client: TestClient) -> None:
+    many = {"frames": [0] * 1000, **{str(n): n for n in range(200)}}
+    assert send(client, [{"url": URL.format(1), "metadata": many}]).status_code == 202
+
+
 def test_progress_and_results_as_they_come(client: TestClient, store: JobStore, settings: Settings) -> None:
     batch = sent(client, urls(4))
     good, bad, running, _ = batch["job_ids"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, date, datetime
 
 import pytest
@@ -39,6 +40,16 @@ def test_a_wrong_option(text: str, expected: str) -> None:
         parse_options(text)
     assert InvalidRequest.of(raised.value.errors()).detail == expected
     assert InvalidRequest.of(raised.value.errors(), "options").detail == f"options.{expected}"
+
+
+def test_only_the_first_wrong_values_are_named() -> None:
+    with pytest.raises(ValidationError) as few:
+        parse_options(json.dumps(dict.fromkeys(map(str, range(12)))))
+    detail = InvalidRequest.of_body(few.value, "options").detail
+    assert detail.startswith("options.0: unknown field; ") and detail.endswith("; and 2 more")
+    with pytest.raises(ValidationError) as many:
+        parse_options(json.dumps(dict.fromkeys(map(str, range(2000)))))
+    assert InvalidRequest.of_body(many.value, "options").detail == "options: 2000 values are wrong"
 
 
 def about(kind: str, message: str = "Input should be odd", place: str = "query", **context: object) -> str:
