@@ -103,9 +103,14 @@ async def receive_video(
 async def _receive(request: Request, writer: Writer, settings: Settings, hasher: hashlib._Hash) -> VideoPart:
     buffer = bytearray()
     content_type = request.headers.get("content-type", "")
-    _refuse_by_length(request, settings.max_upload_bytes)
-    part = VideoPart(content_type, settings.max_upload_bytes, buffer.extend)
+    limit, received = settings.max_upload_bytes, 0
+    _refuse_by_length(request, limit)
+    part = VideoPart(content_type, limit, buffer.extend)
     async for chunk in body_chunks(request, settings.upload_idle_seconds):
+        received += len(chunk)
+        # The parser ignores what follows the form's end, however long it is.
+        if received > limit + _FORM_OVERHEAD:
+            raise UploadTooLarge(limit)
         part.feed(chunk)
         if len(buffer) >= FLUSH_BYTES:
             # In a thread: a slow disk must not stop the event loop.

@@ -241,6 +241,21 @@ def test_an_upload_that_is_announced_too_large_is_not_read(client: TestClient) -
     assert_problem(response, 413, "upload_too_large")
 
 
+def test_bytes_after_the_end_of_a_form_count(client: TestClient, settings: Settings) -> None:
+    """Otherwise a form that has ended goes on for as long as its client sends."""
+    head = b'--b\r\nContent-Disposition: form-data; name="video"; filename="a.mp4"\r\n\r\n'
+    form = head + VIDEO + b"\r\n--b--\r\n"
+
+    def send(more: int) -> Response:
+        parts = iter([form, b"x" * more])
+        return client.post(
+            "/localize", content=parts, headers={"Content-Type": "multipart/form-data; boundary=b"}
+        )
+
+    assert send(100).status_code == 202
+    assert_problem(send(settings.max_upload_bytes + (1 << 16)), 413, "upload_too_large")
+
+
 HOSTILE_NAMES = [
     "../../etc/passwd",
     "..\\..\\boot.ini",
