@@ -39,6 +39,9 @@ _DOWNLOAD = TransferConfig(num_download_attempts=2)
 # HEAD has no body, so boto3 only knows the status; the other names come from GET and from other servers.
 _MISSING = {"404", "NoSuchKey", "NotFound"}
 
+# After a redirect botocore asks for the bucket's region, which is redirected, too, and so on.
+REDIRECTED = "The object store answers with a redirect. The operator can correct SENTILOC_STORAGE_ENDPOINT."
+
 
 class S3Storage:
     """A bucket, or a part of it (`s3://bucket/prefix`), and a local folder for files in transit."""
@@ -312,3 +315,5 @@ def _typed() -> Iterator[None]:
         raise SentilocError(ErrorCode.STORAGE_UNAVAILABLE, "The object store refused the request.") from error
     except (BotoCoreError, boto3.exceptions.Boto3Error) as error:
         raise StoreUnreachableError("The object store cannot be reached.") from error
+    except RecursionError as error:
+        raise StoreUnreachableError(REDIRECTED) from error

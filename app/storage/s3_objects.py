@@ -10,7 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from sentiloc.app.places import Place
 from sentiloc.app.settings import Settings
-from sentiloc.app.storage.s3 import connect_s3
+from sentiloc.app.storage.s3 import REDIRECTED, connect_s3
 from sentiloc.model.errors import ErrorCode, SentilocError
 
 # Bounds the memory of the worker, whatever the size of the video.
@@ -48,3 +48,5 @@ def open_object(place: Place, settings: Settings) -> Iterator[Object]:
         raise SentilocError(ErrorCode.URL_UNREACHABLE, detail) from error
     except BotoCoreError as error:
         raise SentilocError(ErrorCode.STORAGE_UNAVAILABLE, "The object store cannot be reached.") from error
+    except RecursionError as error:
+        raise SentilocError(ErrorCode.STORAGE_UNAVAILABLE, REDIRECTED) from error
