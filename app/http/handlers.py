@@ -25,6 +25,7 @@ from sentiloc.app.http.problems import (
     problem_of,
 )
 from sentiloc.app.telemetry import outages
+from sentiloc.app.telemetry.logs import without_secrets
 from sentiloc.model.errors import ErrorCode, SentilocError
 
 logger = logging.getLogger(__name__)
@@ -111,6 +112,6 @@ def _on_redis_error(_: Request | None, error: Exception) -> Response:
 
 def unexpected_response(method: str, path: str, error: Exception) -> Response:
     """Log an unexpected error and return its answer."""
-    logger.error("unexpected error at %s %s", method, path, exc_info=error)
+    logger.error("unexpected error at %s %s", method, without_secrets(path), exc_info=error)
     detail = "The server failed unexpectedly. The error is in its log."
     return problem_response(500, ErrorCode.INTERNAL, detail)

@@ -65,11 +65,12 @@ def _hide_secrets(record: logging.LogRecord) -> bool:
     A query may hold a one-time code of a sign-in, the path of a shared job its token.
     """
     if isinstance(record.args, tuple):
-        record.args = tuple(_without_secrets(one) if isinstance(one, str) else one for one in record.args)
+        record.args = tuple(without_secrets(one) if isinstance(one, str) else one for one in record.args)
     return True
 
 
-def _without_secrets(text: str) -> str:
+def without_secrets(text: str) -> str:
+    """A path as logs show it: without the values of its query, and without the token of a shared link."""
     return _VALUES.sub(r"\1…", _TOKEN.sub(r"\1…", text))
 
 

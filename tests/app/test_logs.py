@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from sentiloc.app.http.handlers import unexpected_response
 from sentiloc.app.settings import Settings
 from sentiloc.app.telemetry.logs import configure_logging, job_id_context
 
@@ -71,3 +72,8 @@ def test_the_access_log_has_no_secrets(capsys: pytest.CaptureFixture[str], path:
     logging.getLogger("uvicorn.access").info(line, "127.0.0.1:5", "GET", path, "1.1", 200)
     (written,) = capsys.readouterr().err.splitlines()
     assert json.loads(written)["message"] == f'127.0.0.1:5 - "GET {shown} HTTP/1.1" 200'
+
+
+def test_an_unexpected_error_is_logged_without_secrets(caplog: pytest.LogCaptureFixture) -> None:
+    unexpected_response("GET", "/shared/s3cret/video", RuntimeError("a bug"))
+    assert caplog.messages == ["unexpected error at GET /shared/…/video"]
