@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Self
 
+from anyio import CapacityLimiter
 from fastapi import Depends, Request
 
 from sentiloc.app.access.combining import Combining
@@ -35,6 +36,9 @@ from sentiloc.app.webhooks.endpoints import EndpointStore
 from sentiloc.app.webhooks.outbox import Outbox
 from sentiloc.app.webhooks.store import WebhookStore
 
+# A body of a batch has up to 8 MiB, and needs many times as much memory while it is parsed.
+_BATCHES_AT_ONCE = 2
+
 
 @dataclass(frozen=True, slots=True)
 class Services:
@@ -58,6 +62,7 @@ class Services:
     rerunner: Rerunner
     batches: BatchStore
     batch_intake: BatchIntake
+    batch_limiter: CapacityLimiter
     endpoints: EndpointStore
     outbox: Outbox
     eraser: Eraser
@@ -98,6 +103,7 @@ class Services:
             rerunner=Rerunner(settings, submitter, storage),
             batches=batches,
             batch_intake=BatchIntake(settings, batches, dispatcher, upload_jobs),
+            batch_limiter=CapacityLimiter(_BATCHES_AT_ONCE),
             endpoints=endpoints,
             outbox=Outbox(settings, store, batches, endpoints, keys),
             eraser=Eraser(store, storage, uploads, batches, endpoints, settings.features_dir),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import time
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterator
 from statistics import median
 from typing import Any
 
+import httpx
 import pytest
 from fastapi.testclient import TestClient
 from httpx import Response
@@ -271,6 +273,29 @@ def test_a_body_that_is_wrong_in_very_many_places_takes_little_work(
     response = client.post("/batches", json=body)
     assert_problem(response, 422, "invalid_request")
     assert response.json()["detail"] == detail
+
+
+def test_few_batches_are_read_at_once(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of 8 MiB takes hundreds of megabytes while it is read, and all threads may have one."""
+    running, most = 0, 0
+    submit = BatchStore.submit
+
+    def watched(*given: Any) -> BatchRecord:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        time.sleep(0.05)
+        running -= 1
+        return submit(*given)
+
+    async def send_six() -> list[Response]:
+        transport = httpx.ASGITransport(create_app(settings))
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as many:
+            return await asyncio.gather(*(many.post("/batches", json={"items": urls(1)}) for _ in range(6)))
+
+    monkeypatch.setattr(BatchStore, "submit", watched)
+    assert [answer.status_code for answer in asyncio.run(send_six())] == [202] * 6
+    assert most == 2
 
 
 def test_metadata_may_have_many_entries(client: TestClient) -> None:

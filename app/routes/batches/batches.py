@@ -133,7 +133,9 @@ async def create(
     await services.shared.ask(("PING",))
     settings = services.settings
     body = await read_body(request, settings.max_batch_bytes, settings.upload_idle_seconds)
-    made, is_new = await to_thread.run_sync(_create, services, body, idempotency_key)
+    made, is_new = await to_thread.run_sync(
+        _create, services, body, idempotency_key, limiter=services.batch_limiter
+    )
     if not is_new:
         response.headers["Idempotent-Replayed"] = "true"
     response.headers["Location"] = made.links.self
