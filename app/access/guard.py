@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from fastapi.responses import Response
-from redis import RedisError
+from redis import RedisError, ResponseError
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -240,7 +240,9 @@ class KeyGuard:
             return
         self._used_at[key.id] = now
         record = record_key(self._settings.redis_prefix, key.id)
-        await self._shared.ask(("HSET", record, "last_used_at", repr(now)))
+        # A full Redis refuses to write, and reading must work all the same.
+        with contextlib.suppress(ResponseError):
+            await self._shared.ask(("HSET", record, "last_used_at", repr(now)))
 
 
 def _with_headers(send: Send, added: Mapping[str, str]) -> Send:

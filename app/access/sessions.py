@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import secrets
 import time
@@ -9,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
-from redis import Redis
+from redis import Redis, ResponseError
 from starlette.requests import cookie_parser
 
 from sentiloc.app.access.caller import Caller, Scope
@@ -120,7 +121,9 @@ class SessionStore:
         wanted = min(left, self._idle_seconds)
         # Each write waits for the disk, so a session is not renewed with every request.
         if wanted - left_ms / 1000 > min(_RENEWED_EVERY_SECONDS, self._idle_seconds / 4):
-            await self._shared.ask(("PEXPIRE", name, self._left_ms(left)))
+            # A Redis that refuses to write keeps nobody from reading.
+            with contextlib.suppress(ResponseError):
+                await self._shared.ask(("PEXPIRE", name, self._left_ms(left)))
         return session
 
     async def end(self, text: str) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from redis import ConnectionError as RedisConnectionError
-from redis import RedisError
+from redis import RedisError, ResponseError
 from redis import TimeoutError as RedisTimeoutError
 from redis.asyncio.connection import AbstractConnection, ConnectionPool
 
@@ -90,7 +90,7 @@ class SharedConnection:
                     # again.
                     await connection.connect()
                 await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
-                return [await connection.read_response() for _ in commands]
+                answers = [await _answer(connection) for _ in commands]
         except TimeoutError as error:
             await connection.disconnect(nowait=True)
             raise RedisTimeoutError("Redis does not answer") from error
@@ -98,14 +98,31 @@ class SharedConnection:
             # Close, so that unread answers are not mistaken for those of the next batch.
             await connection.disconnect(nowait=True)
             raise
+        if any(isinstance(answer, ResponseError) for answer in answers):
+            # Perhaps this Redis is no primary any more; a new connection asks the Sentinels.
+            await connection.disconnect(nowait=True)
+        return answers
+
+
+async def _answer(connection: AbstractConnection) -> Any:
+    """The next answer. A refusal is returned, because it concerns one of the commands only."""
+    try:
+        return await connection.read_response()
+    except ResponseError as error:
+        return error
 
 
 def _hand_out(batch: Sequence[_Asked], answers: Sequence[Any]) -> None:
     begin = 0
     for commands, future in batch:
         end = begin + len(commands)
+        own = list(answers[begin:end])
+        refused = next((answer for answer in own if isinstance(answer, ResponseError)), None)
         if not future.done():
-            future.set_result(list(answers[begin:end]))
+            if refused is None:
+                future.set_result(own)
+            else:
+                future.set_exception(refused)
         begin = end
 
 

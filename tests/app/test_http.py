@@ -248,9 +248,9 @@ def test_bytes_after_the_end_of_a_form_count(client: TestClient, settings: Setti
 
     def send(more: int) -> Response:
         parts = iter([form, b"x" * more])
-        return client.post(
-            "/localize", content=parts, headers={"Content-Type": "multipart/form-data; boundary=b"}
-        )
+        headers = {"Content-Type": "multipart/form-data; boundary=b"}
+        answer: Response = client.post("/localize", content=parts, headers=headers)
+        return answer
 
     assert send(100).status_code == 202
     assert_problem(send(settings.max_upload_bytes + (1 << 16)), 413, "upload_too_large")

@@ -22,11 +22,12 @@ from sentiloc.app.access.usage import as_minutes, usage_key
 from sentiloc.app.jobs.presence import WorkerPresence, beat
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.main import ROUTERS, create_app
+from sentiloc.app.redis.client import connect
 from sentiloc.app.schemas.results import EXAMPLE_RESULT
 from sentiloc.app.settings import Settings
 from sentiloc.app.signing import check_webhook_secret
 from tests.app.asking import VIDEO, assert_problem, finish, upload
-from tests.support.services import PrivateRedis
+from tests.support.services import PrivateRedis, private_redis
 
 BOTH = (Scope.READ, Scope.WRITE)
 
@@ -140,7 +141,7 @@ def test_a_control_character_leads_past_no_guard(guarded: TestClient, keys: KeyS
     for route in (route for router in ROUTERS for route in router.routes):
         assert isinstance(route, APIRoute)
         path = re.sub(r"\{\w+\}", "A" * 22, route.path).rstrip("/")
-        for method in route.methods:
+        for method in route.methods or ():
             for base in ("", "/v1"):
                 answer = guarded.request(method, f"{base}{path}{end}", headers=every)
                 assert answer.status_code == 404, (method, path)
@@ -301,6 +302,22 @@ def test_no_redis_no_entry(redis_server: PrivateRedis, tmp_path: Path) -> None:
     with TestClient(create_app(nowhere)) as guarded:
         assert_problem(guarded.get("/jobs", headers=bearer("sentiloc_x_y")), 503, "redis_unavailable")
         assert guarded.get("/healthz").status_code == 200
+
+
+def test_a_full_redis_still_lets_keys_read(tmp_path: Path) -> None:
+    """It refuses to write, and the time of a key's last use is written with a request that reads."""
+    with private_redis(tmp_path / "redis") as server:
+        settings = Settings(redis_url=server.url, data_dir=tmp_path, api_keys="on")
+        with connect(settings) as redis, TestClient(create_app(settings)) as client:
+            key = make(KeyStore(redis, settings.redis_prefix))
+            redis.config_set("maxmemory", "1")
+            assert_problem(client.get("/v1/jobs/unknown", headers=key), 404, "job_not_found")
+            assert client.get("/v1/jobs", headers=key).status_code == 200
+            assert_problem(
+                client.post("/v1/webhooks", json={"url": "https://a.example"}, headers=key),
+                503,
+                "redis_unavailable",
+            )
 
 
 def test_buckets_fill_again() -> None:

@@ -8,7 +8,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from redis import RedisError
+from redis import RedisError, ResponseError
 from redis import TimeoutError as RedisTimeoutError
 
 from sentiloc.app.jobs.store import JobReader, JobStore
@@ -61,6 +61,24 @@ def test_a_refused_command_leaves_no_answer_behind(settings: Settings, store: Jo
             await shared.ask(("HGETALL", f"{settings.redis_prefix}queue"), ("PING",))
         record, position = await reader.get(job.id)
         assert (record and record.id, position) == (job.id, 1)
+        await shared.close()
+
+    asyncio.run(ask())
+
+
+def test_a_refusal_concerns_its_own_request_only(settings: Settings, store: JobStore) -> None:
+    job = submit(store)
+
+    async def ask() -> None:
+        shared = SharedConnection(settings)
+        reader = JobReader(shared, settings.redis_prefix)
+        refused, found = await asyncio.gather(
+            shared.ask(("PING",), ("HGETALL", f"{settings.redis_prefix}queue"), ("PING",)),
+            reader.get(job.id),
+            return_exceptions=True,
+        )
+        assert isinstance(refused, ResponseError)
+        assert not isinstance(found, BaseException) and found[0] is not None and found[0].id == job.id
         await shared.close()
 
     asyncio.run(ask())
