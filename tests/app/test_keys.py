@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from fastapi.routing import APIRoute
@@ -90,7 +90,7 @@ def test_an_empty_secret_opens_nothing(keys: KeyStore, redis: Redis, settings: S
     redis.hset(record, "old_until", repr(time.time() + 3600))
     place, digest = split_key(f"sentiloc_{key_id}_")
     assert place == key_id
-    assert check_key(redis.hgetall(record), digest) is None
+    assert check_key(cast("dict[str, str]", redis.hgetall(record)), digest) is None
     assert check_key({}, digest) is None
 
 
