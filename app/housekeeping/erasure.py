@@ -21,9 +21,10 @@ from sentiloc.app.access.daily import anonymize_days
 from sentiloc.app.access.sessions import end_sessions
 from sentiloc.app.access.usage import forget_earlier_months
 from sentiloc.app.batches.store import BatchStore, batch_key
-from sentiloc.app.housekeeping.retention import Failures, delete_ended
+from sentiloc.app.housekeeping.retention import delete_ended
 from sentiloc.app.jobs.keys import job_key
 from sentiloc.app.jobs.store import JobStore
+from sentiloc.app.storage.failures import Failures
 from sentiloc.app.storage.local import Storage
 from sentiloc.app.uploads.record import upload_key
 from sentiloc.app.uploads.store import UploadStore
@@ -111,8 +112,7 @@ class Eraser:
         self._webhooks(owner, receipt)
         self._features(owner, receipt)
         self._usage(owner or "", receipt)
-        if failures.first is not None:
-            raise failures.first
+        failures.raise_first()
         # Looked up again: jobs may have been created while the erasure ran.
         receipt.complete = not any((self._job_ids(owner), self._upload_ids(owner), self._batch_ids(owner)))
         receipt.at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -22,6 +22,7 @@ from sentiloc.app.jobs.record import JobState
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.settings import Settings
 from sentiloc.app.storage.breaker import StoreUnreachableError
+from sentiloc.app.storage.failures import Failures
 from sentiloc.app.storage.local import PROBE, Storage
 from sentiloc.app.telemetry import outages
 from sentiloc.model.errors import ErrorCode, SentilocError
@@ -30,8 +31,8 @@ logger = logging.getLogger(__name__)
 
 # By default an upload without data ends long before this, so the writer of an older unfinished file is dead.
 _UNFINISHED_SECONDS = 3600.0
-# Lists all files, which an object store charges for.
-_ORPHAN_INTERVAL_SECONDS = 600.0
+# Both list all files, which an object store charges for.
+_ORPHAN_INTERVAL_SECONDS = _UNFINISHED_INTERVAL_SECONDS = 600.0
 # Walks over all jobs, so it is rare; only jobs of old versions need it.
 _INDEX_INTERVAL_SECONDS = 3600.0
 # While messages wait, only jobs near the front can be late because of a lost message.
@@ -66,6 +67,7 @@ class Reaper:
             Chore("models", settings.reaper_interval_seconds * 0.9, watch.sweep),
             Chore("reaper", settings.reaper_interval_seconds * 0.9, self.sweep),
             Chore("orphans", _ORPHAN_INTERVAL_SECONDS, self.delete_orphans),
+            Chore("unfinished", _UNFINISHED_INTERVAL_SECONDS, self._delete_unfinished),
             *chores,
         )
         self._settings = settings
@@ -133,23 +135,34 @@ class Reaper:
         return bool(redis.set(turn, "1", nx=True, px=milliseconds))
 
     def sweep(self) -> None:
-        """Recover jobs with expired leases, resend lost messages, and delete expired data and unfinished uploads."""
+        """Recover jobs with expired leases, resend lost messages, and delete expired data.
+
+        Raises the first `storage_unavailable` at the end.
+        """
+        failures = Failures()
         self._store.shorten_leases(2 * self._settings.lease_seconds)
         # After a restart of Redis, workers get the duration of one lease to renew theirs.
         if self._store.uptime_seconds() > self._settings.lease_seconds:
-            self._expire()
+            self._expire(failures)
         self._resend()
-        self._retention.sweep()
-        self._storage.sweep(_UNFINISHED_SECONDS)
+        with failures.kept():
+            self._retention.sweep()
+        failures.raise_first()
 
     def delete_orphans(self) -> None:
         """Delete videos and results that belong to no job."""
         if not self._ownership.holds():
             return
-        self._retention.delete_orphaned_videos(_UNFINISHED_SECONDS)
-        self._retention.delete_orphans(_UNFINISHED_SECONDS)
+        failures = Failures()
+        for delete in (self._retention.delete_orphaned_videos, self._retention.delete_orphans):
+            with failures.kept():
+                delete(_UNFINISHED_SECONDS)
+        failures.raise_first()
 
-    def _expire(self) -> None:
+    def _delete_unfinished(self) -> None:
+        self._storage.sweep(_UNFINISHED_SECONDS)
+
+    def _expire(self, failures: Failures) -> None:
         for job_id in self._store.expired():
             state = self._store.expire(job_id, self._settings.max_attempts)
             if state is not None:
@@ -158,8 +171,9 @@ class Reaper:
                 self._dispatcher.send(job_id)
             record = self._store.get(job_id) if state is JobState.FAILED else None
             if record is not None:
-                # The last attempt may have stored its result before it was killed.
-                delete_results(self._storage, record)
+                # The last attempt may have stored its result before it was killed. What stays is an orphan.
+                with failures.kept():
+                    delete_results(self._storage, record)
 
     def _resend(self) -> None:
         empty = self._dispatcher.is_empty()

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import logging
 import re
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from itertools import islice, takewhile
 from typing import Any, cast
 
 from sentiloc.app.jobs.record import JobRecord
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.settings import Settings
-from sentiloc.app.storage.breaker import StoreUnreachableError
+from sentiloc.app.storage.failures import Failures
 from sentiloc.app.storage.local import (
     RETRY_SECONDS,
     Storage,
@@ -37,8 +35,6 @@ logger = logging.getLogger(__name__)
 # A sweep must not block a process for long. What is left is deleted by the next one.
 _BATCH = 200
 _CHUNK = 100
-# A deletion of many gives up after this time in which only failures came. Clients wait 60 s.
-_PATIENCE_SECONDS = 10.0
 _RESULT = re.compile(r"results/([A-Za-z0-9_-]+)\.(\d+)\..+")
 
 
@@ -57,45 +53,11 @@ def keep_seconds(settings: Settings) -> dict[str, float]:
     }
 
 
-class Failures:
-    """What could not be deleted in a deletion of many: the first error, and the number of jobs and uploads.
-
-    Files that fail at once, such as those of another user, stop nothing. A store that refuses everything costs time for
-    each, and one that cannot be reached ends the deletion at its first failure.
-    """
-
-    def __init__(self) -> None:
-        self.first: SentilocError | None = None
-        self.count = 0
-        self._lost_seconds = 0.0
-        self._is_unreachable = False
-
-    @property
-    def are_hopeless(self) -> bool:
-        """True if the deletion should end, because the storage is down."""
-        return self._is_unreachable or self._lost_seconds > _PATIENCE_SECONDS
-
-    @contextmanager
-    def kept(self) -> Iterator[None]:
-        """One deletion; its error is kept here."""
-        began = time.monotonic()
-        try:
-            yield
-        except SentilocError as error:
-            self.first = self.first or error
-            self.count += 1
-            self._lost_seconds += time.monotonic() - began
-            self._is_unreachable = isinstance(error, StoreUnreachableError)
-        else:
-            self._lost_seconds = 0.0
-
-
 def delete_with_files(store: JobStore, storage: Storage, job_ids: Sequence[str]) -> list[JobRecord]:
     """The same as `delete_ended`, but raises the first failure after the other jobs are deleted; then call it again."""
     failures = Failures()
     gone = delete_ended(store, storage, job_ids, failures)
-    if failures.first is not None:
-        raise failures.first
+    failures.raise_first()
     return gone
 
 
@@ -154,19 +116,26 @@ class Retention:
         self._store.redis.hset(f"{self._store.prefix}retention", mapping=cast("dict[Any, Any]", times))
 
     def sweep(self) -> None:
-        """Delete expired data, at most one batch of each kind. Raises `storage_unavailable` at the first failure.
+        """Delete expired data, at most one batch of each kind.
 
-        What could not be deleted is tried again later, so a file that cannot be deleted does not stop the others.
+        What cannot be deleted is tried again later. It stops nothing else, unless the storage is down. Raises the first
+        `storage_unavailable` at the end.
         """
+        failures = Failures()
         steps = {"records": self._end_record, "results": self._end_results, "uploads": self._end_video}
         for what, end in steps.items():
-            for job_id in self._due(what):
-                try:
-                    end(job_id)
-                except SentilocError:
-                    self._postpone(what, job_id)
-                    raise
-                self._done(what, job_id)
+            for job_id in takewhile(lambda _: not failures.are_hopeless, self._due(what)):
+                with failures.kept():
+                    self._end(what, job_id, end)
+        failures.raise_first()
+
+    def _end(self, what: str, job_id: str, end: Callable[[str], None]) -> None:
+        try:
+            end(job_id)
+        except SentilocError:
+            self._postpone(what, job_id)
+            raise
+        self._done(what, job_id)
 
     def _end_record(self, job_id: str) -> None:
         if delete_with_files(self._store, self._storage, [job_id]):
@@ -205,7 +174,10 @@ class Retention:
         self._delete_within_bound("uploads", seconds, self._is_orphaned_video)
 
     def _delete_within_bound(self, folder: str, seconds: float, is_orphan: Callable[[str], bool]) -> None:
-        """Delete orphans of a folder, unless there are so many that the settings must be wrong."""
+        """Delete orphans of a folder, unless there are so many that the settings must be wrong.
+
+        One that cannot be deleted stops no other. Raises the first `storage_unavailable` at the end.
+        """
         keys = list(self._storage.older_than(folder, seconds))
         orphans = [key for key in keys if is_orphan(key)]
         # Redis knows of these, so it has lost nothing, and a client can make any number of them.
@@ -220,9 +192,12 @@ class Retention:
                 *(doubtful, len(keys), folder),
             )
             orphans = sorted(ended)
-        for key in orphans:
-            logger.warning("%s belongs to no job: it is deleted", key)
-            self._storage.delete(key)
+        failures = Failures()
+        for key in takewhile(lambda _: not failures.are_hopeless, orphans):
+            with failures.kept():
+                self._storage.delete(key)
+                logger.warning("deleted %s, which belonged to no job", key)
+        failures.raise_first()
 
     def _is_orphaned_video(self, key: str) -> bool:
         owner = source_owner(key)

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import BinaryIO, Protocol, Self
 
 from sentiloc.app.storage.disk import faults_are_typed, refusals_are_typed, require_reserve
+from sentiloc.app.storage.failures import Failures, delete_all
 from sentiloc.model.errors import ErrorCode, SentilocError
 
 # Keys come from ids, but a second check here keeps a mistake elsewhere from leaving the folder.
@@ -157,7 +158,10 @@ class Storage(Protocol):
         """Yield the keys in `uploads` or `results` whose files were last written more than `seconds` ago."""
 
     def sweep(self, older_than_seconds: float) -> int:
-        """Delete unfinished files without a write for `older_than_seconds`; returns their number."""
+        """Delete unfinished files without a write for `older_than_seconds`; returns their number.
+
+        One that cannot be deleted stops no other. Raises the first `storage_unavailable` at the end.
+        """
 
 
 class LocalStorage:
@@ -261,9 +265,10 @@ class LocalStorage:
         with faults_are_typed():
             found = (path for path in self._root.glob(f"*/*{_PART}") if _is_unfinished(path))
             old = [path for path in found if _written(path) < limit]
-            for path in old:
-                path.unlink(missing_ok=True)
-        return len(old)
+        failures = Failures()
+        count = delete_all(old, failures)
+        failures.raise_first()
+        return count
 
     def _path(self, key: str) -> Path:
         check_key(key)

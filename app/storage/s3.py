@@ -10,7 +10,7 @@ import fcntl
 import re
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +25,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from sentiloc.app.settings import Settings
 from sentiloc.app.storage.breaker import Breaker, StoreUnreachableError
+from sentiloc.app.storage.disk import faults_are_typed
+from sentiloc.app.storage.failures import Failures, delete_all
 from sentiloc.app.storage.local import LocalStorage, LocalWriter, Presigned, check_key
 from sentiloc.model.errors import ErrorCode, SentilocError
 
@@ -93,23 +95,26 @@ class S3Storage:
     @contextmanager
     def local_path(self, key: str) -> Iterator[Path]:
         """A local copy that is deleted with the context; raises `source_missing`."""
-        folder = self._staging / "copies"
-        folder.mkdir(parents=True, exist_ok=True)
         # The lock file and the copy are two files, because the download replaces its target.
-        path = folder / secrets.token_hex(8)
-        with path.open("xb") as lock:
-            # The operating system releases the lock when the process ends, even if it is killed. The sweep deletes
-            # unlocked copies.
-            fcntl.flock(lock, fcntl.LOCK_SH)
+        path = self._staging / "copies" / secrets.token_hex(8)
+        copy = path.with_name(f"{path.name}{_COPY}")
+        with faults_are_typed():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock = path.open("xb")
+        with lock:
             try:
-                with self._asking():
-                    self._client.download_file(
-                        self._bucket, self._name(key), f"{path}{_COPY}", Config=_DOWNLOAD
-                    )
-                yield path.with_name(f"{path.name}{_COPY}")
+                with faults_are_typed():
+                    # The operating system releases the lock when the process ends, even if it is killed. The sweep
+                    # deletes unlocked copies.
+                    fcntl.flock(lock, fcntl.LOCK_SH)
+                    with self._asking():
+                        self._client.download_file(self._bucket, self._name(key), str(copy), Config=_DOWNLOAD)
+                yield copy
             finally:
-                path.with_name(f"{path.name}{_COPY}").unlink(missing_ok=True)
-                path.unlink(missing_ok=True)
+                # What cannot be removed is swept later, and must not hide the error that ends the context.
+                for left in (copy, path):
+                    with suppress(OSError):
+                        left.unlink(missing_ok=True)
 
     def read(self, key: str) -> bytes:
         """The whole object; raises `source_missing`."""
@@ -131,12 +136,12 @@ class S3Storage:
 
     def adopt(self, path: Path, key: str) -> None:
         """Upload the file, then delete it here."""
-        if not path.exists():
-            raise FileNotFoundError(path)
-        with self._asking():
-            # Large files go in parts; the object appears when the last part is complete.
-            self._client.upload_file(str(path), self._bucket, self._name(key))
-        path.unlink()
+        with faults_are_typed():
+            path.stat()
+            with self._asking():
+                # Large files go in parts; the object appears when the last part is complete.
+                self._client.upload_file(str(path), self._bucket, self._name(key))
+            path.unlink()
 
     def delete(self, key: str) -> None:
         """Delete the object if it exists."""
@@ -191,26 +196,28 @@ class S3Storage:
 
     def sweep(self, older_than_seconds: float) -> int:
         """Delete the files that crashed processes left in the local folder; returns their number."""
+        failures = Failures()
+        count = 0
+        with failures.kept():
+            count += self._staged.sweep(older_than_seconds)
         left = [
-            key
+            self._staging / key
             for name in ("uploads", "results")
             for key in self._staged.older_than(name, older_than_seconds)
         ]
-        for key in left:
-            self._staged.delete(key)
-        return len(left) + self._staged.sweep(older_than_seconds) + self._sweep_copies()
-
-    def _sweep_copies(self) -> int:
-        """Delete the copies of processes that were killed; their lock files are no longer locked."""
-        count = 0
-        for path in (self._staging / "copies").glob("*"):
-            owner = path.with_name(path.name.partition(".")[0])
-            # Only our own files: a user may keep others in a folder of this name.
-            if not (_OWN_COPY.fullmatch(path.name) and path.is_file()) or _is_locked(owner):
-                continue
-            count += path != owner
-            path.unlink(missing_ok=True)
+        unlocked = self._unlocked()
+        locks = [path for path in unlocked if path == _lock_of(path)]
+        count += delete_all([*left, *(path for path in unlocked if path not in locks)], failures)
+        delete_all(locks, failures)
+        failures.raise_first()
         return count
+
+    def _unlocked(self) -> list[Path]:
+        """The copies of processes that were killed, and their lock files."""
+        found = (self._staging / "copies").glob("*")
+        # Only our own files: a user may keep others in a folder of this name.
+        own = (path for path in found if _OWN_COPY.fullmatch(path.name) and path.is_file())
+        return [path for path in own if not _is_locked(_lock_of(path))]
 
     @contextmanager
     def _asking(self) -> Iterator[None]:
@@ -232,7 +239,13 @@ class S3Storage:
         return f"{self._prefix}{key}"
 
 
+def _lock_of(path: Path) -> Path:
+    """The lock file of a copy; of a lock file, itself."""
+    return path.with_name(path.name.partition(".")[0])
+
+
 def _is_locked(path: Path) -> bool:
+    """Whether a process holds this lock file. One that cannot be opened counts as locked."""
     try:
         with path.open("rb") as file:
             # An exclusive lock fails while the owner holds its shared one.
@@ -240,7 +253,7 @@ def _is_locked(path: Path) -> bool:
             return False
     except FileNotFoundError:
         return False
-    except BlockingIOError:
+    except OSError:
         return True
 
 
@@ -301,19 +314,26 @@ class S3Writer:
         try:
             self._storage.adopt(self._path, self._key)
         finally:
-            # After a failed upload, too: the caller keeps the data and tries again.
-            self._path.unlink(missing_ok=True)
+            # After a failed upload, too: the caller keeps the data and tries again. What stays is swept later.
+            with suppress(OSError):
+                self._path.unlink(missing_ok=True)
 
 
 @contextmanager
 def _typed() -> Iterator[None]:
     try:
         yield
-    except ClientError as error:
-        if error.response.get("Error", {}).get("Code") in _MISSING:
-            raise SentilocError(ErrorCode.SOURCE_MISSING, "The file is no longer stored.") from error
-        raise SentilocError(ErrorCode.STORAGE_UNAVAILABLE, "The object store refused the request.") from error
-    except (BotoCoreError, boto3.exceptions.Boto3Error) as error:
+    except (ClientError, BotoCoreError, boto3.exceptions.Boto3Error) as error:
+        # Around an upload, boto3 puts an error of its own.
+        refusal = error.__context__ if isinstance(error, boto3.exceptions.S3UploadFailedError) else error
+        if isinstance(refusal, ClientError):
+            raise _refused(refusal) from refusal
         raise StoreUnreachableError("The object store cannot be reached.") from error
     except RecursionError as error:
         raise StoreUnreachableError(REDIRECTED) from error
+
+
+def _refused(error: ClientError) -> SentilocError:
+    if error.response.get("Error", {}).get("Code") in _MISSING:
+        return SentilocError(ErrorCode.SOURCE_MISSING, "The file is no longer stored.")
+    return SentilocError(ErrorCode.STORAGE_UNAVAILABLE, "The object store refused the request.")

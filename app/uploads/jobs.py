@@ -6,6 +6,7 @@ import logging
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import takewhile
 
 from sentiloc.app.http.problems import ProblemError
 from sentiloc.app.jobs.idempotency import IdempotencyKey
@@ -14,6 +15,7 @@ from sentiloc.app.jobs.record import JobRecord, NewJob
 from sentiloc.app.jobs.store import UploadEndedError
 from sentiloc.app.jobs.submit import Submitter
 from sentiloc.app.settings import Settings
+from sentiloc.app.storage.failures import Failures
 from sentiloc.app.storage.local import Storage
 from sentiloc.app.uploads.problems import UploadBusy, UploadGone, UploadUnfinished, UploadUsed
 from sentiloc.app.uploads.record import UploadRecord, UploadState
@@ -86,19 +88,26 @@ class UploadJobs:
         return self.localize(upload, options)[0] if knows_all else None
 
     def sweep(self) -> None:
-        """Remove expired uploads, and create the jobs that a server had no time to create before it stopped."""
-        for upload_id in self.uploads.expired():
+        """Remove expired uploads, and create the jobs that a server had no time to create before it stopped.
+
+        Bytes that cannot be deleted stop nothing. Raises the first `storage_unavailable` at the end.
+        """
+        failures = Failures()
+        for upload_id in takewhile(lambda _: not failures.are_hopeless, self.uploads.expired()):
             upload = self.uploads.find(upload_id)
             if upload is not None:
                 logger.info("upload %s has expired", upload_id)
-                self.uploads.end(upload)
+                with failures.kept():
+                    self.uploads.end(upload)
         for upload_id in self.uploads.waiting():
             upload = self.uploads.find(upload_id)
             if upload is not None:
                 # One bad upload must not stop the sweep; the client sees its problem when it asks.
                 with suppress(ProblemError, SentilocError):
                     self.begin_by_itself(upload)
-        self.uploads.sweep_files()
+        with failures.kept():
+            self.uploads.sweep_files()
+        failures.raise_first()
 
     def _settled(self, upload: UploadRecord) -> UploadRecord:
         """The upload, if it is complete. Waits for a request that has brought the last byte to record it."""

@@ -24,6 +24,7 @@ from sentiloc.app.jobs.keys import job_key
 from sentiloc.app.redis.scripts import Scripts
 from sentiloc.app.settings import Settings
 from sentiloc.app.storage.disk import faults_are_typed, refusals_are_typed
+from sentiloc.app.storage.failures import Failures
 from sentiloc.app.storage.local import RETRY_SECONDS, Storage
 from sentiloc.app.uploads.problems import TooManyUploads, UploadElsewhere, UploadGone
 from sentiloc.app.uploads.record import UploadRecord, UploadState, read_fields, upload_key, write_fields
@@ -220,16 +221,21 @@ class UploadStore:
         return list(cast("list[str]", self._redis.zrange(self._index, 0, limit - 1)))
 
     def sweep_files(self) -> None:
-        """Remove files without a record that are older than the expiry time of uploads."""
+        """Remove files without a record that are older than the expiry time of uploads.
+
+        One that cannot be removed stops no other. Raises the first `storage_unavailable` at the end.
+        """
+        failures = Failures()
         limit = time.time() - self._settings.upload_expiry_seconds
         for path in self._folder.glob("*"):
             # Only our own files: a user may keep others in a folder of this name.
             if not (ID.fullmatch(path.name) and path.is_file()):
                 continue
-            with suppress(FileNotFoundError):
+            with failures.kept(), suppress(FileNotFoundError), refusals_are_typed():
                 # The age first: it needs no request to Redis, and most files are young.
                 if path.stat().st_mtime < limit and not self._redis.exists(self._key(path.name)):
                     path.unlink()
+        failures.raise_first()
 
     def _change(self, upload_id: str, fields: dict[str, str], expiry: str = "") -> None:
         """Change fields of a record; raises `UploadGone` if it was ended, or its owner's data was erased.

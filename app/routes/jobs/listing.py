@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from sentiloc.app.housekeeping.retention import Failures, delete_ended
+from sentiloc.app.housekeeping.retention import delete_ended
 from sentiloc.app.http.cursors import InvalidCursor
 from sentiloc.app.http.problems import InvalidRequest, ProblemCode, RedisUnavailable, documented, problem_of
 from sentiloc.app.jobs.options import AnyLabel, Tag
@@ -25,6 +25,7 @@ from sentiloc.app.routes.deps import NO_STORE
 from sentiloc.app.routes.results.problems import STORE_DOWN
 from sentiloc.app.schemas.jobs import DeletedBody, JobListBody, SummaryBody, job_body, summary_body
 from sentiloc.app.services import ServicesDep
+from sentiloc.app.storage.failures import Failures
 
 router = APIRouter(tags=["jobs"])
 
