@@ -106,8 +106,15 @@ def is_folder(output: str | None) -> bool:
     return output.replace(os.altsep or os.sep, os.sep).rpartition(os.sep)[2] in ("", os.curdir, os.pardir)
 
 
+def require_name(output: str | None) -> None:
+    """Refuse an empty name, as of an unset variable: it would be the current folder; raises `typer.BadParameter`."""
+    if output == "":
+        raise wrong_usage("the name is empty", "--output")
+
+
 def output_file(name: str) -> Path:
     """The path of an output that is one file, for the parser of options; raises `typer.BadParameter` for a folder."""
+    require_name(name)
     if is_folder(name):
         raise wrong_usage(f"{name} is a folder; a file is needed", "--output")
     return Path(name)
@@ -153,6 +160,14 @@ def require_file(output: Path | None) -> None:
         raise wrong_usage(f"{output} is a folder; a file is needed", "--output")
 
 
+def require_other_file(output: Path | None, inputs: Iterable[Path]) -> None:
+    """Refuse an output that is one of the inputs, which it would replace; raises `typer.BadParameter`."""
+    if output is None or not output.is_file():
+        return
+    if any(one.exists() and one.samefile(output) for one in inputs):
+        raise wrong_usage(f"{output} is also an input, and would be lost", "--output")
+
+
 class Destinations:
     """A file for each video within a folder. Videos with equal names are distinguished by their folders."""
 
@@ -176,8 +191,8 @@ class Destinations:
             folder = folder / place.relative_to(self._root).parent
         folder.mkdir(parents=True, exist_ok=True)
         found = folder / file_name(self._name, place.name)
-        if self._taken.setdefault(found, place) != place:
-            # `a.mov` and `a.mp4` in one folder: use the whole name with its suffix.
+        if self._taken.setdefault(found, place) != place or found.resolve() == place:
+            # `a.mov` and `a.mp4` in one folder, or a video called `a.json`: use the whole name with its suffix.
             found = folder / file_name(self._name, f"{place.name}.")
             self._taken[found] = place
         return found

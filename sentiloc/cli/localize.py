@@ -20,7 +20,7 @@ from sentiloc.cli.cutting import (
     TimelineRate,
     cut_options,
 )
-from sentiloc.cli.destinations import is_folder
+from sentiloc.cli.destinations import is_folder, require_name
 from sentiloc.cli.given import finite, time_range
 from sentiloc.cli.localizing import Written, localize_files
 from sentiloc.cli.messages import wrong_usage
@@ -70,6 +70,7 @@ def localize(
     """
     if bool(videos) == bool(watch):
         raise wrong_usage("give videos, or a folder to --watch", "VIDEO")
+    require_name(output)
     counting = {"start_timecode": start_timecode, "drop_frame": drop_frame, "fps": fps}
     asked = {
         **cut_options(threshold, min_length, merge_gap, labels),

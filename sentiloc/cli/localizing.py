@@ -22,6 +22,7 @@ from sentiloc.cli.destinations import (
     format_of,
     require_frames,
     require_json,
+    require_other_file,
     require_place,
     require_printed,
 )
@@ -88,6 +89,7 @@ def localize_files(
         found = find_videos(names)
         several = watch is not None or len(found) > 1
         require_place(written.output, several=several, in_folder=written.in_folder)
+        require_other_file(written.output, found)
         copies = {Path(name) for name, video in zip(names, videos, strict=True) if video == STANDARD_INPUT}
         writer = _Writer(written, found, watched=watch, copies=copies)
         loaded = _load(model, asked.get("labels") or ())

@@ -16,6 +16,7 @@ from sentiloc.model.errors import SentilocError
 
 def main() -> None:
     """Entry point. Expected errors are one line on stderr; SENTILOC_DEBUG=1 shows the traceback."""
+    _open_standard_files()
     try:
         _run(sys.argv[1:])
     except SentilocError as error:
@@ -35,6 +36,16 @@ def main() -> None:
         _raise_or_stop(error, f"out of memory: {error}" if no_memory else unexpected(error))
     except Exception as error:
         _raise_or_stop(error, about_error(error))
+
+
+def _open_standard_files() -> None:
+    """Let `/dev/null` stand for those that the caller has closed: the next file would take the place of one."""
+    # In order, because a file gets the lowest free number.
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            file = open(os.devnull, mode)  # noqa: PTH123, SIM115 - pathlib is not loaded yet; it stays open
+            os.set_inheritable(file.fileno(), True)
+            setattr(sys, name, file)
 
 
 def _run(words: list[str]) -> None:

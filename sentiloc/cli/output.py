@@ -43,7 +43,10 @@ def show_result(raw: Mapping[str, Any], title: str) -> None:
     # Rich would colour all numbers, and here colours stand for labels.
     console = Console(highlight=False)
     result, size, name = read_any_result(raw), (console.width, console.encoding), shown_name(title)
-    console.print(draw(result, name, *size) if isinstance(result, Result) else draw_task(result, name, *size))
+    with _naming("standard output"):
+        console.print(
+            draw(result, name, *size) if isinstance(result, Result) else draw_task(result, name, *size)
+        )
 
 
 def read_any_result(raw: Mapping[str, Any]) -> Result | EmotionResult | ExpressionResult:
@@ -74,11 +77,23 @@ def print_or_write(data: bytes, output: Path | None) -> None:
     Ends the process if it is a pipe that nobody reads any more, such as standard output under its name `/dev/stdout`.
     """
     try:
-        _write(data, output)
+        with _naming(str(output or "standard output")):
+            _write(data, output)
     except BrokenPipeError:
         # The reader, such as `head`, has seen enough. At exit Python would try again to write the rest.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
+
+
+@contextmanager
+def _naming(place: str) -> Iterator[None]:
+    """Writing to a place, which its errors name: of an open file, the system does not say which one it is."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror, place) from error
 
 
 def _write(data: bytes, output: Path | None) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sentiloc.cli.destinations import output_file, require_file, require_timeline
+from sentiloc.cli.destinations import output_file, require_file, require_other_file, require_timeline
 from sentiloc.cli.given import finite, given_options, load_model, refuse
 from sentiloc.cli.messages import wrong_usage
 from sentiloc.cli.output import print_or_write, whole_file
@@ -99,6 +99,8 @@ def reel(
     _check(output, kind or [], given_options(context))
     require_timeline(fps=fps)
     found = find_videos(videos)
+    for path in output:
+        require_other_file(path, found)
     options = _options(best, kind, min_confidence, max_seconds, handle, snap)
     config = runtime_config(get_settings())
     footage, whole = _localize(found, _load(model, get_settings().model, config))

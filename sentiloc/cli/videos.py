@@ -26,6 +26,9 @@ def find_videos(names: list[str]) -> list[Path]:
 
 
 def _expand(name: str) -> list[Path]:
+    if not name:
+        # As of an unset variable. It would be the current folder.
+        raise wrong_usage("a name is empty", "VIDEO")
     path = Path(name).expanduser()
     if path.is_dir():
         videos = videos_in(path)

@@ -129,6 +129,36 @@ def test_a_place_in_which_no_folder_can_be_created_is_refused_before_the_work(
     assert (read_only.exit_code, "no folder can be created in" in in_one_line(read_only)) == (2, True)
 
 
+@pytest.mark.parametrize("output", ["A/0001.mp4", "link.mp4"])
+def test_an_output_does_not_replace_a_video(tmp_path: Path, output: str) -> None:
+    video = tmp_path / "A" / "0001.mp4"
+    video.parent.mkdir()
+    video.write_bytes(b"the only copy")
+    (tmp_path / "link.mp4").symlink_to(video)
+    for names in ([video], [tmp_path / "A"]):
+        done = localize(*names, "-f", "csv", "-o", tmp_path / output)
+        assert done.exit_code == 2
+        assert "is also an input, and would be lost" in in_one_line(done)
+    assert video.read_bytes() == b"the only copy"
+
+
+def test_a_video_with_the_name_of_its_result_keeps_it(tmp_path: Path) -> None:
+    video = tmp_path / "a.json"
+    video.touch()
+    assert Destinations(tmp_path, "json", [video]).of(video).name == "a.json.json"
+
+
+@pytest.mark.parametrize("arguments", [[""], ["a.mp4", "-o", ""]])
+def test_an_empty_name_is_not_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    monkeypatch.setattr("sentiloc.cli.localizing._localize_all", lambda *_: pytest.fail("it began to work"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.mp4").touch()
+    done = localize(*arguments)
+    assert (done.exit_code, "name is empty" in in_one_line(done)) == (2, True)
+
+
 def test_a_name_that_ends_in_a_separator_or_dots_is_a_folder() -> None:
     assert [name for name in (None, "", "out", "out.", ".out", "..out") if is_folder(name)] == []
     assert all(map(is_folder, ("out/", "out/.", "out/..", ".", "..", "/")))

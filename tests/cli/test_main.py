@@ -125,6 +125,24 @@ def test_expected_errors_are_one_line(arguments: list[str], settings: dict[str, 
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+def test_standard_files_may_be_closed(tmp_path: Path) -> None:
+    """Files that took their places would be lost to the process that forks decoders."""
+    video, output = tmp_path / "video.mp4", tmp_path / "out.json"
+    make_clip(video)
+    command = sentiloc_command("localize", str(video), "-o", str(output))
+    script = f'"$@" <&- >&- 2>&-; echo $? >{tmp_path}/status'
+    subprocess.run(["sh", "-c", script, "sh", *command], env=sentiloc_environment(), check=True)
+    assert (tmp_path / "status").read_text(encoding="utf-8") == "0\n"
+    assert output.read_bytes().startswith(b"{")
+
+
+def test_a_closed_standard_output_is_no_fault(tmp_path: Path) -> None:
+    script = 'printf "" | "$@" >&-'
+    command = ["sh", "-c", script, "sh", *sentiloc_command("localize", "-")]
+    done = subprocess.run(command, env=sentiloc_environment(), stderr=subprocess.PIPE, text=True, check=False)
+    assert done.stderr == "sentiloc: standard input: The file is empty. (empty_file)\n"
+
+
 def test_a_wrong_verb_or_option_is_explained() -> None:
     assert "serve" in sentiloc("srve").stderr
     assert sentiloc("srve").returncode == 2

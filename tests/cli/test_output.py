@@ -122,6 +122,18 @@ def test_a_reader_that_has_seen_enough_ends_the_process_without_a_message(output
     assert (process.returncode, errors) == (1, b"")
 
 
+def test_a_write_that_fails_names_its_file() -> None:
+    full = Path("/dev/full")
+    with pytest.raises(OSError, match=r"No space left on device: '/dev/full'"):
+        print_or_write(b"x", full)
+    script = "from sentiloc.cli.output import print_or_write; print_or_write(b'x', None)"
+    with full.open("wb") as output:
+        done = subprocess.run(
+            [sys.executable, "-c", script], stdout=output, stderr=subprocess.PIPE, check=False
+        )
+    assert b"No space left on device: 'standard output'" in done.stderr
+
+
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_a_slow_reader_of_a_pipe_that_does_not_block_gets_everything(unbuffered: str) -> None:
     # A program that shares the pipe, such as a shell's job, may have made it so. The output is more than it holds.
@@ -162,7 +174,12 @@ def test_predictions_that_are_not_complete_are_not_left(
 
 
 @pytest.mark.parametrize(
-    ("output", "said"), [("missing/x.jsonl", "there is no folder"), (".", "is a folder; a file is needed")]
+    ("output", "said"),
+    [
+        ("missing/x.jsonl", "there is no folder"),
+        (".", "is a folder; a file is needed"),
+        ("urls.txt", "is also an input, and would be lost"),
+    ],
 )
 def test_a_batch_is_not_sent_without_a_place_for_its_results(
     tmp_path: Path, sentiloc: Sentiloc, monkeypatch: pytest.MonkeyPatch, output: str, said: str

@@ -78,6 +78,14 @@ def test_unwritable_outputs_are_refused_first(
     assert "--output" in err
 
 
+def test_a_film_does_not_replace_a_video(tmp_path: Path, sentiloc: Sentiloc) -> None:
+    video = tmp_path / "a.mp4"
+    video.write_bytes(b"the only copy")
+    code, _, err = sentiloc("reel", tmp_path, "-o", tmp_path / "cut.edl", "-o", video)
+    assert (code, "is also an input" in err) == (2, True)
+    assert video.read_bytes() == b"the only copy"
+
+
 @pytest.mark.parametrize(
     ("make", "said"),
     [(Path.mkdir, "is a folder; a file is needed"), (os.mkfifo, "is not a regular file, which a film needs")],

@@ -41,7 +41,7 @@ def plot(
     if output.suffix.lower() not in _SUFFIXES:
         raise typer.BadParameter(f"must end in {', '.join(_SUFFIXES)}", param_hint="--output")
     require_file(output)
-    if result != "-" and not Path(result).exists():
+    if result != "-" and (not result or not Path(result).exists()):
         raise typer.BadParameter(f"there is no file {result}", param_hint="RESULT")
     heading = title if title is not None else ("" if result == "-" else Path(result).stem)
     _save(_read(result), heading, output, width)
@@ -51,11 +51,15 @@ def _read(name: str) -> AnyRead:
     try:
         raw = json.loads(sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise SentilocError(ErrorCode.INVALID_DATA, f"{name}: {_why(error)}") from error
+        raise SentilocError(ErrorCode.INVALID_DATA, f"{_shown(name)}: {_why(error)}") from error
     if isinstance(raw, dict):
         # A line of `sentiloc localize --json` holds the file and its result.
         raw = raw.get("result", raw)
     return read_any_result(raw)
+
+
+def _shown(name: str) -> str:
+    return "standard input" if name == "-" else name
 
 
 def _why(error: OSError | ValueError) -> str:

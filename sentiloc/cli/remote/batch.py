@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from sentiloc.cli.cutting import Labels, MergeGap, MinLength, Threshold, cut_options
-from sentiloc.cli.destinations import output_file, require_file
+from sentiloc.cli.destinations import output_file, require_file, require_other_file
 from sentiloc.cli.given import given_options
 from sentiloc.cli.output import print_or_write
 from sentiloc.cli.progress import progress_bars
@@ -81,6 +81,7 @@ def batch(
     Exit status: 0 all succeeded (with --no-wait: accepted), 1 some did not, 2 wrong usage, 5 no server, 6 no valid key.
     """
     _check(output, format_name, wait=wait, as_json=as_json)
+    require_other_file(output, [Path(file)])
     asked = webhook_of(webhook, webhook_secret, given_options(context))
     items = read_items(_text(file))
     options = JobOptions(**cut_options(threshold, min_length, merge_gap, labels), model=model)
