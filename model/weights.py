@@ -107,7 +107,7 @@ def require_weights(name: str) -> Path:
     path = cached_weights(name)
     if path is not None:
         return path
-    extra = " (once, where sentiloc[train] is installed)" if find_weights(name).converted else ""
+    extra = " (once, where '.[train]' is installed)" if find_weights(name).converted else ""
     raise SentilocError(
         ErrorCode.WEIGHTS_MISSING,
         f"the weights {name!r} are missing. Run: sentiloc weights pull {name}{extra}; "
@@ -143,7 +143,7 @@ def require_i3d(precision: str, extractor: str = IMAGENET_I3D) -> Path:
     if not int8_path(extractor).is_file():
         raise SentilocError(
             ErrorCode.WEIGHTS_MISSING,
-            f"the 8-bit I3D is missing. Run (once, where sentiloc[train] is installed): sentiloc weights pull {name} "
+            f"the 8-bit I3D is missing. Run (once, where '.[train]' is installed): sentiloc weights pull {name} "
             f"&& sentiloc weights quantize VIDEO... --extractor {extractor}",
         )
     return int8_path(extractor)

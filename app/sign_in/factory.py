@@ -36,5 +36,5 @@ def require_library(settings: Settings) -> None:
     try:
         import joserfc  # noqa: F401
     except ImportError as error:
-        detail = "SENTILOC_OIDC_ISSUER needs a library that checks tokens. Run: pip install 'sentiloc[oidc]'"
+        detail = "SENTILOC_OIDC_ISSUER needs joserfc. Run in Sentiloc's folder: pip install '.[oidc]'"
         raise SentilocError(ErrorCode.INVALID_DATA, detail) from error

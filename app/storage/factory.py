@@ -15,6 +15,6 @@ def make_storage(settings: Settings) -> Storage:
         # Imported late, because boto3 is optional and slow to import.
         from sentiloc.app.storage.s3 import S3Storage
     except ImportError as error:
-        detail = "SENTILOC_STORAGE_URL needs the object store's client. Run: pip install 'sentiloc[s3]'"
+        detail = "SENTILOC_STORAGE_URL needs the object store's client. Run in Sentiloc's folder: pip install '.[s3]'"
         raise SentilocError(ErrorCode.INVALID_DATA, detail) from error
     return S3Storage(settings)

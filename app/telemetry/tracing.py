@@ -37,7 +37,9 @@ def configure_tracing(settings: Settings, role: str, processor: Any = None) -> N
         from opentelemetry.sdk.resources import Resource
         from opentelemetry.sdk.trace import TracerProvider
     except ImportError as error:
-        detail = "SENTILOC_TRACING needs additional libraries. Run: pip install 'sentiloc[otel]'"
+        detail = (
+            "SENTILOC_TRACING needs additional libraries. Run in Sentiloc's folder: pip install '.[otel]'"
+        )
         raise SentilocError(ErrorCode.INVALID_DATA, detail) from error
     names = {"service.name": f"sentiloc-{role}", "service.version": version()}
     _provider = TracerProvider(resource=Resource.create(names))

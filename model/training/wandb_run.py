@@ -21,7 +21,7 @@ class WandbRun:
         try:
             import wandb
         except ModuleNotFoundError as error:
-            detail = "--wandb needs the package wandb: pip install 'sentiloc[wandb]'"
+            detail = "--wandb needs the package wandb. Run in Sentiloc's folder: pip install '.[wandb]'"
             raise SentilocError(ErrorCode.INVALID_DATA, detail) from error
         file = folder / _ID_FILE
         known = file.read_text(encoding="utf-8").strip() if file.exists() else None

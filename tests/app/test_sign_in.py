@@ -234,7 +234,7 @@ def test_a_server_that_lacks_the_library_says_so_once(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 1
-    assert done.stderr.count("pip install 'sentiloc[oidc]'") == 1
+    assert done.stderr.count("pip install '.[oidc]'") == 1
     assert not list(tmp_path.iterdir())
 
 

@@ -124,3 +124,33 @@ def test_a_key_that_cannot_be_sent_is_no_valid_key(sentiloc: Sentiloc) -> None:
 def test_a_share_is_a_number(sentiloc: Sentiloc) -> None:
     code, _, err = sentiloc("trial", "mine", "--share", "nan", *NOWHERE)
     assert (code, "Invalid value for '--share'" in err) == (2, True), err
+
+
+def test_a_trial_of_no_job_claims_nothing(sentiloc: Sentiloc) -> None:
+    told = {"version": "1.0.0", "task": "sentiment", "is_default": False, "streams": [], "classes": []}
+    numbers = {"confidence_threshold": 0.5, "snippet_seconds": 0.64, "spec_hash": "0"}
+    models = answer(200, [{"name": "next", **told, **numbers}])
+    nothing = answer(200, {"jobs": [], "next_cursor": None})
+    with scripted(models, nothing, models) as server:
+        code, out, err = sentiloc("trial", "next", "--server", server.url)
+        assert (code, "%" in out) == (0, False), out
+        assert err == "This share of the finished jobs has none of another model.\n"
+        code, _, err = sentiloc("trial", "nxt", "--server", server.url)
+    assert (code, "'nxt' is not one of next" in err) == (2, True), err
+
+
+def test_metadata_of_one_key_is_not_lost(sentiloc: Sentiloc, tmp_path: Path) -> None:
+    video = tmp_path / "a.mp4"
+    video.write_bytes(b"video")
+    code, _, err = sentiloc("submit", video, "--metadata", "a=1", "--metadata", "a=2", *NOWHERE)
+    assert (code, "'a' is given twice" in err) == (2, True), err
+
+
+def test_an_unreadable_list_of_a_batch_is_refused_in_plain_words(sentiloc: Sentiloc, tmp_path: Path) -> None:
+    (tmp_path / "video").write_bytes(b"\xff")
+    for name, said in (
+        ("none", "cannot be read: No such file or directory"),
+        ("video", "is not a text in UTF-8"),
+    ):
+        code, _, err = sentiloc("batch", tmp_path / name, *NOWHERE)
+        assert (code, said in err, "Errno" in err) == (2, True, False), err

@@ -80,4 +80,4 @@ def test_without_the_package_the_option_names_the_installation(
     folder = published_folder(tmp_path / "data")
     code, _, errors = sentiloc("train", folder, "-o", tmp_path / "run", *QUICK, "--wandb", "x")
     assert code != 0
-    assert "pip install 'sentiloc[wandb]'" in errors
+    assert "pip install '.[wandb]'" in errors

@@ -49,7 +49,7 @@ def test_a_share_holds_every_smaller_one() -> None:
 
 def test_jobs_without_segments_count_as_unchanged() -> None:
     report = summarize("next", [Difference(**PARTS), Difference(**PARTS)], failed=1)
-    assert (report.jobs, report.unchanged_jobs, report.failed, report.kept_share) == (2, 2, 1, 1.0)
+    assert (report.jobs, report.unchanged_jobs, report.failed, report.kept_share) == (2, 2, 1, None)
 
 
 def test_another_model_is_tried_on_finished_jobs(tmp_path: Path, clips: Path) -> None:

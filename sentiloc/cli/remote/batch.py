@@ -93,7 +93,7 @@ def batch(
         if not wait:
             print_json(sent) if as_json else typer.echo(sent.id)
             return
-        typer.echo(f"sent as {sent.id}: {sent.total} videos", err=True)
+        typer.echo(f"sent as {sent.id}: {sent.total} video{'' if sent.total == 1 else 's'}", err=True)
         ended = _follow(client, sent)
         _write(client, ended, output, format_name)
     counts = ended.counts
@@ -140,8 +140,10 @@ def _item(line: str, number: int) -> BatchItem:
 def _text(file: str) -> str:
     try:
         return sys.stdin.read() if file == "-" else Path(file).read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise typer.BadParameter(f"{file!r} cannot be read: {error}", param_hint="FILE") from error
+    except OSError as error:
+        raise typer.BadParameter(f"{file!r} cannot be read: {error.strerror}", param_hint="FILE") from error
+    except UnicodeDecodeError as error:
+        raise typer.BadParameter(f"{file!r} is not a text in UTF-8", param_hint="FILE") from error
 
 
 def _follow(client: Client, sent: Batch) -> Batch:

@@ -148,5 +148,7 @@ def _metadata(pairs: list[str] | None) -> dict[str, Any]:
         key, equals, value = pair.partition("=")
         if not key or not equals:
             raise typer.BadParameter(f"{pair!r} is not KEY=VALUE", param_hint="--metadata")
+        if key in found:
+            raise typer.BadParameter(f"{key!r} is given twice", param_hint="--metadata")
         found[key] = value
     return found

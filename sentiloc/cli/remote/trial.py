@@ -11,7 +11,7 @@ import typer
 
 from sentiloc.cli.given import finite
 from sentiloc.cli.progress import progress_bars
-from sentiloc.cli.remote.session import ApiKey, AsJson, Server, connected, print_json
+from sentiloc.cli.remote.session import FAILED, ApiKey, AsJson, Server, connected, print_json
 from sentiloc.client import Client, Difference, Job, JobState
 
 # One part in 10,000 is the smallest --share.
@@ -32,10 +32,10 @@ class Report:
     new: int
 
     @property
-    def kept_share(self) -> float:
-        """Share of the first model's segments that are found again with the same edges; 1 without segments."""
+    def kept_share(self) -> float | None:
+        """Share of the first model's segments that are found again with the same edges; None without segments."""
         found = self.kept + self.moved + self.lost
-        return self.kept / found if found else 1.0
+        return self.kept / found if found else None
 
 
 def trial(
@@ -59,8 +59,11 @@ def trial(
     """Localize a share of the finished jobs again with MODEL, behind all other jobs, and report the differences.
 
     Existing jobs are not changed. Jobs of the trial have the metadata `trial` and may be deleted.
+
+    Exit status: 0 done, 1 a job could not be done, 2 wrong usage, 5 no server, 6 no valid key.
     """
     with connected(server, api_key) as client:
+        _require_model(client, model)
         chosen = _chosen(client.list_jobs(state=(JobState.SUCCEEDED,)), model, share, limit)
         again = [_again(client, job, model) for job in chosen]
         with progress_bars() as bars:
@@ -76,6 +79,17 @@ def trial(
         print_json(report)
     else:
         _print(report)
+    if not pairs:
+        typer.echo("This share of the finished jobs has none of another model.", err=True)
+    if report.failed:
+        raise typer.Exit(FAILED)
+
+
+def _require_model(client: Client, name: str) -> None:
+    """Refuse an unknown model also where no job is tried with it; raises `typer.BadParameter`."""
+    known = [model.name for model in client.models()]
+    if name not in known:
+        raise typer.BadParameter(f"{name!r} is not one of {', '.join(known)}", param_hint="MODEL")
 
 
 def is_chosen(job_id: str, share: float) -> bool:
@@ -129,4 +143,6 @@ def _print(report: Report) -> None:
         ("new", "segments that only the new model finds"),
     ):
         typer.echo(f"{counts[name]:6}  {meaning}")
-    typer.echo(f"{report.kept_share:6.0%}  of the first model's segments are kept")
+    # Of nothing, there is no share.
+    if report.kept_share is not None:
+        typer.echo(f"{report.kept_share:6.0%}  of the first model's segments are kept")
