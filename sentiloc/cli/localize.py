@@ -71,7 +71,6 @@ def localize(
     if bool(videos) == bool(watch):
         raise wrong_usage("give videos, or a folder to --watch", "VIDEO")
     require_name(output)
-    counting = {"start_timecode": start_timecode, "drop_frame": drop_frame, "fps": fps}
     asked = {
         **cut_options(threshold, min_length, merge_gap, labels),
         "time_range": time_range(start, end),
@@ -83,7 +82,7 @@ def localize(
         in_folder=is_folder(output),
         format=output_format,
         as_json=as_json,
-        counting=counting,
+        counting={"start_timecode": start_timecode, "drop_frame": drop_frame, "fps": fps},
     )
     if not localize_files(videos or [], model=model, watch=watch, written=written, asked=asked):
         raise typer.Exit(1)
