@@ -312,10 +312,10 @@ def load_model(
         config or RuntimeConfig(), **{name: value for name, value in changes.items() if value is not None}
     )
     folder, models_dir = Path(name), used.models_dir
-    if folder.name != str(name):
+    if _is_place(name):
         if not folder.is_dir():
             raise UnknownPackageError(f"no model package at {str(name)!r}: there is no such folder")
-        # Resolved, because `.` has no name.
+        # Resolved, because `.` and `..` are no names.
         folder = folder.resolve()
         models_dir = folder.parent
     try:
@@ -326,6 +326,13 @@ def load_model(
         # The detail names the setting of the service; here the argument chose the device.
         detail = re.sub(r"SENTILOC_DEVICE=(\w+)", r'device="\1"', error.detail)
         raise SentilocError(error.code, detail) from error
+
+
+def _is_place(name: str | Path) -> bool:
+    """Whether a model is named by the place of its folder. A path of one part is one only if the folder is there."""
+    if isinstance(name, str):
+        return name == ".." or Path(name).name != name
+    return name.name in ("", "..") or len(name.parts) > 1 or name.is_dir()
 
 
 def list_models() -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import threading
@@ -139,6 +140,23 @@ def test_a_package_may_lie_anywhere(
     monkeypatch.chdir(folder)
     for name in (folder, str(folder), ".", tmp_path / "link"):
         assert sentiloc.load_model(name, threads=1).localize(clip, threshold=0.0).segments == result.segments
+
+
+def test_a_package_is_found_by_any_path_of_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`..` has the form of a name, and so has a relative path of one part."""
+    shutil.copytree(Path(sentiloc.__file__).parent / "exported" / "fsenet-starter", tmp_path / "mine")
+    (tmp_path / "mine" / "notes").mkdir()
+    monkeypatch.chdir(tmp_path / "mine" / "notes")
+    for name in ("..", Path(".."), "../"):
+        assert sentiloc.load_model(name, threads=1).name == "fsenet-starter"
+    monkeypatch.chdir(tmp_path)
+    assert sentiloc.load_model(Path("mine"), threads=1).name == "fsenet-starter"
+    with pytest.raises(sentiloc.SentilocError, match="no model package 'mine'"):
+        sentiloc.load_model("mine")
+    with pytest.raises(sentiloc.SentilocError, match="no model package 'other'"):
+        sentiloc.load_model(Path("other"))
 
 
 def test_a_configuration_s_limits_hold(clip: Path) -> None:
