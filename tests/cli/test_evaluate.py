@@ -65,6 +65,7 @@ def test_tables_stand_beside_the_papers(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     for text in ("Table 1", "21.45", "these predictions", "50.00", "true positive", "50.0 %", "background"):
         assert text in done.output
+    assert "…" not in done.output, "80 columns are enough for every figure"
 
 
 def test_proposals_without_a_true_segment_of_their_label_are_counted_apart(tmp_path: Path) -> None:

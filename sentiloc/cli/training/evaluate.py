@@ -152,7 +152,8 @@ def _figures_table(found: Evaluation, reference: Reference) -> object:
     )
     for heading in ("setting", "method", *map(str, reference.tious), *reference.columns):
         left = heading in ("setting", "method")
-        table.add_column(heading, justify="left" if left else "right", no_wrap=True)
+        # On a narrow terminal, and in a pipe, words are wrapped; a number that is cut is none.
+        table.add_column(heading, justify="left" if left else "right", no_wrap=not left)
     for setting, method, figures in reference.rows:
         table.add_row(setting, method, *(f"{value:.2f}" for value in figures))
     # Means over all tIoUs of the protocol, also where a table prints columns for three of the five.
