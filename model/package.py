@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -70,13 +71,33 @@ def load_package(name: str, models_dir: Path | None = None) -> ModelPackage:
 def _calibration(folder: Path) -> Calibration:
     """The calibration; without a file confidences are raw scores, and are marked as such."""
     path, evidence = folder / CALIBRATION_FILE, folder / EVIDENCE_FILE
-    found = parse_calibration(path.read_text(encoding="utf-8")) if path.exists() else Calibration()
-    return replace(found, without_face=_without_face(evidence)) if evidence.exists() else found
+    # Not exists(), which is also False for a link to nowhere or to itself.
+    found = _read_calibration(path) if os.path.lexists(path) else Calibration()
+    return replace(found, without_face=_without_face(evidence)) if os.path.lexists(evidence) else found
+
+
+def _read_calibration(path: Path) -> Calibration:
+    try:
+        return parse_calibration(_text(path))
+    except SentilocError as error:
+        where = "" if str(path) in error.detail else f"{path}: "
+        raise SentilocError(error.code, f"{where}{error.detail}") from error
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise SentilocError(ErrorCode.MODEL_UNAVAILABLE, f"cannot read {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise SentilocError(ErrorCode.SPEC_MISMATCH, f"{path}: not UTF-8 text") from error
 
 
 def _without_face(path: Path) -> float:
     try:
-        shift = float(json.loads(path.read_text(encoding="utf-8"))["without_face"])
+        shift = float(json.loads(_text(path))["without_face"])
+    except RecursionError as error:
+        raise SentilocError(ErrorCode.SPEC_MISMATCH, f"{path}: nested too deeply") from error
     except (ValueError, TypeError, KeyError, OverflowError) as error:
         raise SentilocError(ErrorCode.SPEC_MISMATCH, f"{path}: {error}") from error
     if not math.isfinite(shift):

@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from types import NoneType
+from typing import Any, get_args, get_type_hints
 
 from sentiloc.model.errors import ErrorCode, SentilocError
 
 SNIPPET_FRAMES = 16
+PUBLISHED = "published-layout"
+"""Name of the spec of a run on published features, which have none of their own."""
 SERVING_FRAME_RATE = 25.0
+SENTIMENT = "sentiment"
 CLASSES = ("negative", "positive")
 NEGATIVE, POSITIVE, NON_SENTIMENT = 0, 1, 2
 
@@ -84,12 +89,13 @@ class ModelSpec:
     """Everything that must agree between the features, the weights and the service.
 
     `frame_rate` is in frames per second; None means the video's own rate (the published TSL300 features). A stream that
-    is None is absent: the network was trained without it and has no input for it.
+    is None is absent: the network was trained without it and has no input for it. `segments`: the network takes this
+    number of equally long segments of every video, whatever its length.
     """
 
     name: str
     version: str
-    task: str = "sentiment"
+    task: str = SENTIMENT
     frame_rate: float | None = SERVING_FRAME_RATE
     snippet_frames: int = SNIPPET_FRAMES
     visual: VisualStream | None = field(default_factory=VisualStream)
@@ -99,6 +105,7 @@ class ModelSpec:
     classes: tuple[str, ...] = CLASSES
     proposal_rule: str = "serving"
     confidence_threshold: float = 0.5
+    segments: int | None = None
 
     @property
     def snippet_seconds(self) -> float:
@@ -126,13 +133,37 @@ class ModelSpec:
         """SHA-256 (first 16 hex digits) over the whole spec."""
         return _digest(self._parts())
 
+    @property
+    def stream_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of one snippet in each stream of snippets."""
+        shapes: dict[str, tuple[int, ...]] = {}
+        if self.visual is not None:
+            shapes["visual"] = (self.visual.dim,)
+        if self.audio is not None:
+            shapes["audio"] = (self.audio.frames, self.audio.mels)
+        if self.face is not None:
+            shapes["face"] = (self.face.dim,)
+        return shapes
+
+    def reads(self, features: ModelSpec) -> bool:
+        """Whether a network of this spec can read features of another one, which may have further streams."""
+        streams = ("visual", "audio", "face", "flow")
+        needed = [
+            "frame_rate",
+            "snippet_frames",
+            *(name for name in streams if getattr(self, name) is not None),
+        ]
+        return all(getattr(self, name) == getattr(features, name) for name in needed)
+
     def to_json(self) -> str:
         """The spec as JSON with sorted keys."""
         return json.dumps(self._parts(), sort_keys=True, indent=2)
 
     def _parts(self) -> dict[str, Any]:
-        """All fields. Flow and audio level are left out if unset, so that older specs keep their hashes."""
+        """All fields. What was added later is left out if unset, so that older specs keep their hashes."""
         parts = asdict(self)
+        if self.segments is None:
+            del parts["segments"]
         if self.flow is None:
             del parts["flow"]
         if self.audio is not None and self.audio.level is None:
@@ -146,13 +177,13 @@ def _digest(value: dict[str, Any]) -> str:
 
 
 def parse_spec(text: str) -> ModelSpec:
-    """Read `ModelSpec.to_json`; raises `spec_mismatch` for anything else."""
+    """Read `ModelSpec.to_json`; raises `spec_mismatch` for anything else, also for fields with impossible values."""
     try:
         raw = json.loads(text)
-        return ModelSpec(
+        spec = ModelSpec(
             **{
                 **raw,
-                "classes": tuple(raw["classes"]),
+                "classes": _listed(raw["classes"]),
                 "visual": VisualStream(**raw["visual"]) if raw["visual"] else None,
                 "audio": AudioStream(**raw["audio"]) if raw["audio"] else None,
                 "face": FaceStream(**raw["face"]) if raw["face"] else None,
@@ -160,8 +191,60 @@ def parse_spec(text: str) -> ModelSpec:
                 "flow": FlowStream(**raw["flow"]) if raw.get("flow") else None,
             }
         )
+        _check_values(spec)
+    except RecursionError as error:
+        raise SentilocError(ErrorCode.SPEC_MISMATCH, "not a model spec: nested too deeply") from error
     except (ValueError, KeyError, TypeError) as error:
         raise SentilocError(ErrorCode.SPEC_MISMATCH, f"not a model spec: {error}") from error
+    return spec
+
+
+def _listed(value: object) -> tuple[Any, ...]:
+    if not isinstance(value, list):
+        # A string would become a tuple of its letters.
+        raise TypeError(f"classes is {value!r}, and must be a list")
+    return tuple(value)
+
+
+def _check_values(spec: ModelSpec) -> None:
+    """Raise ValueError for a field of another type, and for a size, a rate or a threshold that cannot be."""
+    streams = {name: getattr(spec, name) for name in ("visual", "audio", "face", "flow")}
+    for place, part in {"": spec, **streams}.items():
+        for name, kinds in () if part is None else _KINDS[type(part)].items():
+            value, said = getattr(part, name), f"{place}.{name}".lstrip(".")
+            if not any(_is_of(value, kind) for kind in kinds):
+                raise ValueError(f"{said} is {value!r}")
+            if isinstance(value, (int, float)) and value <= 0 and name not in _ANY_SIGN:
+                raise ValueError(f"{said} is {value!r}, and must be above 0")
+    if not spec.classes or len({*spec.classes}) < len(spec.classes) or "" in spec.classes:
+        raise ValueError(f"classes are {spec.classes!r}")
+    if not 0 <= spec.confidence_threshold <= 1:
+        raise ValueError(f"confidence_threshold is {spec.confidence_threshold!r}")
+
+
+_ANY_SIGN = {"level", "confidence_threshold"}
+
+
+def _kinds(part: type) -> dict[str, tuple[Any, ...]]:
+    """The types that each field of a dataclass may have."""
+    hints = get_type_hints(part)
+    return {
+        name: (kind,) if kind == tuple[str, ...] else get_args(kind) or (kind,)
+        for name, kind in hints.items()
+    }
+
+
+_KINDS = {part: _kinds(part) for part in (ModelSpec, VisualStream, AudioStream, FaceStream, FlowStream)}
+
+
+def _is_of(value: object, kind: Any) -> bool:
+    if kind == tuple[str, ...]:
+        return isinstance(value, tuple) and all(isinstance(one, str) for one in value)
+    if kind in (int, float):
+        # JSON has one kind of number, and Python reads NaN and Infinity in it.
+        is_number = isinstance(value, int if kind is int else (int, float)) and not isinstance(value, bool)
+        return is_number and math.isfinite(value)  # type: ignore[arg-type]
+    return value is None if kind is NoneType else isinstance(value, kind)
 
 
 def load_spec(path: Path) -> ModelSpec:

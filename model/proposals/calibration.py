@@ -95,6 +95,8 @@ def parse_calibration(text: str) -> Calibration:
         raw = json.loads(text)
         knots = tuple((float(score), float(probability)) for score, probability in raw.get("knots", ()))
         return Calibration(**{**raw, "knots": knots})
+    except RecursionError as error:
+        raise SentilocError(ErrorCode.SPEC_MISMATCH, "not a calibration: nested too deeply") from error
     except (ValueError, TypeError, AttributeError, OverflowError) as error:
         raise SentilocError(ErrorCode.SPEC_MISMATCH, f"not a calibration: {error}") from error
 

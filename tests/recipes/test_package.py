@@ -110,6 +110,60 @@ def test_an_evidence_file_without_a_number_is_refused(
     assert caught.value.code is ErrorCode.SPEC_MISMATCH
 
 
+NESTED = "[" * 100_000
+
+
+@pytest.mark.parametrize("name", ["calibration.json", "evidence.json", "spec.json"])
+@pytest.mark.parametrize("damage", ["bytes", "folder", "own link", "nested"])
+def test_a_damaged_file_of_a_package_is_named(
+    tmp_path: Path, package: ModelPackage, name: str, damage: str
+) -> None:
+    path = copied(package, tmp_path) / name
+    path.unlink(missing_ok=True)
+    if damage == "folder":
+        path.mkdir()
+    elif damage == "own link":
+        path.symlink_to(path)
+    else:
+        path.write_bytes(b"\xff" if damage == "bytes" else NESTED.encode())
+    with pytest.raises(SentilocError, match=name):
+        load_package("x", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("task", ["sentiment"]),
+        ("task", None),
+        ("classes", "np"),
+        ("classes", []),
+        ("classes", ["n", "n"]),
+        ("classes", [1, 2]),
+        ("name", 5),
+        ("frame_rate", "25"),
+        ("frame_rate", 0),
+        ("frame_rate", float("nan")),
+        ("snippet_frames", 16.5),
+        ("snippet_frames", True),
+        ("confidence_threshold", 1.5),
+        ("face", {"dim": "256"}),
+        ("face", {"dim": -1}),
+        ("audio", "log-mel"),
+        ("segments", 0),
+    ],
+)
+def test_a_spec_with_an_impossible_value_is_refused(
+    tmp_path: Path, package: ModelPackage, key: str, value: object
+) -> None:
+    path = copied(package, tmp_path) / "spec.json"
+    raw = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**raw, key: value}), encoding="utf-8")
+    with pytest.raises(SentilocError) as caught:
+        load_package("x", tmp_path)
+    assert caught.value.code is ErrorCode.SPEC_MISMATCH
+    assert "spec.json: not a model spec" in caught.value.detail
+
+
 def test_a_calibration_is_written_and_read_with_its_evidence(tmp_path: Path, package: ModelPackage) -> None:
     folder = copied(package, tmp_path)
     for shift in (-0.7, 0.0):
