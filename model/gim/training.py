@@ -18,7 +18,7 @@ from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.gim.contrast import contrast_loss
 from sentiloc.model.gim.evaluation import evaluate_items
 from sentiloc.model.gim.items import ExpressionItem
-from sentiloc.model.gim.labels import EXPRESSIONS, LabelConfig, PseudoLabels, pseudo_labels
+from sentiloc.model.gim.labels import EXPRESSIONS, LabelConfig, PseudoLabels, mean_features, pseudo_labels
 from sentiloc.model.gim.losses import (
     LossWeights,
     action_loss,
@@ -156,12 +156,15 @@ class _Run:
             network.parameters(), config.learning_rate, weight_decay=config.weight_decay
         )
         self.batch_loss = replicated(_BatchLoss(self))
+        self.class_means: dict[int, Tensor] = {}
 
     def epoch(self, epoch: int) -> dict[str, float]:
         """One pass over the videos; pseudo-labels come from the network as it stands at each step, no dropout."""
         config = self.config
         order = np.random.default_rng((config.seed, epoch)).permutation(len(self.items)).tolist()
         losses, errors = [], []
+        if config.labels.strategy == "class-wise" and config.labels.stage(epoch) == 3:
+            self.class_means = self._class_means()
         for start in range(0, len(order), config.batch_size):
             # Per step, so that a resumed run draws the same dropout.
             torch.manual_seed(own_seed(step_seed(config.seed, epoch, start)))
@@ -180,6 +183,17 @@ class _Run:
         figures = {"total": float(np.mean(losses))}
         return figures | ({"apex_error": float(np.mean(errors))} if errors else {})
 
+    def _class_means(self) -> dict[int, Tensor]:
+        """The mean feature of each class's points in all videos, by the network as the epoch finds it."""
+        self.network.eval()
+        with torch.no_grad():
+            # All of them in every process, which therefore have the same means.
+            return mean_features(
+                (self.network(flow[None]).features[0], item.points)
+                for flow, item in zip(self.flows, self.items, strict=True)
+                if item.points
+            )
+
     def video(self, index: int, epoch: int) -> tuple[Tensor, PseudoLabels]:
         """Loss and pseudo-labels of one video."""
         generator = torch.Generator().manual_seed(step_seed(self.config.seed, epoch, index))
@@ -188,7 +202,13 @@ class _Run:
             # Without dropout, because random holes would move the pseudo-apex.
             seen = self.network.eval()(flow)
             labels = pseudo_labels(
-                seen.fine_intensity[0], seen.features[0], points, epoch, self.config.labels, generator
+                seen.fine_intensity[0],
+                seen.features[0],
+                points,
+                epoch,
+                self.config.labels,
+                generator,
+                self.class_means,
             )
         return video_loss(self.network.train()(flow), labels, self.config, generator), labels
 
@@ -210,12 +230,18 @@ class _BatchLoss(nn.Module):
 
 
 def apex_errors(item: ExpressionItem, labels: PseudoLabels) -> list[float]:
-    """Frames between each pseudo-apex and its expression's true apex."""
-    return [
-        float(abs(apex - item.expressions[number].apex))
-        for number, apex in enumerate(labels.apexes)
-        if number < len(item.expressions)
-    ]
+    """Frames between each pseudo-apex and the true apex of the expression in which its point lies."""
+    found = []
+    for point, apex in zip(item.points, labels.apexes, strict=True):
+        # Not by their order, which the files of points and of expressions need not share.
+        around = [
+            row.apex
+            for row in item.expressions
+            if row.class_index == point.class_index and row.onset <= point.frame <= row.offset
+        ]
+        if around:
+            found.append(float(abs(apex - min(around, key=lambda true: abs(true - point.frame)))))
+    return found
 
 
 def video_loss(

@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from sentiloc.model.errors import SentilocError
 from sentiloc.model.gim.annotations import LAYOUTS, draw_points, read_expressions
@@ -16,9 +17,9 @@ from sentiloc.model.gim.datasets import load_expression_items
 from sentiloc.model.gim.evaluation import evaluate_items
 from sentiloc.model.gim.flow import block_flow, stack_flows
 from sentiloc.model.gim.folder_labels import write_labels
-from sentiloc.model.gim.items import Expression
-from sentiloc.model.gim.labels import MACRO, MICRO
-from sentiloc.model.gim.network import GIMConfig
+from sentiloc.model.gim.items import Expression, ExpressionItem
+from sentiloc.model.gim.labels import MACRO, MICRO, Point, PseudoLabels
+from sentiloc.model.gim.network import GIM, GIMConfig
 from sentiloc.model.gim.spotting import (
     DEFAULT_RULE,
     Counts,
@@ -29,7 +30,7 @@ from sentiloc.model.gim.spotting import (
     video_counts,
 )
 from sentiloc.model.gim.synthetic import PlantedExpressions, planted_expressions
-from sentiloc.model.gim.training import GIMTrainConfig, train_gim
+from sentiloc.model.gim.training import GIMTrainConfig, _Run, apex_errors, train_gim
 from sentiloc.model.spec import FlowStream
 
 
@@ -165,6 +166,39 @@ def test_points_lie_in_their_expressions_and_repeat() -> None:
     for point, expression in zip(points, expressions, strict=True):
         assert expression.onset <= point.frame <= expression.offset
         assert point.class_index == expression.class_index
+
+
+def test_an_apex_is_compared_with_that_of_its_own_expression() -> None:
+    """Files of points and of expressions may have different orders, and expressions without a point."""
+    truth = (Expression(0, 3, 6, MACRO), Expression(10, 14, 18, MICRO), Expression(20, 25, 30, MACRO))
+    points = (Point(24, MACRO), Point(13, MICRO), Point(19, MICRO))
+    item = ExpressionItem(
+        name="v", subject="s", flow=np.zeros((40, 2), np.float32), points=points, expressions=truth
+    )
+    nothing = torch.zeros(40, 2)
+    labels = PseudoLabels(
+        labels=nothing, expression=nothing > 0, neutral=nothing[:, 0] > 0, apexes=[27, 14, 19]
+    )
+    assert apex_errors(item, labels) == [2.0, 0.0]
+
+
+def test_class_wise_labels_train_with_the_means_of_all_videos() -> None:
+    """They are made anew in each epoch of the third stage, by the network as the epoch finds it."""
+    items = planted_expressions(PlantedExpressions(grid=2, frames=(120, 140)), 1, 2)
+    items.append(replace(items[0], name="neutral", points=(), expressions=()))
+    config = GIMTrainConfig(network=GIMConfig(inputs=items[0].flow.shape[1], width=8))
+    config = replace(config, labels=replace(config.labels, stages=(1, 1, 2), strategy="class-wise"))
+    run = _Run(config, GIM(config.network), items)
+    run.epoch(1)
+    assert run.class_means == {}
+    with torch.no_grad():
+        features = [run.network.eval()(torch.from_numpy(item.flow)[None]).features[0] for item in items]
+    for kind in (MACRO, MICRO):
+        own = [(i, p.frame) for i, item in enumerate(items) for p in item.points if p.class_index == kind]
+        wanted = torch.stack([features[index][frame] for index, frame in own]).mean(0)
+        if kind == MACRO:
+            assert np.isfinite(run.epoch(2)["total"])
+        assert torch.allclose(run.class_means[kind], wanted, atol=1e-6)
 
 
 def test_f1_counts_each_expression_once_and_by_class() -> None:

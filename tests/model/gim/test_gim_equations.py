@@ -19,7 +19,15 @@ from sentiloc.model.gim.gaussian import (
     soft_labels,
     spread,
 )
-from sentiloc.model.gim.labels import MACRO, MICRO, LabelConfig, Point, pseudo_labels
+from sentiloc.model.gim.labels import (
+    MACRO,
+    MICRO,
+    LabelConfig,
+    Point,
+    Strategy,
+    mean_features,
+    pseudo_labels,
+)
 from sentiloc.model.gim.losses import (
     CAS_ME_2,
     LossWeights,
@@ -181,6 +189,31 @@ def test_stage_three_moves_to_the_apex_and_keeps_one_of_two_claims() -> None:
     claimed = [Point(19, MICRO), Point(24, MICRO)]
     both = pseudo_labels(intensity, features, claimed, 2, LabelConfig(soft_reach=(4, 4)))
     assert bool(both.expression[20:24, MICRO].all())
+
+
+def test_table_3_s_class_wise_mean_is_of_the_class_s_points_in_all_videos() -> None:
+    """Section 4.3.2: the class-wise average feature of the point labels, the whole class, is mu of equation 5."""
+    intensity = torch.exp(-((torch.arange(60.0) - 22) ** 2) / 50)
+    features, other = intensity[:, None], torch.full((30, 1), 0.4)
+    points = [Point(19, MICRO)]
+    means = mean_features([(features, points), (other, [Point(3, MICRO), Point(9, MACRO)])])
+    assert float(means[MICRO]) == pytest.approx((float(features[19]) + 0.4) / 2)
+    assert float(means[MACRO]) == pytest.approx(0.4)
+
+    def labels(strategy: Strategy, class_means: dict[int, torch.Tensor] | None) -> Any:
+        config = LabelConfig(strategy=strategy)
+        return pseudo_labels(intensity, features, points, 50, config, class_means=class_means)
+
+    found = labels("class-wise", means)
+    inside = found.expression[:, MICRO]
+    distances = (features[inside, 0] - means[MICRO]).square()
+    sigma = (distances.sum() / (1.2 * rough_duration(intensity, 22, 16, 0.5))).sqrt()
+    assert found.labels[inside, MICRO].tolist() == pytest.approx((-distances / (2 * sigma**2)).exp().tolist())
+    assert found.apexes == [22], "the range is around the pseudo-apex"
+    own = labels("video-wise", means)
+    assert torch.equal(own.labels, labels("class-wise", {MICRO: features[19]}).labels)
+    with pytest.raises(ValueError, match="mean feature of the class"):
+        labels("class-wise", None)
 
 
 def test_table_4_says_which_of_two_labels_a_frame_keeps() -> None:
