@@ -14,6 +14,7 @@ Numpy only, because extraction runs without torch.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -184,7 +185,7 @@ def read_features(folder: Path, split: str, name: str) -> SnippetFeatures:
     streams: dict[str, FloatArray | None] = {}
     for stream, directory in STREAM_FOLDERS.items():
         path = _path(folder, split, directory, name)
-        streams[stream] = load_finite(path) if path.exists() else None
+        streams[stream] = _rows(path) if path.exists() else None
     path = _path(folder, split, PRESENT_FOLDER, name)
     stored = load_array(path)
     if stored.ndim != 2 or stored.shape[1] != len(STREAM_FOLDERS):
@@ -193,6 +194,8 @@ def read_features(folder: Path, split: str, name: str) -> SnippetFeatures:
     # NaN counts as true.
     if not (stored == present).all():
         raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: contains other values than true and false")
+    if not len(present):
+        raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: has no snippet; a video has at least one")
     try:
         return SnippetFeatures(
             **streams,
@@ -202,6 +205,35 @@ def read_features(folder: Path, split: str, name: str) -> SnippetFeatures:
         )
     except ValueError as error:
         raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: {error}") from error
+
+
+def _rows(path: Path) -> FloatArray:
+    """A stream's file, which has a row for each snippet."""
+    array = load_finite(path)
+    if not array.ndim:
+        raise SentilocError(
+            ErrorCode.INVALID_DATA, f"{path}: contains one number, not a row for each snippet"
+        )
+    return array
+
+
+def rows_fit(found: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+    """Whether rows have a shape, with or without axes of length 1, or its values side by side: (1920,) for (32, 60)."""
+    # Not their number alone: (60, 32) has as many values as (32, 60), in another order.
+    sizes = tuple(size for size in found if size != 1)
+    return found == (math.prod(shape),) or sizes == tuple(size for size in shape if size != 1)
+
+
+def check_stream(
+    folder: Path, split: str, name: str, stream: str, array: FloatArray | None, shape: tuple[int, ...]
+) -> None:
+    """Raise `invalid_data` unless a video has a stream whose rows fit `shape`."""
+    if array is not None and rows_fit(array.shape[1:], shape):
+        return
+    found = "is missing" if array is None else f"has shape {array.shape}"
+    needed = ", ".join(map(str, ("T", *shape)))
+    path = _path(folder, split, STREAM_FOLDERS[stream], name)
+    raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: {stream} of {name} {found}, needs ({needed})")
 
 
 def load_array(path: Path) -> Any:

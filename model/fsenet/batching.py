@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sentiloc.model.data.feature_store import rows_fit
 from sentiloc.model.data.items import Item
 from sentiloc.model.fsenet.losses import Labels, Supervision
 from sentiloc.model.fsenet.network import FSENetConfig
@@ -142,7 +143,7 @@ def _stream(items: Sequence[Item], name: str, shape: tuple[int, ...], time: int)
         if array is None:
             array = np.zeros((len(item.features), *shape), np.float32)
         # The same values in another shape are accepted, such as (T, 1920) for (T, 32, 60).
-        if array.shape[1:] != shape and array.size != len(array) * int(np.prod(shape)):
+        if not rows_fit(array.shape[1:], shape):
             raise ValueError(f"{item.name}: {name} features are {array.shape[1:]}, the network takes {shape}")
         arrays.append(array.reshape(len(array), *shape))
     return _pad(arrays, time)

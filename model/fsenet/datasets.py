@@ -11,9 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from sentiloc.model.data.feature_store import STREAM_FOLDERS, read_features, read_records, read_spec
+from sentiloc.model.data.feature_store import check_stream, read_features, read_records, read_spec
 from sentiloc.model.data.items import Item, PointLabel
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.fsenet.annotations import (
@@ -32,7 +30,16 @@ from sentiloc.model.fsenet.losses import Supervision
 from sentiloc.model.fsenet.network import FSENetConfig
 from sentiloc.model.fsenet.published import detect_shapes, read_published
 from sentiloc.model.segments import SnippetFeatures
-from sentiloc.model.spec import SNIPPET_FRAMES, AudioStream, FaceStream, ModelSpec, VisualStream
+from sentiloc.model.spec import (
+    CLASSES,
+    PUBLISHED,
+    SENTIMENT,
+    SNIPPET_FRAMES,
+    AudioStream,
+    FaceStream,
+    ModelSpec,
+    VisualStream,
+)
 
 __all__ = [
     "Annotations",
@@ -56,7 +63,7 @@ def folder_config(folder: Path, split: str, spec: ModelSpec | None = None, **opt
 
     Raises `spec_mismatch` if a spec is given and the folder was extracted under another one.
     """
-    stored = read_spec(folder)
+    stored = _read_spec(folder)
     if stored is not None and spec is not None and stored.features_hash != spec.features_hash:
         raise SentilocError(
             ErrorCode.SPEC_MISMATCH,
@@ -64,8 +71,28 @@ def folder_config(folder: Path, split: str, spec: ModelSpec | None = None, **opt
             f"not of {spec.name} ({spec.features_hash})",
         )
     if stored is not None or spec is not None:
-        return FSENetConfig.for_spec(stored or spec, **options)  # type: ignore[arg-type]
+        return FSENetConfig.for_spec(stored or of_sentiment(spec), **options)  # type: ignore[arg-type]
     return FSENetConfig(**{**detect_shapes(folder, split, read_split(folder, split)), **options})
+
+
+def _read_spec(folder: Path) -> ModelSpec | None:
+    """The spec of sentiment with the folder's features; raises `spec_mismatch` for snippets of another length."""
+    stored = read_spec(folder)
+    if stored is None:
+        return None
+    if stored.snippet_frames != SNIPPET_FRAMES:
+        raise SentilocError(
+            ErrorCode.SPEC_MISMATCH,
+            f"{folder / 'spec.json'}: snippets of {stored.snippet_frames} frames; FSENet's have {SNIPPET_FRAMES}",
+        )
+    return of_sentiment(stored)
+
+
+def of_sentiment(spec: ModelSpec) -> ModelSpec:
+    """The spec of sentiment for features that may have been extracted with a package of another task."""
+    if spec.task == SENTIMENT:
+        return spec
+    return replace(spec, task=SENTIMENT, classes=CLASSES, proposal_rule="serving", segments=None)
 
 
 def folder_spec(folder: Path, network: FSENetConfig, face_encoder: str) -> ModelSpec:
@@ -75,7 +102,7 @@ def folder_spec(folder: Path, network: FSENetConfig, face_encoder: str) -> Model
     features are similar to the benchmark's, but not equal: `face_encoder` for faces, I3D-RGB for pictures and the
     serving log-mel for sound. Raises `spec_mismatch` for features that no extractor here makes.
     """
-    stored = read_spec(folder)
+    stored = _read_spec(folder)
     if stored is not None:
         dims = {"visual": network.visual_dim, "audio": network.audio_shape, "face": network.face_dim}
         unused: dict[str, Any] = {name: None for name, dim in dims.items() if dim is None}
@@ -85,7 +112,7 @@ def folder_spec(folder: Path, network: FSENetConfig, face_encoder: str) -> Model
         "audio": AudioStream() if network.audio_shape else None,
         "face": FaceStream(encoder=face_encoder) if network.face_dim else None,
     }
-    spec = ModelSpec(name="published-layout", version="1", **streams)
+    spec = ModelSpec(name=PUBLISHED, version="1", **streams)
     made = FSENetConfig.for_spec(spec).stream_shapes
     other = [name for name, shape in network.stream_shapes.items() if made[name] != shape]
     if other:
@@ -113,7 +140,7 @@ def load_items(
     labels = read_annotations(folder, points_file, problems)
     if not labels.broken:
         _check_supervision(folder, split, names, labels, supervision, problems)
-    spec = read_spec(folder)
+    spec = _read_spec(folder)
     _check_records(folder, labels, problems)
     items = [_load_item(folder, split, name, config, labels, spec, problems) for name in names]
     problems.check()
@@ -234,17 +261,7 @@ def _check_extracted(
     folder: Path, split: str, name: str, features: SnippetFeatures, config: FSENetConfig
 ) -> None:
     for stream, shape in config.stream_shapes.items():
-        array = getattr(features, stream)
-        if array is None or array[0].size != math.prod(shape):
-            found = "is missing" if array is None else f"has shape {array.shape}"
-            where = folder / "features" / split
-            raise SentilocError(
-                ErrorCode.INVALID_DATA, f"{where}: {stream} of {name} {found}, needs (T, {shape})"
-            )
-        # One NaN in a feature makes every weight NaN at the first step.
-        if not np.isfinite(array).all():
-            path = folder / "features" / split / STREAM_FOLDERS[stream] / f"{name}.npy"
-            raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: contains values that are not finite")
+        check_stream(folder, split, name, stream, getattr(features, stream), shape)
 
 
 def _snippet_points(points: Points, ratio: float, snippets: int) -> tuple[PointLabel, ...]:

@@ -13,7 +13,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from sentiloc.model.data.feature_store import load_finite
-from sentiloc.model.data.text import name_problem, read_rows, whole_number
+from sentiloc.model.data.text import listed, name_problem, read_rows, whole_number
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.gim.flow import stack_flows
 from sentiloc.model.gim.items import Expression, ExpressionItem
@@ -24,29 +24,15 @@ from sentiloc.model.spec import FlowStream
 
 def load_expression_items(folder: Path, stream: FlowStream) -> list[ExpressionItem]:
     """All videos of a folder; raises `invalid_data` that names the file and line that cannot be read."""
-    subjects: dict[str, str] = {}
-    points: defaultdict[str, list[Point]] = defaultdict(list)
-    for place, row in _rows(folder / POINT_FILE, ("video_id", "subject", "frame", "class")):
-        try:
-            if not row["video_id"] or not row["subject"]:
-                raise ValueError("needs video_id and subject")
-            if problem := name_problem(row["video_id"]):
-                raise ValueError(problem)
-            subjects[row["video_id"]] = row["subject"]
-            if row["frame"].strip():
-                points[row["video_id"]].append(
-                    Point(whole_number(row["frame"], "frame"), _class(row["class"]))
-                )
-        except ValueError as error:
-            raise SentilocError(ErrorCode.INVALID_DATA, f"{place}: {error}") from error
+    subjects, points = _points(folder / POINT_FILE)
     truth = _truth(folder / TRUTH_FILE)
     items = []
     for name, subject in sorted(subjects.items()):
         flow = load_finite(folder / FLOW_FOLDER / f"{name}.npy")
-        if flow.ndim != 2 or flow.shape[1] != stream.dim:
+        if flow.ndim != 2 or flow.shape[1] != stream.dim or not len(flow):
             raise SentilocError(
                 ErrorCode.INVALID_DATA,
-                f"{folder / FLOW_FOLDER / name}.npy: {flow.shape}, needs (T, {stream.dim})",
+                f"{folder / FLOW_FOLDER / name}.npy: {flow.shape}, needs (T, {stream.dim}) with T of at least 1",
             )
         try:
             items.append(
@@ -64,7 +50,34 @@ def load_expression_items(folder: Path, stream: FlowStream) -> list[ExpressionIt
         if late:
             detail = f"{folder / TRUTH_FILE}: {name}: offset {late[0].offset} of {len(flow)} frames"
             raise SentilocError(ErrorCode.INVALID_DATA, detail)
+    if unknown := sorted(truth.keys() - subjects.keys()):
+        # Their expressions would be missing from every count.
+        detail = f"{folder / TRUTH_FILE}: {listed(unknown)}: not in {POINT_FILE}"
+        raise SentilocError(ErrorCode.INVALID_DATA, detail)
     return items
+
+
+def _points(path: Path) -> tuple[dict[str, str], defaultdict[str, list[Point]]]:
+    """The subject and the points of each video."""
+    subjects: dict[str, str] = {}
+    points: defaultdict[str, list[Point]] = defaultdict(list)
+    for place, row in _rows(path, ("video_id", "subject", "frame", "class")):
+        try:
+            if not row["video_id"] or not row["subject"]:
+                raise ValueError("needs video_id and subject")
+            if problem := name_problem(row["video_id"]):
+                raise ValueError(problem)
+            subject = subjects.setdefault(row["video_id"], row["subject"])
+            if subject != row["subject"]:
+                # A video has one face, and a subject is left out with all videos of it.
+                raise ValueError(f"{row['video_id']} is of {row['subject']}, but of {subject} before")
+            if row["frame"].strip():
+                points[row["video_id"]].append(
+                    Point(whole_number(row["frame"], "frame"), _class(row["class"]))
+                )
+        except ValueError as error:
+            raise SentilocError(ErrorCode.INVALID_DATA, f"{place}: {error}") from error
+    return subjects, points
 
 
 def _class(name: str) -> int:

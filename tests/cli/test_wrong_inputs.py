@@ -369,6 +369,24 @@ SYSTEMS: list[tuple[str, str, str, tuple[str, ...]]] = [
 ]
 
 
+SYSTEMS += [
+    ("cten", "split_train.txt", "", ("split_train.txt: missing or empty",)),
+    ("cten", "split_test.txt", "v1\nv2\n", ("split_train.txt: v2 is in split_test.txt as well",)),
+    (
+        "gim",
+        "points.csv",
+        "video_id,subject,frame,class\nv0,s0,20,macro\nv0,s1,50,micro\n",
+        ("points.csv: line 3: v0 is of s1, but of s0 before",),
+    ),
+    (
+        "gim",
+        "expressions.csv",
+        "video_id,onset,apex,offset,class\nv00,10,20,30,macro\n",
+        ("expressions.csv: v00: not in points.csv",),
+    ),
+]
+
+
 @pytest.mark.parametrize(("task", "name", "content", "said"), SYSTEMS)
 def test_wrong_files_of_the_other_systems(
     tmp_path: Path, sentiloc: Sentiloc, task: str, name: str, content: str, said: tuple[str, ...]
@@ -381,6 +399,48 @@ def test_wrong_files_of_the_other_systems(
     assert code == 1
     assert all(part in errors for part in said), errors
     assert "Error" not in errors
+
+
+EMPTY = [
+    array(f"{stream}/v0.npy", np.zeros((0, *shape)))
+    for stream, shape in (("img", (4,)), ("logmfcc", (8, 6)), ("present", (3,)))
+]
+
+
+def emptied(folder: Path) -> None:
+    for change in EMPTY:
+        change(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (array("img/v0.npy", np.zeros((12, 5))), "img/v0.npy: face of v0 has shape (12, 5), needs (T, 4)"),
+        (array("logmfcc/v0.npy", np.zeros((12, 4, 6))), "audio of v0 has shape (12, 4, 6), needs (T, 8, 6)"),
+        (array("logmfcc/v0.npy", np.zeros((12, 6, 8))), "audio of v0 has shape (12, 6, 8), needs (T, 8, 6)"),
+        (remove("features/train/logmfcc/v0.npy"), "audio of v0 is missing, needs (T, 8, 6)"),
+        (array("img/v0.npy", np.zeros(())), "img/v0.npy: contains one number, not a row for each snippet"),
+        (emptied, "present/v0.npy: has no snippet; a video has at least one"),
+    ],
+    ids=["width", "frames", "turned", "missing", "one number", "empty"],
+)
+@pytest.mark.parametrize("task", ["cten", "fsenet"])
+def test_extracted_features_of_a_wrong_shape_are_named(
+    tmp_path: Path, sentiloc: Sentiloc, task: str, change: Change, said: str
+) -> None:
+    emotion_folder(tmp_path)
+    (tmp_path / "point_label.csv").write_text("video_id,point,class_index\nv0,100,1\n", encoding="utf-8")
+    change(tmp_path)
+    code, _, errors = sentiloc("train", tmp_path, "-o", tmp_path / "run", "--task", task, *QUICK)
+    assert (code, said in errors, "Error" in errors) == (1, True, False), errors
+
+
+def test_flow_without_a_frame_is_named(tmp_path: Path, sentiloc: Sentiloc) -> None:
+    flow_folder(tmp_path)
+    (tmp_path / "points.csv").open("a", encoding="utf-8").write("v3,s1,,\n")
+    np.save(tmp_path / "flow" / "v3.npy", np.zeros((0, FLOW.dim), np.float32))
+    code, _, errors = sentiloc("train", tmp_path, "-o", tmp_path / "run", "--task", "gim")
+    assert (code, "flow/v3.npy: (0, 8), needs (T, 8) with T of at least 1" in errors) == (1, True), errors
 
 
 def test_a_byte_order_mark_is_no_part_of_a_column(tmp_path: Path, sentiloc: Sentiloc) -> None:
