@@ -9,16 +9,18 @@ FOLDER/emotion_segments.csv          columns video_id, start, end in seconds; op
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from sentiloc.model.cten.benchmarks import emotion_name, read_segments
+from sentiloc.model.cten.benchmarks import SPLITS, emotion_name, read_segments
 from sentiloc.model.cten.inputs import segment_inputs
 from sentiloc.model.cten.items import EmotionItem
-from sentiloc.model.data.feature_store import has_features, read_features, read_spec
-from sentiloc.model.data.text import read_names, read_rows
+from sentiloc.model.data.feature_store import check_stream, has_features, read_features, read_spec
+from sentiloc.model.data.text import listed, read_names, read_rows
 from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.segments import SnippetFeatures
 from sentiloc.model.spec import ModelSpec
 
 ALL = "all"
@@ -52,14 +54,19 @@ def read_labels(folder: Path) -> dict[str, str]:
 
 
 def validation_items(
-    folder: Path, items: Sequence[EmotionItem], classes: tuple[str, ...], fraction: float, seed: int
+    folder: Path,
+    items: Sequence[EmotionItem],
+    classes: tuple[str, ...],
+    fraction: float,
+    seed: int,
+    number: int | None = None,
 ) -> tuple[list[EmotionItem], list[EmotionItem]]:
     """Videos for training and videos for selecting the epoch: the split "val" if the folder has one (CAER), else a
     share of each class of `items`, the same for the same seed.
     """
     # `labels` writes an empty file for benchmarks without a validation split.
     if read_names(folder / "split_val.txt"):
-        return list(items), load_emotion_items(folder, "val", classes)
+        return list(items), load_emotion_items(folder, "val", classes, number)
     held: set[int] = set()
     for index in range(len(classes)):
         own = [place for place, item in enumerate(items) if item.class_index == index]
@@ -69,19 +76,23 @@ def validation_items(
     return kept, [item for place, item in enumerate(items) if place in held]
 
 
-def load_emotion_items(folder: Path, split: str, classes: tuple[str, ...]) -> list[EmotionItem]:
-    """Load all videos of a split; raises `invalid_data` or `spec_mismatch`, naming the cause."""
+def load_emotion_items(
+    folder: Path, split: str, classes: tuple[str, ...], number: int | None = None
+) -> list[EmotionItem]:
+    """Load all videos of a split; raises `invalid_data` or `spec_mismatch`, naming the cause.
+
+    number: segments of every video, if it is fixed.
+    """
     spec, labels = folder_spec(folder), read_labels(folder)
     segments = read_segments(folder / SEGMENT_FILE) if (folder / SEGMENT_FILE).exists() else {}
-    names = folder / f"split_{split}.txt"
     items = []
-    for name in read_names(names):
+    for name in _read_split(folder, split):
         if labels.get(name) not in classes:
             detail = f"{folder / LABEL_FILE}: {name} has no emotion out of {', '.join(classes)}"
             raise SentilocError(ErrorCode.INVALID_DATA, detail)
         # Extracted once as "all", the features serve every random split.
         stored = split if has_features(folder, split, name) else ALL
-        inputs = segment_inputs(read_features(folder, stored, name), spec)
+        inputs = segment_inputs(_read(folder, stored, name, spec), spec, segments=number)
         seconds = len(inputs.visual) * inputs.snippets * spec.snippet_seconds
         _check_segments(folder / SEGMENT_FILE, name, segments.get(name, ()), seconds)
         items.append(
@@ -92,9 +103,37 @@ def load_emotion_items(folder: Path, split: str, classes: tuple[str, ...]) -> li
                 class_index=classes.index(labels[name]),
                 segment_seconds=inputs.snippets * spec.snippet_seconds,
                 segments=segments.get(name, ()),
+                choices=inputs.choices,
             )
         )
     return items
+
+
+def _read_split(folder: Path, split: str) -> list[str]:
+    """Names of a split; raises `invalid_data` if it has none, or one that another split has as well."""
+    path = folder / f"split_{split}.txt"
+    names = read_names(path)
+    if not names:
+        raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: missing or empty")
+    for other in {*SPLITS} - {split} if split in SPLITS else ():
+        # The score of a video that was trained on says nothing.
+        shared = sorted({*names} & {*read_names(folder / f"split_{other}.txt")})
+        if shared:
+            raise SentilocError(
+                ErrorCode.INVALID_DATA, f"{path}: {listed(shared)} is in split_{other}.txt as well"
+            )
+    return names
+
+
+def _read(folder: Path, split: str, name: str, spec: ModelSpec) -> SnippetFeatures:
+    """A video's features; raises `invalid_data` unless they have every stream of the spec, in its shape."""
+    features = read_features(folder, split, name)
+    shapes = spec.stream_shapes
+    for stream, shape in shapes.items():
+        check_stream(folder, split, name, stream, getattr(features, stream), shape)
+    # Rows may also have their values side by side.
+    shaped = {stream: getattr(features, stream).reshape(-1, *shape) for stream, shape in shapes.items()}
+    return replace(features, **shaped)
 
 
 def _check_segments(path: Path, name: str, segments: Sequence[tuple[float, float]], seconds: float) -> None:

@@ -10,16 +10,23 @@ from torch import Tensor
 from torch.nn import functional
 
 
-def temporal_attention(features: Tensor, w1: Tensor, w2: Tensor) -> Tensor:
-    """Equation 7: A = ReLU(W1 (W2 (F' + F'')^T)^T); features F' + F'' (B, T, C), w2 (1, C), w1 (T, T) -> (B, T)."""
-    return torch.relu(w1 @ (w2 @ features.mT).mT).squeeze(-1)
+def temporal_attention(features: Tensor, w1: Tensor, w2: Tensor, valid: Tensor | None = None) -> Tensor:
+    """Equation 7: A = ReLU(W1 (W2 (F' + F'')^T)^T); features F' + F'' (B, T, C), w2 (1, C), w1 (T, T) -> (B, T).
+
+    Segments that are not valid, such as erased ones, keep their places in W1, count as 0, and get 0.
+    """
+    projected = (w2 @ features.mT).mT
+    if valid is not None:
+        projected = projected * valid.unsqueeze(-1)
+    attention = torch.relu(w1 @ projected).squeeze(-1)
+    return attention if valid is None else attention * valid
 
 
 def banded(kernel: Tensor, size: int) -> Tensor:
     """The (T, T) matrix W1 that mixes each segment with its neighbours only, with the same weights everywhere.
 
-    The paper's videos have ten segments, and W1 has a weight for each pair. Videos of any length need a W1 whose size
-    does not depend on it. kernel (k,), k odd; row t holds kernel[j] at column t + j - k // 2.
+    The paper has ten segments and a weight in W1 for each pair of them (`CTENConfig.segments`). Videos of any length
+    need a W1 whose size does not depend on it. kernel (k,), k odd; row t holds kernel[j] at column t + j - k // 2.
     """
     offsets = torch.arange(size)[None, :] - torch.arange(size)[:, None] + len(kernel) // 2
     inside = (offsets >= 0) & (offsets < len(kernel))

@@ -38,8 +38,10 @@ class _Serving(nn.Module):
         return class_probabilities(output.activations), class_probabilities(output.segments), output.attention
 
 
-def emotion_spec(spec: ModelSpec, classes: tuple[str, ...], name: str, version: str) -> ModelSpec:
-    """The spec of a package whose features are those of `spec`."""
+def emotion_spec(
+    spec: ModelSpec, classes: tuple[str, ...], name: str, version: str, segments: int | None = None
+) -> ModelSpec:
+    """The spec of a package whose features are those of `spec`; `segments` of every video, if their number is fixed."""
     return replace(
         spec,
         name=name,
@@ -48,6 +50,7 @@ def emotion_spec(spec: ModelSpec, classes: tuple[str, ...], name: str, version: 
         classes=classes,
         proposal_rule="cten",
         confidence_threshold=CONFIDENCE_THRESHOLD,
+        segments=segments,
     )
 
 
@@ -60,7 +63,7 @@ def export_cten(network: CTEN, spec: ModelSpec, package: Path) -> float:
     fits = (config.visual_dim, config.audio_dim) == modality_dims(spec) and config.classes == len(
         spec.classes
     )
-    if not fits or spec.task != TASK:
+    if not fits or spec.task != TASK or spec.segments != config.segments:
         raise SentilocError(ErrorCode.SPEC_MISMATCH, f"{spec.name}: the network is not of this spec")
 
     def examples(batch: int, time: int, seed: int) -> list[Tensor]:
@@ -73,6 +76,7 @@ def export_cten(network: CTEN, spec: ModelSpec, package: Path) -> float:
         inputs=("visual", "audio"),
         outputs=("video", "segments", "attention"),
         examples=examples,
+        time=config.segments,
     )
     worst = export_graph(graph, spec, package / NETWORK_FILES[TASK])
     (package / "spec.json").write_text(spec.to_json() + "\n", encoding="utf-8")

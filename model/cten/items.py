@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from sentiloc.model.cten.inputs import draw_pictures
 from sentiloc.model.segments import FloatArray
 
 
@@ -17,7 +18,8 @@ from sentiloc.model.segments import FloatArray
 class EmotionItem:
     """A video of T segments: visual (T, visual_dim), audio (T, audio_dim), the index of its one emotion.
 
-    `segments` are annotated (start, end) in seconds for evaluation; training never reads them.
+    `segments` are annotated (start, end) in seconds for evaluation; training never reads them. `choices` (S,
+    visual_dim) are the snippets from which training draws the picture of each segment; None: it is always the same.
     """
 
     name: str
@@ -26,10 +28,18 @@ class EmotionItem:
     class_index: int
     segment_seconds: float
     segments: tuple[tuple[float, float], ...] = ()
+    choices: FloatArray | None = None
 
     def __post_init__(self) -> None:
         if not len(self.visual) or len(self.visual) != len(self.audio):
             raise ValueError(f"{self.name}: {len(self.visual)} visual and {len(self.audio)} audio segments")
+
+
+def drawn(item: EmotionItem, rng: np.random.Generator) -> EmotionItem:
+    """The item with a random picture for each segment, if it has several to choose from."""
+    if item.choices is None:
+        return item
+    return replace(item, visual=draw_pictures(item.choices, len(item.visual), rng))
 
 
 class EmotionBatch(NamedTuple):

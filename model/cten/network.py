@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from sentiloc.model.cten.erasing import banded_attention, normalise
+from sentiloc.model.cten.erasing import banded, banded_attention, normalise, temporal_attention
 from sentiloc.model.cten.relation import inter_modal, intra_modal, project
 
 # Avoids a division by zero for a video without attention.
@@ -25,7 +25,9 @@ class CTENConfig:
     Not in the paper, chosen here:
 
     - width: if the features' widths differ or are not C, a linear layer projects both to C.
-    - mix 3: extent of W1 in equation 7, see `sentiloc.model.cten.erasing.banded`.
+    - segments None: videos of any length, and a banded W1 (`sentiloc.model.cten.erasing.banded`). The paper has 10:
+    every video has this number of segments, and W1 (T, T) has a weight for each pair. It starts as the banded one.
+    - mix 3: extent of the banded W1.
     - norm True: a layer norm on the projected features, because features of other extractors differ in scale.
     - dropout 0.1 on the projected features.
     - intra, inter: the rows of Table 2; without inter F'' is F, without intra F' is F.
@@ -43,9 +45,11 @@ class CTENConfig:
     intra: bool = True
     inter: bool = True
     modalities: Literal["AV", "A", "V"] = "AV"
+    segments: int | None = None
 
     def __post_init__(self) -> None:
         sizes_fit = self.mix % 2 == 1 and min(self.visual_dim, self.audio_dim, self.width) >= 1
+        sizes_fit = sizes_fit and (self.segments is None or self.segments >= 2)
         if not sizes_fit or self.classes < 2 or self.modalities not in ("AV", "A", "V"):
             raise ValueError(f"not a CTEN configuration: {self}")
 
@@ -79,12 +83,21 @@ class Modality(nn.Module):
         # Close to the identity: a segment counts twice as much as its neighbours together.
         kernel = torch.full((config.mix,), 0.5 / max(config.mix - 1, 1))
         kernel[config.mix // 2] = 1.0
-        self.kernel = nn.Parameter(kernel)
+        # W1 has one of two forms.
+        self.kernel = nn.Parameter(kernel) if config.segments is None else None
+        if config.segments is not None:
+            self.w1 = nn.Parameter(banded(kernel, config.segments))
 
     def embed(self, x: Tensor) -> Tensor:
         """Features (B, T, inputs) to F (B, T, C)."""
         embedded: Tensor = self.dropout(self.norm(self.adapt(x)))
         return embedded
+
+    def attention(self, features: Tensor, valid: Tensor | None = None) -> Tensor:
+        """Equation 7 of F' + F'' (B, T, C): (B, T)."""
+        if self.kernel is not None:
+            return banded_attention(features, self.kernel, self.w2, valid)
+        return temporal_attention(features, self.w1, self.w2, valid)
 
 
 class CTEN(nn.Module):
@@ -106,10 +119,7 @@ class CTEN(nn.Module):
         given = ((self.visual, visual), (self.audio, audio))
         parts = [(part, features) for part, features in given if part is not None]
         enhanced = self._enhance(parts, valid)
-        raw = [
-            banded_attention(features, part.kernel, part.w2, valid)
-            for features, (part, _) in zip(enhanced, parts, strict=True)
-        ]
+        raw = [part.attention(features, valid) for features, (part, _) in zip(enhanced, parts, strict=True)]
         pooled = [attend(features, weight, valid) for features, weight in zip(enhanced, raw, strict=True)]
         activations = self.classifier(torch.cat(pooled, dim=-1))
         segments = self.classifier(torch.cat(enhanced, dim=-1))

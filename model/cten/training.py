@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from sentiloc.model.cten.detect import EmotionScores, detection_map, emotion_spans, span_class
 from sentiloc.model.cten.erasing import erasing_mask
-from sentiloc.model.cten.items import EmotionBatch, EmotionItem, collate
+from sentiloc.model.cten.items import EmotionBatch, EmotionItem, collate, drawn
 from sentiloc.model.cten.losses import cross_entropy, total_loss
 from sentiloc.model.cten.network import CTEN, CTENConfig
 from sentiloc.model.errors import ErrorCode, SentilocError
@@ -85,6 +85,11 @@ def train_cten(
     """
     if not items:
         raise SentilocError(ErrorCode.INVALID_DATA, "no video to train on")
+    fixed = config.network.segments
+    for item in (*items, *val_items):
+        if fixed is not None and len(item.visual) != fixed:
+            detail = f"{item.name}: {len(item.visual)} segments, and the network takes {fixed}"
+            raise SentilocError(ErrorCode.INVALID_DATA, detail)
     folder = RunFolder(run_dir, asdict(config), resume=resume, record=record)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
@@ -147,7 +152,12 @@ def _epoch(
         # Per step, so that a resumed run draws the same dropout.
         torch.manual_seed(own_seed(step_seed(config.seed, epoch, step)))
         chosen = order[step * config.batch_size : (step + 1) * config.batch_size]
-        loss = step_module(collate([items[chosen[row]] for row in own_rows(len(chosen))]))
+        # Per video, so that its pictures do not depend on the others or on the number of processes.
+        shown = [
+            drawn(items[place], np.random.default_rng((config.seed, epoch, place)))
+            for place in (int(chosen[row]) for row in own_rows(len(chosen)))
+        ]
+        loss = step_module(collate(shown))
         whole = mean_figures(loss, len(chosen)).item()
         check_loss(whole, epoch, step, [items[place].name for place in chosen])
         optimizer.zero_grad(set_to_none=True)

@@ -1,6 +1,6 @@
 """Exports a network to ONNX with its spec, after comparing its outputs with PyTorch's.
 
-Batch and time are dynamic axes of every input, with these names in the file.
+Batch and time are dynamic axes of every input, with these names in the file; the time of some graphs is fixed.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ Examples = Callable[[int, int, int], list[Tensor]]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Graph:
     """A graph to export: a module whose `forward(*inputs)` returns a tuple, the names of inputs and outputs, example
-    inputs by batch, time and seed, and the lengths at which it is compared with PyTorch.
+    inputs by batch, time and seed, and the lengths at which it is compared with PyTorch. `time`: its only length, if it
+    has one.
     """
 
     module: nn.Module
@@ -38,6 +39,7 @@ class Graph:
     outputs: tuple[str, ...]
     examples: Examples
     lengths: tuple[int, ...] = PARITY_LENGTHS
+    time: int | None = None
 
 
 def export_graph(graph: Graph, spec: ModelSpec, path: Path) -> float:
@@ -48,11 +50,12 @@ def export_graph(graph: Graph, spec: ModelSpec, path: Path) -> float:
     # On the CPU, because the comparison with ONNX Runtime runs there.
     graph.module.cpu().eval()
     path.parent.mkdir(parents=True, exist_ok=True)
+    lengths = graph.lengths if graph.time is None else (graph.time,)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         partial = Path(folder) / "graph.onnx"
         _trace(graph, partial)
         _add_spec(partial, spec)
-        worst = max(_difference(graph, partial, batch, time) for time in graph.lengths for batch in (1, 3))
+        worst = max(_difference(graph, partial, batch, time) for time in lengths for batch in (1, 3))
         # Written so that NaN fails, too.
         if not worst <= PARITY_TOLERANCE:
             raise SentilocError(
@@ -63,14 +66,14 @@ def export_graph(graph: Graph, spec: ModelSpec, path: Path) -> float:
 
 
 def _trace(graph: Graph, path: Path) -> None:
-    axes = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
+    axes = {0: torch.export.Dim.DYNAMIC} | ({} if graph.time else {1: torch.export.Dim.DYNAMIC})
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
             graph.module,
             # Not 1: the exporter would specialize a dimension of size 1.
-            tuple(graph.examples(2, 24, 0)),
+            tuple(graph.examples(2, graph.time or 24, 0)),
             str(path),
             input_names=list(graph.inputs),
             output_names=list(graph.outputs),

@@ -72,7 +72,7 @@ class RunFolder:
                 f"{file}: the run was begun on other data; changed since: {', '.join(changed)}",
             )
         keys = sorted({*stored, *wanted} - {DATA, VERSIONS, COMMIT})
-        different = [key for key in keys if stored.get(key) != wanted.get(key)]
+        different = [key for key in keys if _given(stored.get(key)) != _given(wanted.get(key))]
         if different:
             raise SentilocError(
                 ErrorCode.INVALID_DATA,
@@ -129,6 +129,13 @@ class RunFolder:
             self._writer.close()
         if self._online is not None:
             self._online.close()
+
+
+def _given(value: Any) -> Any:
+    """A configuration without the fields that are None: a run of an older version has no fields added since."""
+    if isinstance(value, dict):
+        return {key: _given(one) for key, one in value.items() if one is not None}
+    return value
 
 
 def _epoch_of(line: str) -> float:

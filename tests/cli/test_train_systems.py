@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from sentiloc.model.cten.export import emotion_spec
 from sentiloc.model.data.feature_store import write_spec
 from sentiloc.model.gim.export import load_gim
 from sentiloc.model.gim.spec import expression_spec
@@ -67,6 +69,73 @@ def test_emotions_from_a_folder_to_a_package(sentiloc: Sentiloc, tmp_path: Path)
     code, again, err = sentiloc("train", data, "-o", run, *options, "--resume")
     assert code == 0, err
     assert (again, (run / "result.json").read_text(encoding="utf-8")) == (out, whole)
+
+
+def test_the_paper_s_ten_segments_train_resume_score_and_export(sentiloc: Sentiloc, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    data, run = emotion_folder(tmp_path / "data"), tmp_path / "run"
+    options = ("--task", "cten", "--recipe", "paper", "--epochs", 2, "--width", 8)
+    code, out, err = sentiloc("train", data, "-o", run, *options)
+    assert code == 0, err
+    config = json.loads((run / "config.json").read_text(encoding="utf-8"))
+    assert config["network"]["segments"] == 10
+    (run / "best.pt").unlink()
+    assert sentiloc("train", data, "-o", run, *options, "--resume")[:2] == (0, out)
+    assert sentiloc("evaluate", run, "--split", "test")[0] == 0
+    assert sentiloc("export", run, tmp_path / "models" / "ten")[0] == 0
+    assert load_package("ten", tmp_path / "models").spec.segments == 10
+    other = ("--task", "cten", "--recipe", "quick", "--epochs", 1, "--width", 8, "--segments", 4)
+    code, _, err = sentiloc("train", data, "-o", tmp_path / "four", *other)
+    assert code == 0, err
+    assert "needs" not in err
+    code, _, err = sentiloc("train", data, "-o", tmp_path / "no", *other[:-1], 1)
+    assert code == 2
+
+
+def test_a_run_of_an_older_version_resumes(sentiloc: Sentiloc, tmp_path: Path) -> None:
+    """Its configuration lacks the fields that were added since."""
+    (tmp_path / "data").mkdir()
+    data, run = emotion_folder(tmp_path / "data"), tmp_path / "run"
+    options = ("--task", "cten", "--recipe", "quick", "--epochs", 1, "--width", 8)
+    assert sentiloc("train", data, "-o", run, *options)[0] == 0
+    config = json.loads((run / "config.json").read_text(encoding="utf-8"))
+    del config["network"]["segments"]
+    (run / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    assert sentiloc("train", data, "-o", run, *options, "--resume")[0] == 0
+
+
+def test_a_run_is_not_scored_on_features_that_it_does_not_read(sentiloc: Sentiloc, tmp_path: Path) -> None:
+    """Features of another encoder may have the same shape."""
+    (tmp_path / "data").mkdir()
+    data, run, other = emotion_folder(tmp_path / "data"), tmp_path / "run", tmp_path / "other"
+    options = ("--task", "cten", "--recipe", "quick", "--epochs", 1, "--width", 8)
+    assert sentiloc("train", data, "-o", run, *options)[0] == 0
+    shutil.copytree(data, other)
+    assert sentiloc("evaluate", run, "--data", other)[0] == 0
+    assert SPEC.face is not None
+    (other / "spec.json").unlink()
+    write_spec(other, replace(SPEC, face=replace(SPEC.face, encoder="another")))
+    code, _, err = sentiloc("evaluate", run, "--data", other)
+    assert (code, "spec.json: features of own" in err) == (1, True), err
+    code, _, err = sentiloc("evaluate", run, "--split", "val")
+    assert (code, "split_val.txt: missing or empty" in err) == (1, True), err
+
+
+def test_features_of_an_emotion_package_train_sentiment(sentiloc: Sentiloc, tmp_path: Path) -> None:
+    """`extract --spec` takes packages of any task, whose features are the same."""
+    data = emotion_folder(tmp_path)
+    write_spec(data, emotion_spec(SPEC, ("anger", "fear", "joy"), "cten-own", "1", 10))
+    (data / "point_label.csv").write_text("video_id,point,class_index\nv0,100,1\n", encoding="utf-8")
+    options = ("--recipe", "quick", "--epochs", 1, "--width", 16, "--val-fraction", 0)
+    code, _, err = sentiloc("train", data, "-o", tmp_path / "run", *options)
+    assert code == 0, err
+    assert sentiloc("export", tmp_path / "run", tmp_path / "models" / "own")[0] == 0
+    spec = load_package("own", tmp_path / "models").spec
+    assert (spec.task, spec.classes, spec.segments) == ("sentiment", ("negative", "positive"), None)
+    (data / "spec.json").unlink()
+    write_spec(data, replace(SPEC, snippet_frames=8))
+    code, _, err = sentiloc("train", data, "-o", tmp_path / "no", *options)
+    assert (code, "spec.json: snippets of 8 frames; FSENet's have 16" in err) == (1, True), err
 
 
 def test_one_modality_trains_scores_and_exports_by_itself(sentiloc: Sentiloc, tmp_path: Path) -> None:

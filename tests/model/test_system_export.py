@@ -83,6 +83,21 @@ def test_checkpoints_are_not_confused(tmp_path: Path) -> None:
         load_cten(tmp_path / "gim.pt")
 
 
+def test_ten_segments_are_part_of_the_graph_and_of_the_spec(tmp_path: Path) -> None:
+    """CTEN's section 4.2: the network takes ten segments of any video, and no other number."""
+    any_number = tiny_cten()
+    ten, spec = CTEN(replace(any_number.config, segments=10)), replace(EMOTIONS, segments=10)
+    save_cten(ten, spec.classes, tmp_path / "ten.pt")
+    assert export_cten(load_cten(tmp_path / "ten.pt")[0], spec, tmp_path / "ten") <= 1e-4
+    assert axes(tmp_path / "ten" / "cten.onnx")["visual"] == ["batch", 10, 5]
+    package = load_package("ten", tmp_path)
+    assert (package.spec.segments, package.spec.features_hash) == (10, EMOTIONS.features_hash)
+    assert "segments" not in EMOTIONS.to_json()
+    for network, other in ((ten, EMOTIONS), (any_number, spec)):
+        with pytest.raises(SentilocError, match="not of this spec"):
+            export_cten(network, other, tmp_path / "no")
+
+
 def test_a_flow_stream_is_part_of_the_spec_and_its_hash_and_no_burden_to_others() -> None:
     assert parse_spec(EXPRESSIONS.to_json()) == EXPRESSIONS
     assert "flow" not in FEATURES.to_json()

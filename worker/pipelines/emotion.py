@@ -6,10 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from sentiloc.model.cten.detect import EmotionScores
-from sentiloc.model.cten.inputs import modality_dims, segment_inputs
+from sentiloc.model.cten.inputs import modality_dims, segment_inputs, segment_slices
 from sentiloc.model.package import ModelPackage
 from sentiloc.model.results.result import Result, SegmentOptions
 from sentiloc.model.results.task_result import EmotionResult, cut_emotions, make_series
@@ -42,7 +40,7 @@ class EmotionScorer:
 
     def score(self, features: SnippetFeatures) -> tuple[EmotionScores, float]:
         """Scores of a video, and the length of one of its segments in seconds."""
-        inputs = segment_inputs(features, self._spec)
+        inputs = segment_inputs(features, self._spec, segments=self._spec.segments)
         feeds = {"visual": inputs.visual[None], "audio": inputs.audio[None]}
         video, segments, attention = self._session.run(["video", "segments", "attention"], feeds)
         scores = EmotionScores(video=video[0], segments=segments[0], attention=attention[0])
@@ -87,9 +85,9 @@ class EmotionPipeline(FeaturePipeline):
         columns |= dict(zip(classes, scores.segments.T, strict=True))
         # CTEN's segments are longer than snippets in long videos; a segment has a face if one of its
         # snippets has.
-        starts = np.arange(0, len(features), round(step / self.package.spec.snippet_seconds))
-        faces = np.logical_or.reduceat(features.face_present, starts)
-        curve = make_series(columns, step, tuple(faces.tolist()))
+        parts = segment_slices(len(features), self.package.spec.segments)
+        faces = tuple(bool(features.face_present[part].any()) for part in parts)
+        curve = make_series(columns, step, faces)
         probabilities = {name: round(float(p), 4) for name, p in zip(classes, scores.video, strict=True)}
         calibration, duration = self.package.calibration, extraction.info.duration
         found = EmotionResult(

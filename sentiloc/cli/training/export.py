@@ -64,6 +64,7 @@ def _spec(run: Run, given: Path | None) -> ModelSpec:
     """The given spec with the run's threshold, else the spec next to the checkpoint."""
     from sentiloc.cli.training.runs import SPEC
     from sentiloc.model.data.feature_store import parse_stored_spec
+    from sentiloc.model.spec import PUBLISHED
 
     own = run.folder / SPEC
     if given is None and not own.exists():
@@ -74,7 +75,7 @@ def _spec(run: Run, given: Path | None) -> ModelSpec:
     trained = parse_stored_spec(own) if own.exists() else None
     if given is None and trained is not None:
         # The published features name no extractor that this project has.
-        return with_weights_at_hand(trained) if trained.name == "published-layout" else trained
+        return with_weights_at_hand(trained) if trained.name == PUBLISHED else trained
     path = given / "spec.json" if given is not None and given.is_dir() else given or own
     found = parse_stored_spec(path)
     if run.task == "expression" and found.flow is None:

@@ -29,14 +29,34 @@ class Run:
     data: Path | None
 
     def data_folder(self, given: Path | None) -> Path:
-        """The data folder: the given one, else the one of the training; raises `invalid_data` if it is missing."""
+        """The data folder: the given one, else the one of the training.
+
+        Raises `invalid_data` if it is missing, and `spec_mismatch` if its features are not those of the run.
+        """
         found = given or self.data
         if found is None or not found.is_dir():
             raise SentilocError(
                 ErrorCode.INVALID_DATA,
                 f"{self.folder / CONFIG}: data folder {found} is not there; name it with --data",
             )
+        self._check_features(found)
         return found
+
+    def _check_features(self, folder: Path) -> None:
+        """Raise `spec_mismatch` for features that are not those of the run; published ones have no spec."""
+        from sentiloc.model.data.feature_store import parse_stored_spec, read_spec
+        from sentiloc.model.spec import PUBLISHED
+
+        stored, own = read_spec(folder), self.folder / SPEC
+        if stored is None or not own.exists():
+            return
+        trained = parse_stored_spec(own)
+        if trained.name != PUBLISHED and not trained.reads(stored):
+            raise SentilocError(
+                ErrorCode.SPEC_MISMATCH,
+                f"{folder / SPEC}: features of {stored.name} ({stored.features_hash}), and the run reads those of "
+                f"{trained.name} ({trained.features_hash})",
+            )
 
 
 def open_run(path: Path) -> Run:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 CHECKPOINT = "best.pt"
 SPLITS = ("train", "val", "test", "all")
 VAL_FRACTION = 0.15
+PAPER_SEGMENTS = 10
+"""CTEN's section 4.2."""
 Options = dict[str, Any]
 
 
@@ -93,15 +95,17 @@ def _train_cten(data: Path, run: Path, options: Options, progress: Progress) -> 
     )
     from sentiloc.model.cten.export import CONFIDENCE_THRESHOLD, emotion_spec, save_cten
     from sentiloc.model.cten.training import held_out_confidence, train_cten
+    from sentiloc.model.data.text import read_names
     from sentiloc.model.training.parallel import is_first
     from sentiloc.model.training.record import make_record
 
     # The order of a set differs between processes; a resumed run must give every class its old index.
     classes = tuple(sorted(set(read_labels(data).values())))
     config = _cten_config(data, options, len(classes))
-    items = load_emotion_items(data, "train", classes)
+    number = config.network.segments
+    items = load_emotion_items(data, "train", classes, number)
     items, val = validation_items(
-        data, items, classes, options.get("val_fraction", VAL_FRACTION), config.seed
+        data, items, classes, options.get("val_fraction", VAL_FRACTION), config.seed, number
     )
     files = [data / n for n in (LABEL_FILE, SEGMENT_FILE, "spec.json", *(f"split_{s}.txt" for s in SPLITS))]
     record = {"task": "emotion"} | make_record(data, files, (data / "features").glob("*/*/*.npy"))
@@ -118,13 +122,13 @@ def _train_cten(data: Path, run: Path, options: Options, progress: Progress) -> 
     if not is_first():
         return {}
     save_cten(result.network, classes, run / CHECKPOINT)
-    spec = emotion_spec(folder_spec(data), classes, run.resolve().name, "1")
+    spec = emotion_spec(folder_spec(data), classes, run.resolve().name, "1", number)
     fitted = held_out_confidence(result.network, val, classes)
     if not fitted.calibration.calibrated:
         # The fitted threshold is one of calibrated confidence, and this run shows raw scores.
         fitted = replace(fitted, threshold=CONFIDENCE_THRESHOLD)
     write_outcome(run, spec, fitted)
-    test = score_cten(result.network, data, "test", classes) if (data / "split_test.txt").exists() else {}
+    test = score_cten(result.network, data, "test", classes) if read_names(data / "split_test.txt") else {}
     held_out = {"held-out accuracy": round(_accuracy(result.network, val), 4)} if val else {}
     return {
         "config": asdict(config),
@@ -147,7 +151,9 @@ def _cten_config(data: Path, options: Options, classes: int) -> CTENTrainConfig:
     # 2048 is the paper's.
     width = options.get("width", 64 if quick else 2048)
     network = CTENConfig(visual_dim=visual, audio_dim=audio, classes=classes, width=width)
-    network = replace(network, **_chosen(options, intra="intra", inter="inter"))
+    if options["recipe"] == "paper":
+        network = replace(network, segments=PAPER_SEGMENTS)
+    network = replace(network, **_chosen(options, intra="intra", inter="inter", segments="segments"))
     if "modalities" in options:
         network = replace(network, modalities=parse_modalities(options["modalities"], options))
     config = CTENTrainConfig(network=network, seed=options.get("seed", 0))
@@ -185,7 +191,7 @@ def score_cten(network: CTEN, data: Path, split: str, classes: tuple[str, ...]) 
     from sentiloc.model.cten.datasets import load_emotion_items
     from sentiloc.model.cten.training import accuracy, detection
 
-    items = load_emotion_items(data, split, classes)
+    items = load_emotion_items(data, split, classes, network.config.segments)
     found = {"accuracy": round(accuracy(network, items), 4)}
     if any(item.segments for item in items):
         found |= {f"mAP@{tiou}": round(v, 4) for tiou, v in detection(network, items).items()}
@@ -298,7 +304,7 @@ def export_system(task: str, checkpoint: Path, spec: ModelSpec, package: Path) -
         from sentiloc.model.cten.export import emotion_spec, export_cten, load_cten
 
         network, classes = load_cten(checkpoint)
-        named = emotion_spec(spec, classes, spec.name, spec.version)
+        named = emotion_spec(spec, classes, spec.name, spec.version, network.config.segments)
         # A spec of features has the threshold of sentiment.
         if spec.task == task:
             named = replace(named, confidence_threshold=spec.confidence_threshold)

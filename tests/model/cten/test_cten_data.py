@@ -16,7 +16,8 @@ from sentiloc.model.cten.benchmarks import (
     read_label_list,
 )
 from sentiloc.model.cten.detect import EmotionScores, EmotionSpan, detection_map, emotion_spans, span_class
-from sentiloc.model.cten.inputs import modality_dims, segment_inputs
+from sentiloc.model.cten.inputs import modality_dims, segment_inputs, segment_slices
+from sentiloc.model.cten.items import EmotionItem, drawn
 from sentiloc.model.cten.network import CTENConfig
 from sentiloc.model.cten.synthetic import PlantedEmotions, planted_emotions
 from sentiloc.model.cten.training import CTENTrainConfig, accuracy, detection, train_cten
@@ -53,6 +54,51 @@ def test_streams_become_two_modalities_of_bounded_length() -> None:
     assert modality_dims(resnets) == (2048, 2048)
     with pytest.raises(SentilocError):
         modality_dims(replace(spec, audio=None))
+
+
+@pytest.mark.parametrize("snippets", [1, 3, 7, 10, 11, 15, 24, 39])
+def test_ten_equal_segments_hold_each_snippet_by_its_middle(snippets: int) -> None:
+    """Section 4.2, by times: segment i is from i S / 10 to (i + 1) S / 10."""
+    parts = segment_slices(snippets, 10)
+    for index, part in enumerate(parts):
+        low, high = index * snippets / 10, (index + 1) * snippets / 10
+        inside = [n for n in range(snippets) if low <= n + 0.5 < high]
+        assert list(range(snippets))[part] == (inside or [int((low + high) / 2)])
+    if snippets >= 10:
+        assert [n for part in parts for n in range(snippets)[part]] == list(range(snippets))
+
+
+def test_a_picture_of_each_segment_is_drawn_and_its_sound_is_whole() -> None:
+    spec = ModelSpec(
+        name="a", version="1", visual=None, audio=AudioStream(frames=1, mels=1), face=FaceStream(dim=1)
+    )
+    column = np.arange(30, dtype=np.float32)[:, None]
+    present = np.ones(30, bool)
+    features = SnippetFeatures(
+        visual=None,
+        audio=column[:, None],
+        face=column,
+        visual_present=~present,
+        audio_present=present,
+        face_present=present,
+    )
+    inputs = segment_inputs(features, spec, segments=10)
+    assert inputs.visual[:, 0].tolist() == inputs.audio[:, 0].tolist() == list(range(1, 30, 3))
+    assert (inputs.snippets, inputs.choices is not None) == (3.0, True)
+    item = EmotionItem(
+        name="v",
+        visual=inputs.visual,
+        audio=inputs.audio,
+        class_index=0,
+        segment_seconds=1.92,
+        choices=inputs.choices,
+    )
+    pictures = np.array([drawn(item, np.random.default_rng(seed)).visual[:, 0] for seed in range(40)])
+    assert all(set(found) == {3 * i, 3 * i + 1, 3 * i + 2} for i, found in enumerate(pictures.T.tolist()))
+    assert drawn(replace(item, choices=None), np.random.default_rng(0)).visual is item.visual
+    network = CTENConfig(visual_dim=1, audio_dim=1, classes=2, width=4, segments=5)
+    with pytest.raises(SentilocError, match="v: 10 segments, and the network takes 5"):
+        train_cten(CTENTrainConfig(network=network), [item])
 
 
 def test_class_folders_lists_and_splits(tmp_path: Path) -> None:

@@ -114,11 +114,32 @@ def test_without_norm_and_dropout_the_network_is_the_printed_equations() -> None
         within = torch.softmax(query @ key.mT / math.sqrt(6), -1) @ value
         across = torch.softmax(query @ other_key.mT / math.sqrt(6), -1) @ other_value
         both = (x + within @ own.w_intra.mT) + (x + across @ own.w_inter.mT)
+        assert own.kernel is not None
         attention = temporal_attention(both, banded(own.kernel, 5), own.w2)
         assert torch.allclose(output.attention[..., index], normalise(attention), atol=1e-5)
         pooled.append(attend(both, attention))
     wanted = torch.cat(pooled, -1) @ network.classifier.weight.mT + network.classifier.bias
     assert torch.allclose(output.activations, wanted, atol=1e-4)
+
+
+def test_equation_7_with_ten_segments_has_a_weight_for_each_pair() -> None:
+    """As printed, with a W1 of (T, T); an erased segment keeps its place in it."""
+    torch.manual_seed(0)
+    banded_network = CTEN(CTENConfig(visual_dim=6, audio_dim=6, classes=3, width=6)).eval()
+    network = CTEN(CTENConfig(visual_dim=6, audio_dim=6, classes=3, width=6, segments=10)).eval()
+    network.load_state_dict(banded_network.state_dict(), strict=False)
+    features, valid = [torch.randn(2, 10, 6), torch.randn(2, 10, 6)], torch.rand(2, 10) < 0.7
+    for given in (None, valid):
+        for found, wanted in zip(network(*features, given), banded_network(*features, given), strict=True):
+            assert torch.allclose(found, wanted, atol=1e-6), "it starts as the banded form"
+    assert network.visual is not None
+    torch.nn.init.normal_(network.visual.w1)
+    assert network.visual.w1.shape == (10, 10)
+    both = 2 * network.visual.embed(features[0])
+    printed = torch.relu(network.visual.w1 @ (network.visual.w2 @ both.mT).mT).squeeze(-1)
+    assert torch.allclose(network(*features).attention[..., 0], normalise(printed), atol=1e-5)
+    with pytest.raises(ValueError, match="not a CTEN"):
+        CTENConfig(visual_dim=6, audio_dim=6, classes=3, segments=1)
 
 
 @pytest.mark.parametrize(("intra", "inter"), [(True, True), (True, False), (False, False)])
