@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
 from numpy.typing import NDArray
 
 from sentiloc.app.reels.plan import ReelClip, ReelPlan, parse_plan
@@ -22,6 +24,7 @@ from tests.support.media import make_clip, read_time
 
 SIZE = (128, 96)
 BEEP = (1.0, 1.2)
+RED = (200, 30, 30)
 
 
 def plan(*clips: ReelClip, rate: str = "25/1", crossfade: int = 0, captions: bool = False) -> ReelPlan:
@@ -54,6 +57,21 @@ def sound(path: Path) -> NDArray[np.float32]:
     with av.open(str(path)) as container:
         parts = [frame.to_ndarray() for frame in container.decode(audio=0)]
     return np.concatenate(parts, axis=1)
+
+
+def write_red(path: Path, size: tuple[int, int], matrix: Colorspace, *, is_stated: bool) -> None:
+    """A red video whose colours were coded with `matrix`; the file says so if `is_stated`."""
+    red = av.VideoFrame.from_ndarray(np.full((size[1], size[0], 3), RED, np.uint8), "rgb24")
+    frame = red.reformat(format="yuv420p", dst_colorspace=matrix, dst_color_range=ColorRange.MPEG)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"preset": "ultrafast", "crf": "4"})
+        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
+        if is_stated:
+            stream.codec_context.colorspace = matrix
+        for number in range(5):
+            frame.pts = number
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +149,27 @@ class TestRender:
         render_reel(plan(part(ntsc, 5, 30), rate="30000/1001"), path, DecodeLimits(), ignore)
         assert np.abs(sound(path)).max() < 1e-3
         assert len(pictures(path)) == 30
+
+    @pytest.mark.parametrize(
+        ("size", "matrix", "is_stated"),
+        [
+            ((128, 96), Colorspace.ITU709, True),
+            ((128, 96), Colorspace.ITU601, True),
+            ((128, 96), Colorspace.ITU601, False),
+            ((1280, 720), Colorspace.ITU709, False),
+        ],
+    )
+    def test_colours_stay_and_are_stated(
+        self, tmp_path: Path, size: tuple[int, int], matrix: Colorspace, is_stated: bool
+    ) -> None:
+        write_red(tmp_path / "red.mp4", size, matrix, is_stated=is_stated)
+        made = replace(plan(part(tmp_path / "red.mp4", 2, 3)), width=size[0], height=size[1])
+        render_reel(made, tmp_path / "reel.mp4", DecodeLimits(), ignore)
+        with av.open(str(tmp_path / "reel.mp4")) as container:
+            frame = next(container.decode(video=0))
+        assert (frame.colorspace, frame.color_range) == (Colorspace.ITU709, ColorRange.MPEG)
+        assert (frame.color_primaries, frame.color_trc) == (ColorPrimaries.BT709, ColorTrc.BT709)
+        assert np.abs(frame.to_ndarray(format="rgb24").mean((0, 1)) - RED).max() < 6
 
     def test_other_shapes_are_fitted_onto_black(self, tmp_path: Path) -> None:
         make_clip(tmp_path / "tall.mp4", seconds=1.0, size=(64, 128))

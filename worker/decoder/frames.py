@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
-from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
+from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
 from sentiloc.worker.decoder.request import ROUNDING_SECONDS, DecodeLimits, DecodeRequest
@@ -46,6 +46,9 @@ _LUMA_FIRST = frozenset(
 """Formats whose first plane is brightness, eight bits a pixel."""
 _BY_PLANES = frozenset({"yuv420p", "yuvj420p"})
 """Formats that `PlaneScaler` scales before they become RGB."""
+_HD_WIDTH, _SD_HEIGHT = 1280, 576
+# AVCOL_SPC_UNSPECIFIED.
+_UNSTATED = 2
 _LEAD_SECONDS = 0.5
 """Seconds.
 
@@ -154,9 +157,27 @@ class Scaler:
     def _reformat(self, frame: VideoFrame, pixel_format: str) -> Image:
         width, height = self._size
         scaled = self._reformatter.reformat(
-            frame, width, height, pixel_format, interpolation=Interpolation.BILINEAR, threads=1
+            frame,
+            width,
+            height,
+            pixel_format,
+            src_colorspace=self._matrix(frame),
+            interpolation=Interpolation.BILINEAR,
+            threads=1,
         )
         return self._shape.orient(np.asarray(scaled.to_ndarray(), np.uint8))
+
+    def _matrix(self, frame: VideoFrame) -> Colorspace | None:  # noqa: ARG002
+        """The matrix of the frame's colours; None for the stated one, which is BT.601 if none is stated."""
+        return None
+
+
+class ColourScaler(Scaler):
+    """Shows colours as players do: large pictures that state no matrix have that of BT.709."""
+
+    def _matrix(self, frame: VideoFrame) -> Colorspace | None:
+        is_large = frame.width >= _HD_WIDTH or frame.height > _SD_HEIGHT
+        return Colorspace.ITU709 if is_large and frame.colorspace == _UNSTATED else None
 
 
 class PlaneScaler(Scaler):
@@ -235,7 +256,7 @@ class SnippetBuilder:
         self._request, self._limits, self._emit = request, limits, emit
         self._rate = float(rate)
         self._face: Scaler = _face_scaler(request)(shape, *fit(shape, request.face_max_side))
-        self._still = Scaler(shape, *fit(shape, request.still_side)) if request.still_side else None
+        self._still = ColourScaler(shape, *fit(shape, request.still_side)) if request.still_side else None
         self._visual = CentreCrop(shape, request.visual_size) if request.visual_size else None
         self._held: VideoFrame | None = None
         self._made: dict[object, Image] = {}
@@ -300,6 +321,8 @@ class SnippetBuilder:
 def _face_scaler(request: DecodeRequest) -> type[Scaler]:
     if request.face_grey:
         return LumaScaler
+    if request.for_people:
+        return ColourScaler
     return PlaneScaler if request.face_by_planes else Scaler
 
 

@@ -9,7 +9,7 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 
 from sentiloc.worker.decoder.disposable import IsDisposable, disposable_test
-from sentiloc.worker.decoder.frames import Scaler, fit, shape_of
+from sentiloc.worker.decoder.frames import ColourScaler, fit, shape_of
 from sentiloc.worker.decoder.request import ROUNDING_SECONDS
 from sentiloc.worker.decoder.selection import Moment, Selection
 from sentiloc.worker.decoder.source.media import Media, pixel_aspect
@@ -35,7 +35,7 @@ def grab(media: Media, task: Task, times: Sequence[float], output: Output) -> No
     sent = 0
     for index, frame in zip(order, find(media, [times[index] for index in order]), strict=False):
         shape = shape_of(frame, pixel_aspect(media.video))
-        image = Scaler(shape, *fit(shape, task.request.face_max_side))(frame)
+        image = ColourScaler(shape, *fit(shape, task.request.face_max_side))(frame)
         ready[index] = SnippetImages(faces=[image], narrow=[False])
         while sent in ready:
             output.snippet(sent, ready.pop(sent))

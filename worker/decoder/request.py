@@ -16,7 +16,8 @@ class DecodeRequest:
     `frame_rate` is the rate of the frame grid in frames per second; None means the video's average rate.
     `face_samples` are the positions within a snippet of the frames for the face stream, at up to `face_max_side`
     pixels. `face_grey` requests them as grey instead of RGB, which takes less time. `face_by_planes` scales larger ones
-    before they become RGB, which takes half the time and is good enough for networks. `still_side`, if given, requests
+    before they become RGB, which takes half the time and is good enough for networks. `for_people` requests colours as
+    players show them; networks were trained on those of BT.601 wherever a video does not state its own. `still_side`, if given, requests
     the middle one of these frames once more, in colour at up to that many pixels, to show to people. `visual_size`, if
     given, requests all frames of a snippet: short side scaled to 8/7 of it, then centre-cropped. `audio_rate`, if
     given, requests audio at that many samples per second with `audio_channels`: 1 (mono) or 2. `audio_track` is the
@@ -32,6 +33,7 @@ class DecodeRequest:
     face_max_side: int = 640
     face_grey: bool = False
     face_by_planes: bool = False
+    for_people: bool = False
     still_side: int | None = None
     visual_size: int | None = None
     audio_rate: int | None = None

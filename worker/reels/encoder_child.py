@@ -21,6 +21,7 @@ import av.logging
 import numpy as np
 from av.audio.stream import AudioStream
 from av.container import OutputContainer
+from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, VideoReformatter
 from av.video.stream import VideoStream
 
 from sentiloc.worker.decoder.child import import_everything
@@ -136,7 +137,11 @@ def _add_video(container: OutputContainer, task: EncodeTask) -> VideoStream:
     # Browsers play only this pixel format.
     stream.width, stream.height, stream.pix_fmt = task.width, task.height, "yuv420p"
     stream.time_base = 1 / Fraction(task.rate)
-    stream.codec_context.thread_count = task.limits["threads"]
+    # Stated, because players guess the colours of other files from the size of the picture.
+    context = stream.codec_context
+    context.colorspace, context.color_range = Colorspace.ITU709, ColorRange.MPEG
+    context.color_primaries, context.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
+    context.thread_count = task.limits["threads"]
     return stream
 
 
@@ -152,13 +157,21 @@ class _Encoder:
         self, container: OutputContainer, video: VideoStream, audio: AudioStream | None, task: EncodeTask
     ) -> None:
         self._container, self._video, self._audio, self._task = container, video, audio, task
+        self._reformatter = VideoReformatter()
         self._frames = self._samples = 0
 
     def take(self, kind: bytes, data: bytes) -> None:
         """Encode a picture or some samples."""
         if kind == PICTURE:
             shape = (self._task.height, self._task.width, 3)
-            frame = av.VideoFrame.from_ndarray(np.frombuffer(data, np.uint8).reshape(shape), "rgb24")
+            picture = av.VideoFrame.from_ndarray(np.frombuffer(data, np.uint8).reshape(shape), "rgb24")
+            frame = self._reformatter.reformat(
+                picture,
+                format="yuv420p",
+                dst_colorspace=Colorspace.ITU709,
+                dst_color_range=ColorRange.MPEG,
+                threads=1,
+            )
             frame.pts, frame.time_base = self._frames, 1 / Fraction(self._task.rate)
             self._frames += 1
             self._container.mux(self._video.encode(frame))

@@ -150,6 +150,7 @@ def _request(clip: ReelClip, plan: ReelPlan) -> DecodeRequest:
         snippet_frames=1,
         face_samples=(0,),
         face_max_side=max(plan.width, plan.height),
+        for_people=True,
         audio_rate=SOUND_RATE,
         audio_channels=CHANNELS,
         first_snippet=clip.first,
