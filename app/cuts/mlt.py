@@ -10,7 +10,10 @@ from fractions import Fraction
 from math import ceil, gcd
 from xml.etree import ElementTree as ET
 
-from sentiloc.app.cuts.sequence import Clip, Sequence, Source
+from sentiloc.app.cuts.sequence import Sequence, Source
+
+_AHEAD = Fraction(1, 2)
+"""MLT shows the picture that is nearest in time."""
 
 
 def mlt_sequence(sequence: Sequence) -> str:
@@ -21,8 +24,12 @@ def mlt_sequence(sequence: Sequence) -> str:
     for source in sequence.sources:
         _producer(root, source, sequence)
     playlist = ET.SubElement(root, "playlist", {"id": "clips"})
+    length = 0
     for clip in sequence.clips:
-        first = _first(clip, sequence)
+        # The nearest frame of the sequence may flash a picture of the shot before the cut: source frame 147 at 30 fps
+        # lies between the frames 122 (picture 146) and 123 (148) of 25.
+        first, frames = clip.counted_at(sequence.base.rate, _AHEAD)
+        length += frames
         ET.SubElement(
             playlist,
             "entry",
@@ -30,27 +37,17 @@ def mlt_sequence(sequence: Sequence) -> str:
                 "producer": f"producer{clip.source.number}",
                 "in": str(first),
                 # MLT's out point is the last frame itself.
-                "out": str(first + clip.frames - 1),
+                "out": str(first + frames - 1),
             },
         )
     tractor = ET.SubElement(
-        root, "tractor", {"id": "reel", "in": "0", "out": str(sequence.frames - 1), "title": sequence.title}
+        root, "tractor", {"id": "reel", "in": "0", "out": str(length - 1), "title": sequence.title}
     )
     # Shotcut opens a tractor as its timeline only if it has this property.
     _property(tractor, "shotcut", "1")
     ET.SubElement(tractor, "track", {"producer": "clips"})
     ET.indent(root)
     return ET.tostring(root, encoding="unicode", xml_declaration=True)
-
-
-def _first(clip: Clip, sequence: Sequence) -> int:
-    """The first frame, counted at the sequence's rate, that shows no picture before the clip's first one.
-
-    MLT shows the picture that is nearest in time. The nearest frame of the sequence may therefore flash a picture of
-    the shot before the cut: source frame 147 at 30 fps lies between the frames 122 (picture 146) and 123 (148) of 25.
-    """
-    first = ceil((clip.first - Fraction(1, 2)) * sequence.base.rate / clip.source.base.rate)
-    return max(0, first)
 
 
 def _profile(root: ET.Element, sequence: Sequence) -> None:
@@ -75,7 +72,7 @@ def _profile(root: ET.Element, sequence: Sequence) -> None:
 
 
 def _producer(root: ET.Element, source: Source, sequence: Sequence) -> None:
-    length = max(1, round(Fraction(source.frames) / source.base.rate * sequence.base.rate))
+    length = max(1, ceil((source.frames - _AHEAD) * sequence.base.rate / source.base.rate))
     producer = ET.SubElement(
         root, "producer", {"id": f"producer{source.number}", "in": "0", "out": str(length - 1)}
     )

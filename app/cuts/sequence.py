@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from collections.abc import Sequence as SequenceOf
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from math import ceil
 from pathlib import PurePosixPath
 
 from sentiloc.app.formats.timeline import (
@@ -123,11 +124,13 @@ class Clip:
     """A part of a source on the sequence.
 
     `first` and `source_frames` count frames of the source from its start; `start` and `frames` count frames of the
-    sequence from its start.
+    sequence from its start. `until` is the source's first frame behind the cut; `last` may be a frame away from it,
+    because it follows the rounded length.
     """
 
     source: Source
     first: int
+    until: int
     source_frames: int
     start: int
     frames: int
@@ -143,6 +146,16 @@ class Clip:
     def last(self) -> int:
         """The first frame of the source after the clip."""
         return self.first + self.source_frames
+
+    def counted_at(self, rate: Fraction, ahead: Fraction = Fraction(0)) -> tuple[int, int]:
+        """The clip's first frame and number of frames in its source, counted at `rate`.
+
+        None of them shows a picture from outside of the cut. A program that shows the nearest picture shows each one
+        `ahead` of its time, by half a frame of the source.
+        """
+        scale = rate / self.source.base.rate
+        first, end = (max(0, ceil((frame - ahead) * scale)) for frame in (self.first, self.until))
+        return first, max(1, end - first)
 
     @property
     def title(self) -> str:
@@ -287,10 +300,11 @@ def _place(clips: Iterable[GivenClip], sources: dict[str, Source], base: Timebas
     start = 0
     for clip in clips:
         source = sources[clip.source_id]
-        first, frames, source_frames = _frames(clip, source, base)
+        first, until, frames, source_frames = _frames(clip, source, base)
         yield Clip(
             source=source,
             first=first,
+            until=until,
             source_frames=source_frames,
             start=start,
             frames=frames,
@@ -300,8 +314,10 @@ def _place(clips: Iterable[GivenClip], sources: dict[str, Source], base: Timebas
         start += frames
 
 
-def _frames(clip: GivenClip, source: Source, base: Timebase) -> tuple[int, int, int]:
-    """First frame (source rate), length at the sequence's rate, and length at the source's rate of a clip."""
+def _frames(clip: GivenClip, source: Source, base: Timebase) -> tuple[int, int, int, int]:
+    """A clip's first frame and the one behind its last (source rate), its length at the sequence's and the source's
+    rate.
+    """
     rate = source.base.rate
     first, last = source.base.frame(clip.start), min(source.base.frame(clip.end), source.frames)
     if not 0 <= first < last:
@@ -311,4 +327,4 @@ def _frames(clip: GivenClip, source: Source, base: Timebase) -> tuple[int, int, 
     # frames.
     frames = max(1, round(Fraction(last - first) / rate * base.rate))
     source_frames = max(1, round(Fraction(frames) / base.rate * rate))
-    return first, frames, min(source_frames, source.frames - first)
+    return first, last, frames, min(source_frames, source.frames - first)

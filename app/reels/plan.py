@@ -116,12 +116,12 @@ def make_plan(sequence: Sequence, sources: dict[str, str], look: ReelLook) -> Re
 
 
 def _clip(clip: Clip, sequence: Sequence, source: str) -> ReelClip:
-    first = round(Fraction(clip.first) / clip.source.base.rate * sequence.base.rate)
+    first, frames = clip.counted_at(sequence.base.rate)
     return ReelClip(
         source=source,
         name=clip.source.name,
         first=first,
-        frames=clip.frames,
+        frames=frames,
         caption=clip.title if clip.label else "",
         seconds=clip.seconds[0],
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 from fractions import Fraction
+from itertools import product
 from math import floor
 from pathlib import PurePosixPath
 from typing import Any, cast
@@ -24,6 +25,7 @@ from sentiloc.app.cuts.sequence import (
     make_sequence,
 )
 from sentiloc.app.formats.timeline import TimelineError
+from sentiloc.app.reels.plan import ReelLook, make_plan
 from sentiloc.model.segments import VideoInfo
 
 RATES = ("24000/1001", "24/1", "25/1", "30000/1001", "30/1", "50/1", "60000/1001", "60/1")
@@ -195,24 +197,49 @@ def test_mlt_counts_at_the_profile_s_rate() -> None:
     ]
 
 
-@pytest.mark.parametrize("own", ["24/1", "25/1", "30000/1001", "30/1", "50/1", "60/1"])
-@pytest.mark.parametrize("rate", [24, 25, 30, 60])
-def test_mlt_shows_no_picture_before_the_clip(own: str, rate: int) -> None:
-    """MLT shows the picture that is nearest in time, as `melt` does."""
+TWO_RATES = pytest.mark.parametrize(
+    ("own", "rate"), [*product(["24/1", "25/1", "30000/1001", "30/1", "50/1", "60/1"], [24, 25, 30, 60])]
+)
+
+
+def many_cuts(own: str, rate: int) -> Sequence:
+    """A cut at every place of two frame grids, of lengths that are no multiple of a frame of the sequence."""
     fps = Fraction(own)
-    sources = [GivenSource(id="a", name="a.mp4", video=video(own))]
     clips = [
-        GivenClip(source_id="a", start=float(first / fps), end=float(first / fps) + 1.0)
+        GivenClip(source_id="a", start=float(first / fps), end=float((first + 31 + first % 7) / fps))
         for first in (0, *range(140, 200))
     ]
-    made = make_sequence(clips, sources, SequenceOptions(fps=rate))
-    entries = ET.fromstring(text("mlt", made)).iter("entry")
-    for clip, entry in zip(made.clips, entries, strict=True):
-        begin = int(entry.get("in", ""))
+    return make_sequence(
+        clips, [GivenSource(id="a", name="a.mp4", video=video(own))], SequenceOptions(fps=rate)
+    )
+
+
+@TWO_RATES
+def test_mlt_shows_no_picture_from_outside_of_the_clip(own: str, rate: int) -> None:
+    """MLT shows the picture that is nearest in time, as `melt` does."""
+    made = many_cuts(own, rate)
+    step = Fraction(own) / rate
+    root = ET.fromstring(text("mlt", made))
+    entries = [(int(entry.get("in", "")), int(entry.get("out", ""))) for entry in root.iter("entry")]
+    for clip, (begin, last) in zip(made.clips, entries, strict=True):
         # A video has no frame before its first one.
         assert begin >= 0
-        late = floor(begin * fps / rate + Fraction(1, 2)) - clip.first
-        assert 0 <= late < max(Fraction(1), fps / rate)
+        late = floor(begin * step + Fraction(1, 2)) - clip.first
+        assert 0 <= late < max(Fraction(1), step)
+        early = clip.until - 1 - floor(last * step + Fraction(1, 2))
+        assert 0 <= early < max(Fraction(1), step)
+    assert root.find("tractor").get("out") == str(sum(last - begin + 1 for begin, last in entries) - 1)  # type: ignore[union-attr]
+
+
+@TWO_RATES
+def test_a_reel_shows_no_picture_from_outside_of_a_clip(own: str, rate: int) -> None:
+    """A reel shows the picture on screen."""
+    made = many_cuts(own, rate)
+    plan = make_plan(made, {"a": "a.mp4"}, ReelLook(crossfade_seconds=0))
+    step = Fraction(own) / rate
+    for clip, part in zip(made.clips, plan.clips, strict=True):
+        assert 0 <= floor(part.first * step) - clip.first < max(Fraction(1), step)
+        assert 0 <= clip.until - 1 - floor((part.first + part.frames - 1) * step) < max(Fraction(1), step)
 
 
 def test_a_source_at_another_rate_keeps_its_own_frames() -> None:
