@@ -36,11 +36,12 @@ def scene(seed: int, index: int) -> NDArray[np.uint8]:
     return picture
 
 
-def write(path: Path, pictures: list[NDArray[np.uint8]], pixel_format: str = "yuv420p") -> None:
+def write(
+    path: Path, pictures: list[NDArray[np.uint8]], pixel_format: str = "yuv420p", codec: str = "libx264"
+) -> None:
+    options = {"crf": "20", "preset": "veryfast"} if codec == "libx264" else {}
     with av.open(str(path), "w") as container:
-        stream = container.add_stream(
-            "libx264", rate=Fraction(FPS), options={"crf": "20", "preset": "veryfast"}
-        )
+        stream = container.add_stream(codec, rate=Fraction(FPS), options=options)
         stream.width, stream.height, stream.pix_fmt = *SIZE, pixel_format
         for picture in pictures:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
@@ -55,12 +56,23 @@ def shots_of(path: Path) -> list[float]:
     return list(end.shots)
 
 
-@pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv420p10le"])
-def test_cuts_are_found_to_the_frame(tmp_path: Path, pixel_format: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "codec", "pixel_format"),
+    [
+        ("cut.mp4", "libx264", "yuv420p"),
+        ("cut.mp4", "libx264", "yuv420p10le"),
+        # Most pictures of codecs without prediction are skipped.
+        ("prores.mov", "prores_ks", "yuv422p10le"),
+        ("v210.mov", "v210", "yuv422p10le"),
+        ("raw.mov", "rawvideo", "uyvy422"),
+        ("mjpeg.mkv", "mjpeg", "yuvj420p"),
+    ],
+)
+def test_cuts_are_found_to_the_frame(tmp_path: Path, name: str, codec: str, pixel_format: str) -> None:
     lengths = (37, 12, 50, 21)
     pictures = [scene(number, index) for number, length in enumerate(lengths) for index in range(length)]
-    write(tmp_path / "cut.mp4", pictures, pixel_format)
-    found = [round(seconds * FPS) for seconds in shots_of(tmp_path / "cut.mp4")]
+    write(tmp_path / name, pictures, pixel_format, codec)
+    found = [round(seconds * FPS) for seconds in shots_of(tmp_path / name)]
     assert found == np.cumsum(lengths)[:-1].tolist()
 
 

@@ -21,6 +21,7 @@ from sentiloc.worker.decoder.frames import Clock, SnippetBuilder, brightness, sh
 from sentiloc.worker.decoder.request import DecodeRequest
 from sentiloc.worker.decoder.selection import KeyframeSelection, Selection
 from sentiloc.worker.decoder.selection import Samples as Looks
+from sentiloc.worker.decoder.skipped import SkippedPictures
 from sentiloc.worker.decoder.source.limits import check_size
 from sentiloc.worker.decoder.source.media import Media, pixel_aspect
 from sentiloc.worker.decoder.source.packets import (
@@ -57,6 +58,7 @@ class Decoding:
         self._gap = 0
         self._meter = media.rate_meter()
         self._shots = ShotMeter()
+        self._skipped = _skipped(media, task)
         self._sent, self._shown = array("d"), array("d")
         self._builder: SnippetBuilder | None = None
         self._last: VideoFrame | None = None
@@ -118,8 +120,10 @@ class Decoding:
             self._meter.add(seconds)
             if is_needed:
                 self._sent.append(seconds)
-            else:
-                heapq.heappush(self._left_out, seconds)
+                return
+            heapq.heappush(self._left_out, seconds)
+            if self._skipped is not None:
+                self._skipped.keep(seconds, packet)
 
     def _skip_ahead(self) -> None:
         """Show the first frame, then seek to the last keyframe before the part, early enough for the sound."""
@@ -200,8 +204,12 @@ class Decoding:
 
     def _look_for_shots(self, frame: VideoFrame, seconds: float) -> None:
         grid = brightness(frame, GRID) if self._task.request.find_shots else None
+        skipped = self._skipped
         if grid is not None:
-            self._shots.add(grid, seconds, self._gap)
+            between = (lambda: skipped.grids(seconds)) if skipped is not None else tuple
+            self._shots.add(grid, seconds, self._gap, between)
+        if skipped is not None:
+            skipped.forget(seconds)
         self._gap = 0
 
     def _begin(self, first: VideoFrame) -> SnippetBuilder:
@@ -278,6 +286,12 @@ def _selection(media: Media, request: DecodeRequest) -> Selection | KeyframeSele
         end=None if request.end_snippet is None else request.end_snippet * count,
     )
     return Selection(media.video.index, is_disposable, looks, media.seconds_of, keeps_cuts=request.find_shots)
+
+
+def _skipped(media: Media, task: Task) -> SkippedPictures | None:
+    """Where skipped pictures are kept; None if no shot change is looked for, or if they cannot be decoded alone."""
+    is_intra = media.video.codec_context.codec.intra_only
+    return SkippedPictures(media.video, task.limits) if task.request.find_shots and is_intra else None
 
 
 def _span(request: DecodeRequest, media: Media) -> tuple[float, float | None]:

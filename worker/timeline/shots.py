@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from array import array
 from collections import deque
+from collections.abc import Callable, Iterable
 
 import numpy as np
 from numpy.typing import NDArray
 
 Grid = NDArray[np.uint8]
+Between = Callable[[], Iterable[tuple[float, Grid]]]
+"""Gives the times and grids of pictures that were skipped, as far as they are known."""
 
 GRID = 48
 """Samples a side."""
@@ -33,13 +36,16 @@ class ShotMeter:
         self._candidate: float | None = None
         self.shots = array("d")
 
-    def add(self, grid: Grid, seconds: float, left_out: int = 0) -> None:
-        """Add the picture `grid` (GRID, GRID), shown from `seconds` on; `left_out` pictures before it were skipped."""
+    def add(self, grid: Grid, seconds: float, left_out: int = 0, between: Between = tuple) -> None:
+        """Add the picture `grid` (GRID, GRID), shown from `seconds` on; `left_out` pictures before it were skipped.
+
+        `between` is only asked for them if a shot begins here or among them.
+        """
         if self._grids and self._grids[-1].shape == grid.shape:
-            self._compare(grid, seconds, left_out + 1)
+            self._compare(grid, seconds, left_out + 1, between)
         self._grids.append(grid)
 
-    def _compare(self, grid: Grid, seconds: float, steps: int) -> None:
+    def _compare(self, grid: Grid, seconds: float, steps: int, between: Between) -> None:
         if self._candidate is not None and self._was_flash(grid):
             # The change back after a flash is not a cut either.
             self._candidate = None
@@ -48,8 +54,11 @@ class ShotMeter:
         before = self._grids[-1]
         change = _difference(before, grid)
         usual = sum(self._usual) / len(self._usual) if self._usual else 0.0
-        if change > max(_PICTURE, _OVER_USUAL * usual * steps) and _redistribution(before, grid) > _HISTOGRAM:
-            self._candidate = seconds
+        if _is_cut(before, grid, change, usual):
+            # Where skipped pictures are unknown, the picture has changed as often as there are steps.
+            pictures = [*between(), (seconds, grid)]
+            usual *= 1 if len(pictures) > 1 else steps
+            self._candidate = _first_cut(before, pictures, usual)
         self._usual.append(min(change / steps, 2 * _PICTURE))
 
     def _was_flash(self, grid: Grid) -> bool:
@@ -74,6 +83,20 @@ def is_other_shot(before: Grid, after: Grid) -> bool:
     if before.shape != after.shape:
         return True
     return _difference(before, after) > _PICTURE and _redistribution(before, after) > _HISTOGRAM
+
+
+def _first_cut(before: Grid, pictures: Iterable[tuple[float, Grid]], usual: float) -> float | None:
+    """The time of the first of the pictures after `before` that begins a shot."""
+    for seconds, grid in pictures:
+        if _is_cut(before, grid, _difference(before, grid), usual):
+            return seconds
+        before = grid
+    return None
+
+
+def _is_cut(before: Grid, after: Grid, change: float, usual: float) -> bool:
+    """Whether two pictures that differ by `change` belong to two shots, if pictures differ by `usual` otherwise."""
+    return change > max(_PICTURE, _OVER_USUAL * usual) and _redistribution(before, after) > _HISTOGRAM
 
 
 def _difference(before: Grid, after: Grid) -> float:
