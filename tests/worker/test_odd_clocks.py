@@ -84,6 +84,17 @@ def test_a_late_start_is_no_missing_end(tmp_path: Path, suffix: str) -> None:
     assert codes(decoded) == set()
 
 
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".ts"])
+def test_a_start_behind_the_longest_video_is_no_long_video(tmp_path: Path, suffix: str) -> None:
+    """A recorder's clock may have run for days."""
+    path = tmp_path / f"late{suffix}"
+    made = make_clip(path, seconds=4, start=50_000.0)
+    decoded = decode_all(path)
+    assert decoded.info.duration < 10
+    assert decoded.end.duration == pytest.approx(made.duration, abs=0.06)
+    assert codes(decoded) == set()
+
+
 def with_a_long_last_picture(path: Path, seconds: float, options: dict[str, str] | None = None) -> Path:
     """A clip of two seconds whose last packet states a duration of `seconds`."""
     whole = path.with_name("whole.mp4")

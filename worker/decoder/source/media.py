@@ -88,17 +88,25 @@ class Media:
     @property
     def stated_length(self) -> float:
         """The container's own length in seconds, of its longest stream; 0 if unknown."""
-        length = (self.container.duration or 0) / _MICROSECONDS
-        return length - self._included_start(length)
+        return self._raw_length - self._included_start(self._raw_length)
+
+    @property
+    def _raw_length(self) -> float:
+        return (self.container.duration or 0) / _MICROSECONDS
+
+    @property
+    def _is_matroska(self) -> bool:
+        return "matroska" in self._formats
 
     def _included_start(self, length: float) -> float:
         """What a stated length includes of the time before the first picture.
 
-        In a fragmented MP4 libav takes the last time stamp for the length. A recorder's stamps may start at any time.
+        Matroska's muxers write the last time stamp as the length, and in a fragmented MP4 libav takes it for that. A
+        recorder's stamps may start at any time.
         """
-        start = _start(self.video) or 0.0
         is_fragmented = "mov" in self._formats and not self.video.frames
-        return start if is_fragmented and 0.0 < start < length else 0.0
+        start = self.zero if self._is_matroska else (_start(self.video) or 0.0) if is_fragmented else 0.0
+        return start if 0.0 < start < length else 0.0
 
     @property
     def declared_end(self) -> float | None:
@@ -119,23 +127,21 @@ class Media:
             return float(self.video.frames / self.rate)
         if self.declared_end is not None:
             return self.declared_end
-        if not self.stated_length:
-            return None
-        # Matroska's muxers write the last time stamp as the length, even where the first one is not 0.
-        offset = max(0.0, self.zero) if "matroska" in self._formats else 0.0
-        return self.stated_length - offset
+        return self.stated_length or None
 
     @property
     def trusted_end(self) -> float | None:
         """The time stamp up to which gaps are trusted; None if a long gap means a broken clock."""
         if not self._formats & _INDEXED:
             return None
-        return self.zero + self.stated_length if self.stated_length else inf
+        return self.zero + self.trusted_length
 
     @property
     def trusted_length(self) -> float:
         """Seconds from time 0 up to which a picture may be shown for long; infinite if the container states none."""
-        return self.stated_length if self._formats & _INDEXED and self.stated_length else inf
+        # Not every muxer of Matroska includes the time before the first picture.
+        length = self._raw_length if self._is_matroska else self.stated_length
+        return length if self._formats & _INDEXED and length else inf
 
     @property
     def _formats(self) -> set[str]:
