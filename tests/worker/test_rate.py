@@ -60,6 +60,17 @@ def test_a_refuted_header_is_reported(stated: float) -> None:
     assert [warning.code for warning in found.warnings()] == [WarningCode.NONSTANDARD_RATE]
 
 
+@pytest.mark.parametrize("missing", [(40,), (40, 41, 60), (72, 74)])
+def test_a_few_missing_pictures_of_a_short_video_are_no_variable_rate(missing: tuple[int, ...]) -> None:
+    """A file that breaks off lacks some of its last pictures, because others were stored first."""
+    found = measured([i / 25 for i in range(76) if i not in missing])
+    assert (found.fps, found.is_variable) == (25.0, False)
+
+
+def test_a_few_pictures_of_different_lengths_are_a_variable_rate() -> None:
+    assert measured([0.0, 0.1, 0.6, 1.6]).is_variable
+
+
 def test_jitter_is_a_variable_rate_with_a_usual_one() -> None:
     rng = np.random.default_rng(2)
     found = measured(np.cumsum(rng.uniform(0.024, 0.056, 700)).tolist(), 0.001, (None, 1000.0))

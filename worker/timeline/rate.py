@@ -25,6 +25,8 @@ _HIGHEST_STATED = 1000
 _LONGEST_GAP = 8
 _GAP_SECONDS = 1.0
 _JITTER, _UNEVEN_SHARE = 0.2, 0.005
+# A few missing pictures, as at the end of a file that breaks off, do not make the rate of a short video variable.
+_UNEVEN, _UNEVEN_OF_FEW = 3, 0.05
 # Rates within 1 % may be the same: 29.97 and 30 differ by 0.1 %.
 _REFUTED = 0.01
 # Intervals of one rate differ by at most this, relatively; a phone's pictures come within half a millisecond.
@@ -107,7 +109,8 @@ class RateMeter:
         stated = self._stated[0] if self._stated else None
         # A pause, or a last picture that is shown for long, lowers the average rate alone.
         is_refuted = all(abs(rate / fps - 1) > _REFUTED for rate in self._stated)
-        is_variable = bool(np.mean(uneven) > _UNEVEN_SHARE)
+        least = max(_UNEVEN_SHARE * len(uneven), min(_UNEVEN, _UNEVEN_OF_FEW * len(uneven)))
+        is_variable = bool(np.count_nonzero(uneven) > least)
         gaps = () if is_variable else self._gaps(intervals, fps)
         return FrameRate(fps, legal_rate(fps), is_variable, stated if is_refuted else None, gaps)
 
