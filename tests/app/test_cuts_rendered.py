@@ -18,15 +18,17 @@ from tests.support.media import make_clip, read_time
 MELT = shutil.which("melt")
 pytestmark = pytest.mark.skipif(MELT is None, reason="melt is not installed")
 SIZE = (128, 96)
+# Screen recorders name files after the time.
+ONE, TWO = "one", "2026-01-30 12:30:00"
 
 
 def sequence(folder: Path, fps: float, rate: str) -> Sequence:
     sources = []
-    for name in ("one", "two"):
+    for name in (ONE, TWO):
         make_clip(folder / f"{name}.mp4", seconds=4.0, fps=fps, size=SIZE)
         info = VideoInfo(duration=4.0, fps=fps, width=SIZE[0], height=SIZE[1], has_audio=False, timebase=rate)
         sources.append(GivenSource(id=name, name=f"{name}.mp4", video=info))
-    spans = (("one", 0.52, 1.4), ("two", 2.0, 3.0), ("one", 3.04, 3.64), ("two", 0.0, 0.36))
+    spans = ((ONE, 0.52, 1.4), (TWO, 2.0, 3.0), (ONE, 3.04, 3.64), (TWO, 0.0, 0.36))
     clips = [GivenClip(source_id=name, start=start, end=end) for name, start, end in spans]
     return make_sequence(clips, sources, SequenceOptions())
 
