@@ -65,6 +65,25 @@ def test_a_file_that_breaks_off_says_so(tmp_path: Path, suffix: str, codec: str)
     assert "truncated" in codes(decode_all(path))
 
 
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_a_recording_in_fragments_that_breaks_off_says_so(tmp_path: Path, is_whole: bool) -> None:
+    """No box states the length of the whole, as a recorder that may crash writes it."""
+    make_clip(tmp_path / "clip.mp4", seconds=4)
+    path = tmp_path / "fragments.mp4"
+    with (
+        av.open(str(tmp_path / "clip.mp4")) as clip,
+        av.open(str(path), "w", options={"movflags": "frag_keyframe+empty_moov"}) as container,
+    ):
+        stream = container.add_stream_from_template(clip.streams.video[0])
+        for packet in clip.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                container.mux(packet)
+    data = path.read_bytes()
+    path.write_bytes(data if is_whole else data[: int(len(data) * 0.6)])
+    assert codes(decode_all(path)) == (set() if is_whole else {"truncated"})
+
+
 @pytest.mark.parametrize("suffix", [".avi", ".mkv", ".flv", ".wmv", ".mp4"])
 @pytest.mark.parametrize("is_heard", [True, False])
 def test_sound_that_goes_on_behind_the_video_is_no_missing_part(

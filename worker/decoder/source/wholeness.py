@@ -25,7 +25,7 @@ _NO_START = "The file is a part of a stream without its initialization segment (
 
 def is_protected(file: BinaryIO, container_format: str) -> bool:
     """Whether an MP4 that cannot be opened declares encrypted pictures (ISO 14496-12, 8.12)."""
-    at = _boxes(file).get(b"moov") if container_format == "mov" else None
+    at = _boxes(file)[0].get(b"moov") if container_format == "mov" else None
     if at is None:
         return False
     file.seek(at)
@@ -37,14 +37,14 @@ def explain_damage(file: BinaryIO, container_format: str) -> str | None:
     """Why a file cannot be opened, as far as its boxes show (ISO 14496-12, 4.2); None if they do not."""
     if container_format != "mov":
         return None
-    types = _boxes(file)
+    types, _ = _boxes(file)
     if b"moov" in types:
         return None
     return _NO_START if b"moof" in types else _CUT_OFF
 
 
-def _boxes(file: BinaryIO) -> dict[bytes, int]:
-    """Where the first box of each type begins, at the top level of the file."""
+def _boxes(file: BinaryIO) -> tuple[dict[bytes, int], int]:
+    """Where the first box of each type begins, at the top level of the file, and where the last box ends."""
     size, at = os.fstat(file.fileno()).st_size, 0
     found: dict[bytes, int] = {}
     for _ in range(_MOST_BOXES):
@@ -59,7 +59,7 @@ def _boxes(file: BinaryIO) -> dict[bytes, int]:
         at += length
         if length < 8 or at >= size:
             break
-    return found
+    return found, at
 
 
 class Reach:
@@ -91,6 +91,11 @@ def breaks_off(file: BinaryIO, container_format: str, reached: int) -> bool:
     size, position = os.fstat(file.fileno()).st_size, file.tell()
     if container_format in SEQUENTIAL:
         return size - reached > _UNREAD_SHARE * size
+    if "mov" in container_format.split(","):
+        # Only an index at the start states the length of the whole; fragments state their own.
+        types, end = _boxes(file)
+        file.seek(position)
+        return b"moof" in types and end > size
     if container_format != "asf":
         return False
     file.seek(0)
