@@ -77,7 +77,7 @@ def _producer(root: ET.Element, source: Source, sequence: Sequence) -> None:
         root, "producer", {"id": f"producer{source.number}", "in": "0", "out": str(length - 1)}
     )
     _property(producer, "length", str(length))
-    # MLT takes what stands before a colon for the name of a service.
+    # MLT takes a word before a colon for the scheme of a URL or the name of a service.
     place = f"./{source.path}" if not source.folder and ":" in source.path else source.path
     _property(producer, "resource", place)
     # Without validation the editor opens the project at once, and reads the files when it shows them.

@@ -19,7 +19,7 @@ MELT = shutil.which("melt")
 pytestmark = pytest.mark.skipif(MELT is None, reason="melt is not installed")
 SIZE = (128, 96)
 # Screen recorders name files after the time.
-ONE, TWO = "one", "2026-01-30 12:30:00"
+ONE, TWO = "one", "2026-01-30T12:30:00"
 
 
 def sequence(folder: Path, fps: float, rate: str) -> Sequence:
