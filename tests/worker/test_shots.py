@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -41,7 +42,7 @@ def write(
 ) -> None:
     options = {"crf": "20", "preset": "veryfast"} if codec == "libx264" else {}
     with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=Fraction(FPS), options=options)
+        stream: Any = container.add_stream(codec, rate=Fraction(FPS), options=options)
         stream.width, stream.height, stream.pix_fmt = *SIZE, pixel_format
         for picture in pictures:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))

@@ -17,14 +17,14 @@ class DecodeRequest:
     `face_samples` are the positions within a snippet of the frames for the face stream, at up to `face_max_side`
     pixels. `face_grey` requests them as grey instead of RGB, which takes less time. `face_by_planes` scales larger ones
     before they become RGB, which takes half the time and is good enough for networks. `for_people` requests colours as
-    players show them; networks were trained on those of BT.601 wherever a video does not state its own. `still_side`, if given, requests
-    the middle one of these frames once more, in colour at up to that many pixels, to show to people. `visual_size`, if
-    given, requests all frames of a snippet: short side scaled to 8/7 of it, then centre-cropped. `audio_rate`, if
-    given, requests audio at that many samples per second with `audio_channels`: 1 (mono) or 2. `audio_track` is the
-    number of a sound track, counted from 1; None chooses one. `first_snippet` (inclusive) and `end_snippet` (exclusive;
-    None: the end) are the requested range, with its sound. `find_shots` requests the times at which new shots begin.
-    `keyframes_only` requests a draft: pictures between keyframes are not decoded, and the last keyframe stands for
-    them.
+    players show them; networks were trained on those of BT.601 wherever a video does not state its own. `still_side`,
+    if given, requests the middle one of these frames once more, in colour at up to that many pixels, to show to people.
+    `visual_size`, if given, requests all frames of a snippet: short side scaled to 8/7 of it, then centre-cropped.
+    `audio_rate`, if given, requests audio at that many samples per second with `audio_channels`: 1 (mono) or 2.
+    `audio_track` is the number of a sound track, counted from 1; None chooses one. `first_snippet` (inclusive) and
+    `end_snippet` (exclusive; None: the end) are the requested range, with its sound. `find_shots` requests the times at
+    which new shots begin. `keyframes_only` requests a draft: pictures between keyframes are not decoded, and the last
+    keyframe stands for them.
     """
 
     frame_rate: float | None = 25.0

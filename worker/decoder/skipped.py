@@ -63,6 +63,7 @@ class SkippedPictures:
         """A second decoder. The threads of the first one delay its pictures."""
         like = self._stream.codec_context
         context = VideoCodecContext.create(like.codec.name, "r")
+        assert isinstance(context, VideoCodecContext)  # noqa: S101
         context.extradata = like.extradata
         context.width, context.height = like.width, like.height
         if like.pix_fmt is not None:
