@@ -16,6 +16,9 @@ export class Player extends EventTarget {
     this.speed = 1;
     this.back = 0;
     this.frame = 0;
+    // The video's bytes, where they are at hand or have to be fetched for the player; else null.
+    /** @type {Promise<Blob | null>} */
+    this.whole = Promise.resolve(null);
     // Whether a moment was chosen before the video was there.
     this.isAwaited = false;
     this.setVolume(Number(store(VOLUME) ?? 1));
@@ -67,11 +70,11 @@ export class Player extends EventTarget {
     const { signal } = this.opened;
     const mustFetch = !file && apiKey();
     if (mustFetch) this.replacePicture(text.videoFetched);
-    const fetched = mustFetch ? await getBlob(videoPath(job.id), signal).catch(() => null) : null;
+    this.whole = mustFetch ? getBlob(videoPath(job.id), signal).then(({ blob }) => blob) : Promise.resolve(file);
+    const blob = await this.whole.catch(() => null);
     if (signal.aborted) return null;
     this.video.hidden = false;
     $("no-video").hidden = true;
-    const blob = file ?? fetched?.blob;
     if (blob) this.made = URL.createObjectURL(blob);
     this.source = this.made ?? videoPath(job.id);
     this.video.src = this.source;

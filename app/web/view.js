@@ -175,8 +175,8 @@ export class View {
     if (!canDecode(file?.size ?? job.source.bytes, this.findings.duration, Boolean(file))) return show(served, text.waveTooLong);
     show(served, text.waveWaits);
     // The same job may be opened again meanwhile.
-    const { signal } = this.player.opened;
-    const wave = await readWave(job, file, signal).catch(() => null);
+    const { opened: { signal }, whole } = this.player;
+    const wave = await readWave(job, whole, signal).catch(() => null);
     if (!signal.aborted) show(wave ?? served, text.waveUnread);
   }
 

@@ -15,8 +15,9 @@ export const canDecode = (bytes, seconds, local) => seconds <= MOST_SECONDS && b
 // What the result says about the sound of any video, however long.
 export const servedWave = ({ step, loudness }) => ({ levels: pyramid(Float32Array.from(loudness), step) });
 
-export async function readWave(job, file, signal) {
-  const blob = file ?? (await getBlob(videoPath(job.id), signal)).blob;
+// `whole` resolves to the video's bytes, or to null where they must be fetched.
+export async function readWave(job, whole, signal) {
+  const blob = (await whole) ?? (await getBlob(videoPath(job.id), signal)).blob;
   const context = new OfflineAudioContext(1, 1, RATE);
   const sound = await context.decodeAudioData(await blob.arrayBuffer());
   return { levels: pyramid(peaks(sound.getChannelData(0)), STEP) };

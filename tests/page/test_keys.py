@@ -22,6 +22,14 @@ from tests.page.test_page import serious
 from tests.support.services import wait_for
 
 
+COUNT_DECODED = """{
+  const { decodeAudioData } = BaseAudioContext.prototype;
+  BaseAudioContext.prototype.decodeAudioData = function (...given) {
+    return decodeAudioData.apply(this, given).finally(() => (window.decoded = true));
+  };
+}"""
+
+
 @pytest.fixture
 def settings(service: SteadyService) -> Settings:
     """Settings of a second API that requires keys."""
@@ -72,6 +80,22 @@ def test_the_page_asks_for_the_key_and_plays_with_it(
     refused = [line for line in person.errors if "401" in line]
     assert refused == person.errors
     person.errors.clear()
+
+
+def test_a_video_is_fetched_once_with_a_key(
+    closed_url: str, visit: Visitor, settings: Settings, job: str
+) -> None:
+    """The player and the finer lane of the sound use the same bytes."""
+    with connect(settings) as redis:
+        key = KeyStore(redis, settings.redis_prefix).create("editor", [Scope.ADMIN], rate_per_minute=1000).text
+    person = visit()
+    person.url = closed_url
+    person.page.add_init_script(f"sessionStorage.setItem('sentiloc.key', '{key}')")
+    # What this browser has decoded is drawn finer than what the server has measured.
+    person.page.add_init_script(COUNT_DECODED)
+    person.open_result(job)
+    person.until("document.querySelector('#video').readyState > 0 && window.decoded")
+    assert person.asked.count(("GET", f"/v1/jobs/{job}/video")) == 1
 
 
 def test_the_key_has_a_name_is_shared_between_tabs_and_logged_out(
