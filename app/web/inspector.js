@@ -38,7 +38,7 @@ export function inspect(thing, findings, counter, edit) {
     const sure = thing.confidence === undefined ? say.byHand : say.sure(sureness(thing.confidence));
     const evidence = findings.evidence(thing.label, thing.start, thing.end, thing.peak);
     const fields = ["start", "end"].map((side) => field(thing, side, findings.duration, counter, edit));
-    box.replaceChildren(tag(thing.label), make("b", {}, sure), ...fields, ...buttons(thing, edit), why(evidence, thing.label));
+    box.replaceChildren(tag(thing.label), make("b", {}, sure), make("div", { class: "row" }, ...fields), ...buttons(thing, edit), why(evidence, thing.label));
   }
   if (focused) box.querySelector(`[name="${focused}"]`)?.focus();
 }

@@ -133,12 +133,13 @@ export function paintWave(pen, view, wave, colour) {
   }
 }
 
-export function paintNote(pen, view, lane, note, colour) {
+// `left`: where the lane's name ends.
+export function paintNote(pen, view, lane, note, left, colour) {
   pen.font = `11px ${FONT}`;
   pen.textBaseline = "middle";
   pen.textAlign = "left";
   pen.fillStyle = colour;
-  pen.fillText(note, view.left + 8, view.layout.lanes[lane].middle);
+  pen.fillText(note, Math.max(view.left, left) + 8, view.layout.lanes[lane].middle);
 }
 
 // For each of `width` pixels that a stretch of time is drawn on, the share of its time that segments take.

@@ -33,7 +33,7 @@ export class Timeline extends EventTarget {
     new ResizeObserver(() => this.resize()).observe(root);
     addEventListener("resize", () => this.resize());
     this.gestures = new Gestures(this);
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.restyle());
+    for (const wish of ["(prefers-color-scheme: dark)", "(forced-colors: active)"]) matchMedia(wish).addEventListener("change", () => this.restyle());
     this.restyle();
   }
 
@@ -172,10 +172,16 @@ export class Timeline extends EventTarget {
     this.backdrop.draw(pen, view, scale, this);
     pen.setTransform(scale, 0, 0, scale, 0, 0);
     paint.paintRuler(pen, view, colours);
-    if (!this.wave) paint.paintNote(pen, view, "wave", this.waveNote, colours["ink-soft"]);
+    if (!this.wave) paint.paintNote(pen, view, "wave", this.waveNote, this.nameEnd("wave"), colours["ink-soft"]);
     this.paintThings(pen, view);
     pen.restore();
     this.placeCursor();
+  }
+
+  // On a phone the names of the lanes lie in the lanes.
+  nameEnd(lane) {
+    const { offsetLeft, offsetWidth } = this.root.querySelector(`.gutter .${lane}`);
+    return offsetLeft + offsetWidth;
   }
 
   paintThings(pen, view) {

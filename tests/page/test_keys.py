@@ -21,7 +21,6 @@ from tests.page.conftest import SHOWN_FROM, SteadyService, Visitor
 from tests.page.test_page import serious
 from tests.support.services import wait_for
 
-
 COUNT_DECODED = """{
   const { decodeAudioData } = BaseAudioContext.prototype;
   BaseAudioContext.prototype.decodeAudioData = function (...given) {
@@ -87,7 +86,9 @@ def test_a_video_is_fetched_once_with_a_key(
 ) -> None:
     """The player and the finer lane of the sound use the same bytes."""
     with connect(settings) as redis:
-        key = KeyStore(redis, settings.redis_prefix).create("editor", [Scope.ADMIN], rate_per_minute=1000).text
+        key = (
+            KeyStore(redis, settings.redis_prefix).create("editor", [Scope.ADMIN], rate_per_minute=1000).text
+        )
     person = visit()
     person.url = closed_url
     person.page.add_init_script(f"sessionStorage.setItem('sentiloc.key', '{key}')")
