@@ -108,8 +108,9 @@ export async function signOut() {
   location.assign(url);
 }
 
+// Also for modules that are loaded on demand: what browsers say about those names files.
 /** @returns {never} */
-function offline(error) {
+export function offline(error) {
   throw error.name === "AbortError" ? error : new Error(text.offline);
 }
 

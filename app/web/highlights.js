@@ -1,5 +1,5 @@
 // Highlights: found by the server, then put into order, trimmed, played, cut and rendered here.
-import { apiKey, ask, cancelJob, fileName, getBlob, getJob, reelPath, startReel, videoPath } from "./api.js";
+import { apiKey, ask, cancelJob, fileName, getBlob, getJob, offline, reelPath, startReel, videoPath } from "./api.js";
 import { $, make, pause, sureness } from "./dom.js";
 
 const SHORTEST = 0.2;
@@ -315,6 +315,6 @@ $("play").addEventListener("click", tried(async () => (playing < 0 ? play(0) : h
 for (const type of ["timeupdate", "ended"]) $("player").addEventListener(type, watch);
 $("cut").addEventListener("click", tried(cut));
 $("render").addEventListener("click", tried(render));
-$("share-reel").addEventListener("click", tried(async () => (await import("./share.js")).openShare(reel.id, reel.title)));
+$("share-reel").addEventListener("click", tried(async () => (await import("./share.js").catch(offline)).openShare(reel.id, reel.title)));
 $("stop").addEventListener("click", tried(async () => void (await cancelJob(reel.id))));
 tried(begin)();

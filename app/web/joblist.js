@@ -1,5 +1,5 @@
 // The list of jobs on the first screen: searched, filtered and sorted by the server; chosen ones are exported or deleted together.
-import { FINAL, cancelJob, deleteJob, listJobs } from "./api.js";
+import { FINAL, cancelJob, deleteJob, listJobs, offline } from "./api.js";
 import { clock } from "./clock.js";
 import { $, make, percent } from "./dom.js";
 import { nameOf } from "./labels.js";
@@ -67,6 +67,7 @@ const isNarrowed = () => Boolean($("search").value.trim() || $("job-state").valu
 // All pages are read again, since the jobs of any of them may have gone on. The more there are, the less often.
 async function load(wanted = 1) {
   const mine = ++asked;
+  let why = "";
   clearTimeout(timer);
   try {
     let page = await listJobs(query());
@@ -81,10 +82,12 @@ async function load(wanted = 1) {
     pages = wanted;
     chosen = new Set(jobs.map(({ id }) => id).filter((id) => chosen.has(id)));
     draw();
-  } catch {
-    // The list is a convenience: without the server the rest of the screen still says what is wrong.
+  } catch (error) {
+    why = error.message;
   }
-  const goesOn = jobs.some(({ state }) => !FINAL.includes(state)) || isAwaitingSecondPress();
+  // What is shown may be out of date, or not what was searched for. A deletion that failed has said why.
+  if (mine === asked) $("list-note").textContent = $("chosen-note").textContent.includes(why) ? "" : why;
+  const goesOn = why || jobs.some(({ state }) => !FINAL.includes(state)) || isAwaitingSecondPress();
   if (goesOn && mine === asked && !$("intake").hidden) timer = setTimeout(() => load(pages), REFRESH * pages);
 }
 
@@ -251,9 +254,9 @@ function setUpChosen() {
   });
   $("chosen-export").addEventListener("click", async () => {
     const wanted = jobs.filter(({ id, state }) => chosen.has(id) && state === "succeeded");
-    const { exportAll } = await import("./bulk.js");
     $("chosen-note").textContent = text.packing;
-    $("chosen-note").textContent = await exportAll(wanted, $("chosen-format").value).then(say.packed, (error) => error.message);
+    const pack = async () => (await import("./bulk.js").catch(offline)).exportAll(wanted, $("chosen-format").value);
+    $("chosen-note").textContent = await pack().then(say.packed, (error) => error.message);
   });
   onSecondPress($("chosen-delete"), () => remove([...chosen], () => (chosen.size ? $("chosen-delete") : outside())));
 }

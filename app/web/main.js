@@ -1,5 +1,5 @@
 // The page: intake → progress → result. The job's id is in the address, so a reload or a shared link goes on where it was.
-import { Problem, cancelJob, getKey, logOut, onKeyNeeded, provider, returnFromSignIn, signIn, signOut, startJobOfUrl } from "./api.js";
+import { Problem, cancelJob, getKey, logOut, offline, onKeyNeeded, provider, returnFromSignIn, signIn, signOut, startJobOfUrl } from "./api.js";
 import { $, make, store } from "./dom.js";
 import { droppedFiles, looksLikeVideo, placeOf, refusal } from "./checks.js";
 import { setUpExports } from "./exports.js";
@@ -219,6 +219,11 @@ const saving = (work) => work().catch((error) => {
   for (const id of ["theirs", "mine"]) $(id).hidden = error.status !== 412;
 });
 const save = () => saving(() => view.editor.save());
+// What fails beside the result leaves it in view.
+const told = (id, work) => {
+  $(id).textContent = "";
+  return work().catch((error) => ($(id).textContent = error.message));
+};
 
 // `told` is a key that another tab may still send.
 function askForKey(wrong, told) {
@@ -284,7 +289,7 @@ const BUTTONS = {
   previous: () => view.jump(-1),
   next: () => view.jump(1),
   loop: () => view.setLoop(!view.player.loop),
-  numbers: () => import("./numbers.js").then(({ explainNumbers }) => explainNumbers(view.findings, view.result)).catch(fail),
+  numbers: () => told("shared", async () => (await import("./numbers.js").catch(offline)).explainNumbers(view.findings, view.result)),
   mute: () => view.player.mute(),
   fullscreen: () => view.player.fullscreen(),
   "zoom-in": () => view.timeline.zoom(0.5),
@@ -297,11 +302,11 @@ const BUTTONS = {
   redo: () => view.corrections.redo(),
   discard: () => view.corrections.discard(),
   confirm: () => saving(() => view.editor.confirm()),
-  theirs: () => view.takeTheirs().catch(fail),
+  theirs: () => told("edited", () => view.takeTheirs()),
   mine: () => saving(() => view.replaceTheirs()),
   save,
   share,
-  "share-out": () => import("./share.js").then(({ openShare }) => openShare(view.job.id, view.job.source.name)).catch(fail),
+  "share-out": () => told("shared", async () => (await import("./share.js").catch(offline)).openShare(view.job.id, view.job.source.name)),
 };
 
 for (const [id, act] of Object.entries(BUTTONS)) $(id).addEventListener("click", act);

@@ -45,6 +45,21 @@ def test_it_is_searched_filtered_and_sorted_by_the_server(
     wait_for(lambda: names.count() == 3)
 
 
+def test_a_list_that_cannot_be_read_says_so_and_is_read_again(visit: Visitor, three: list[str]) -> None:
+    person = visit().go()
+    page = person.page
+    names = page.locator("#job-list a")
+    wait_for(lambda: names.count() > 3)
+    page.route("**/v1/jobs?**", lambda route: route.abort())
+    page.fill("#search", "trip")
+    page.wait_for_selector("#list-note:text('The server does not answer')")
+    page.unroute_all(behavior="wait")
+    wait_for(lambda: names.count() == 3)
+    page.wait_for_selector("#list-note", state="hidden")
+    assert all("ERR_FAILED" in line for line in person.errors)
+    person.errors.clear()
+
+
 def test_a_row_shows_picture_length_counts_and_segments(
     visit: Visitor, service: SteadyService, three: list[str]
 ) -> None:

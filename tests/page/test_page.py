@@ -277,6 +277,22 @@ def test_an_export_that_fails_is_a_message(visit: Visitor, own_job: str) -> None
     assert person.page.is_enabled("#save")
 
 
+def test_without_a_server_the_result_stays_in_view(visit: Visitor, own_job: str) -> None:
+    """Parts of the page that are loaded on demand cannot be loaded then."""
+    person = visit().open_result(own_job)
+    page = person.page
+    move_end(person)
+    page.route(re.compile(r"/(web|v1)/"), lambda route: route.abort())
+    for button in ("#share-out", "#numbers"):
+        page.click(button)
+        page.wait_for_selector("#shared:text('The server does not answer')")
+        assert page.is_visible("#result")
+        page.evaluate("document.querySelector('#shared').textContent = ''")
+    assert page.is_enabled("#save")
+    assert all("ERR_FAILED" in line for line in person.errors)
+    person.errors.clear()
+
+
 def test_an_export_starts_with_the_timeline(visit: Visitor, job: str) -> None:
     person = visit().open_result(job)
     person.page.click("#export")
