@@ -32,13 +32,13 @@ export function inspect(thing, findings, counter, edit) {
   const box = $("inspector");
   const focused = box.contains(document.activeElement) ? /** @type {HTMLInputElement} */ (document.activeElement).name : null;
   if (!thing) box.replaceChildren(make("p", {}, findings.editable ? text.nothingSelected : text.nothingChosen));
-  else if (thing.time !== undefined) box.replaceChildren(tag(thing.label), make("p", {}, say.pointAt(moment(thing.time, true))), ...buttons(thing, edit));
+  else if (thing.time !== undefined) box.replaceChildren(tag(thing.label), make("p", {}, say.pointAt(moment(thing.time, true))), buttons(thing, edit));
   else if (!findings.editable) box.replaceChildren(tag(thing.label), make("b", {}, say.sure(sureness(thing.confidence))), facts(thing, findings));
   else {
     const sure = thing.confidence === undefined ? say.byHand : say.sure(sureness(thing.confidence));
     const evidence = findings.evidence(thing.label, thing.start, thing.end, thing.peak);
     const fields = ["start", "end"].map((side) => field(thing, side, findings.duration, counter, edit));
-    box.replaceChildren(tag(thing.label), make("b", {}, sure), make("div", { class: "row" }, ...fields), ...buttons(thing, edit), why(evidence, thing.label));
+    box.replaceChildren(tag(thing.label), make("b", {}, sure), make("div", { class: "row" }, ...fields), buttons(thing, edit), why(evidence, thing.label));
   }
   if (focused) box.querySelector(`[name="${focused}"]`)?.focus();
 }
@@ -72,10 +72,9 @@ function field(thing, side, duration, counter, edit) {
 }
 
 function buttons(thing, edit) {
-  return [
+  return make("div", { class: "row" },
     make("button", { type: "button", name: "flip", onclick: () => edit.flip(thing) }, text.flip),
-    make("button", { type: "button", name: "remove", onclick: () => edit.remove(thing) }, text.deleteSegment),
-  ];
+    make("button", { type: "button", name: "remove", onclick: () => edit.remove(thing) }, text.deleteSegment));
 }
 
 // The card at the mouse: how strong each label is at this moment, and why.

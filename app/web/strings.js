@@ -325,7 +325,7 @@ export const say = {
   },
   seconds: (seconds) => `${seconds.toFixed(2)} s`,
   points: (count) => plural(count, "point", "points"),
-  savedAt: (when) => `Saved ${when}`,
+  savedAt: (date) => `saved ${date.toLocaleString([], DATE)}`,
   removeJob: (name) => `Delete ${name}`,
   removeFile: (name) => `Remove ${name}`,
   cancelJob: (name) => `Cancel ${name}`,

@@ -248,7 +248,7 @@ export class View {
     $("save").disabled = !corrections.dirty;
     $("confirm").disabled = corrections.active || corrections.dirty;
     for (const id of ["theirs", "mine"]) $(id).hidden = true;
-    const saved = this.savedAt ? say.savedAt(new Date(this.savedAt * 1000).toLocaleTimeString()) : "";
+    const saved = this.savedAt ? say.savedAt(new Date(this.savedAt * 1000)) : "";
     const points = corrections.points.length ? say.points(corrections.points.length) : "";
     const what = corrections.dirty ? `${text.corrections}: ${text.unsaved}` : corrections.active ? `${text.corrections}: ${saved}` : "";
     $("edited").textContent = [what, points].filter(Boolean).join(" · ");

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -104,3 +105,31 @@ def test_bars_of_the_queue_are_below_each_other(visit: Visitor, tmp_path: Path) 
     boxes = "(one) => [...one.getClientRects()].map(({ y }) => y)"
     long = page.locator("#queue-list b").filter(has_text="a_long_name").evaluate(boxes)
     assert long[0] == long[1] < long[2]
+
+
+@pytest.mark.parametrize("size", [(390, 844), (320, 225)], ids=["phone", "zoom of 400 %"])
+def test_the_bar_of_corrections_does_not_cover_the_timeline(
+    visit: Visitor, job: str, size: tuple[int, int]
+) -> None:
+    person = visit(viewport={"width": size[0], "height": size[1]}).open_result(job)
+    page = person.page
+    page.keyboard.press("m")
+    page.wait_for_selector("#save:enabled")
+    line = page.locator("#timeline")
+    if size[1] < 400:
+        line.evaluate("(line) => line.scrollIntoView({ block: 'end' })")
+    x, y = person.timeline_place(1.0, 150 if size[1] < 400 else 200)
+    assert page.evaluate("([x, y]) => document.elementFromPoint(x, y).closest('#timeline') !== null", [x, y])
+    page.click("#discard")
+
+
+def test_saved_corrections_have_their_date_and_leave_the_buttons_in_one_row(
+    visit: Visitor, own_job: str
+) -> None:
+    page = visit().open_result(own_job).page
+    page.keyboard.press("m")
+    page.click("#save")
+    page.wait_for_selector("#save:disabled")
+    assert re.search(r"saved \w+ \d+, \d{4}, .* 1 point", page.inner_text("#edited"))
+    tops = page.locator("#editing button:visible").evaluate_all("(all) => all.map((one) => one.offsetTop)")
+    assert len(set(tops)) == 1
