@@ -123,6 +123,8 @@ def service_settings(spec: str, precision: str, options: argparse.Namespace) -> 
         "threads": options.threads,
         "feature_cache_bytes": 0,
         **({"face_looks": options.face_looks} if options.face_looks else {}),
+        "visual_stride": options.visual_stride,
+        "visual_by_shots": options.visual_by_shots,
     }
     if spec == "i3d":
         from bench.random_models import NAME, make_models
@@ -162,6 +164,10 @@ def main() -> None:
     parser.add_argument("--precision", nargs="+", choices=get_args(Precision), default=["float32"])
     parser.add_argument("--threads", type=int, default=available_cpus())
     parser.add_argument("--face-looks", type=int, help="SENTILOC_FACE_LOOKS of the service")
+    parser.add_argument("--visual-stride", type=int, default=1, help="SENTILOC_VISUAL_STRIDE of the service")
+    parser.add_argument(
+        "--visual-by-shots", action="store_true", help="SENTILOC_VISUAL_BY_SHOTS of the service"
+    )
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--recipe", action="store_true")
     parser.add_argument("--video", type=Path, nargs="+", help="measure these files instead of drawn ones")

@@ -44,6 +44,10 @@ class RuntimeConfig:
             use.
         face_looks: Maximum number of frames of a snippet that are searched for faces by a package that finds sentiment;
             None means what its spec says. Fewer cost less, and change segments.
+        visual_stride: The visual network of a package that finds sentiment reads one of so many snippets. The others
+            get interpolated features.
+        visual_by_shots: The visual network also reads the first snippet of each shot, and no features are interpolated
+            between shots.
         gpu_memory_bytes: Maximum GPU memory of the visual network.
         models_dir: Folder of model packages; None means the shipped packages.
         work_dir: Folder for features of the current video; None means the system's temporary folder.
@@ -55,6 +59,8 @@ class RuntimeConfig:
     precision: Precision = "float32"
     threads: int | None = None
     face_looks: int | None = None
+    visual_stride: int = 1
+    visual_by_shots: bool = False
     gpu_memory_bytes: int | None = None
     models_dir: Path | None = None
     work_dir: Path | None = None
@@ -102,6 +108,8 @@ def runtime_config(settings: Settings, *, with_cache: bool = False) -> RuntimeCo
         precision=settings.precision,
         threads=settings.threads,
         face_looks=settings.face_looks,
+        visual_stride=settings.visual_stride,
+        visual_by_shots=settings.visual_by_shots,
         gpu_memory_bytes=settings.gpu_memory_bytes,
         models_dir=settings.models_dir,
         work_dir=folder,

@@ -26,6 +26,17 @@ class ModelSettings(BaseSettings):
         ge=1,
         description="Maximum number of frames of a snippet that are searched for faces; default: what the model says",
     )
+    visual_stride: int = Field(
+        1,
+        ge=1,
+        le=32,
+        description="The visual network of a sentiment model reads one of so many snippets; the others get "
+        "interpolated features",
+    )
+    visual_by_shots: bool = Field(
+        False,
+        description="The visual network also reads the first snippet of each shot, whatever the stride",
+    )
     gpu_memory_bytes: int | None = Field(None, gt=0, description="Maximum GPU memory of the visual network")
     threads: int | None = Field(
         None, ge=1, description="Inference threads; default: the number of CPUs that the process may use"

@@ -1,4 +1,4 @@
-"""`sentiloc weights compare VIDEO...`: the effect of another precision of the visual network on your own videos."""
+"""`sentiloc weights compare VIDEO...`: the effect of a cheaper visual stream on your own videos."""
 
 from __future__ import annotations
 
@@ -14,14 +14,37 @@ if TYPE_CHECKING:
     from sentiloc.worker.precision.precision import Effect
 
 
+_Videos = Annotated[
+    list[Path],
+    typer.Argument(metavar="VIDEO", help="Typical videos that the 8-bit network was not calibrated on."),
+]
+_Precision = Annotated[
+    Literal["float32", "int8", "bfloat16", "float16"],
+    typer.Option(
+        help="Precision to compare with float32; float32 itself shows the effect of a stride alone."
+    ),
+]
+_Stride = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=32,
+        help="The network reads one of so many snippets; default: the setting SENTILOC_VISUAL_STRIDE.",
+    ),
+]
+_ByShots = Annotated[
+    bool | None,
+    typer.Option(
+        help="The network also reads the first snippet of each shot; default: the setting SENTILOC_VISUAL_BY_SHOTS."
+    ),
+]
+
+
 def compare(
-    videos: Annotated[
-        list[Path],
-        typer.Argument(metavar="VIDEO", help="Typical videos that the 8-bit network was not calibrated on."),
-    ],
-    precision: Annotated[
-        Literal["int8", "bfloat16", "float16"], typer.Option(help="Precision to compare with float32.")
-    ] = "int8",
+    videos: _Videos,
+    precision: _Precision = "int8",
+    visual_stride: _Stride = None,
+    visual_by_shots: _ByShots = None,
     model: Annotated[
         str | None, typer.Option(help="Model package; default: the setting SENTILOC_MODEL.")
     ] = None,
@@ -33,7 +56,7 @@ def compare(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Compare a precision of the visual network with float32, on SENTILOC_DEVICE: features, scores and segments."""
+    """Compare a cheaper visual stream with float32 on every snippet, on SENTILOC_DEVICE: features, scores, segments."""
     from dataclasses import replace
 
     from sentiloc.app.settings import get_settings
@@ -42,24 +65,40 @@ def compare(
     from sentiloc.worker.precision.precision import load_both
 
     settings = get_settings()
+    config = runtime_config(settings)
+    stride = visual_stride or config.visual_stride
+    by_shots = config.visual_by_shots if visual_by_shots is None else visual_by_shots
+    if precision == "float32" and stride == 1:
+        raise typer.BadParameter(
+            "float32 on every snippet is what is compared with: give --visual-stride, too"
+        )
+    config = replace(config, visual_stride=stride, visual_by_shots=by_shots)
     with naming(model):
-        pipeline, other = load_both(runtime_config(settings), model or settings.model, precision)
+        pipeline, other = load_both(config, model or settings.model, precision)
     options = pipeline.default_options
     options = options if threshold is None else replace(options, threshold=threshold)
     effect = measure(pipeline, other, videos, options)
     if as_json:
-        typer.echo(json.dumps({"precision": precision, "threshold": options.threshold, **effect.to_dict()}))
+        how = {"precision": precision, "visual_stride": stride, "visual_by_shots": by_shots}
+        typer.echo(json.dumps({**how, "threshold": options.threshold, **effect.to_dict()}))
         return
-    for line in describe(effect, precision, options.threshold):
+    for line in describe(effect, precision + _which(stride, by_shots=by_shots), options.threshold):
         typer.echo(line)
 
 
-def describe(effect: Effect, precision: str, threshold: float) -> list[str]:
-    """The comparison as readable lines."""
+def _which(stride: int, *, by_shots: bool) -> str:
+    """Which snippets the network reads, after a comma; nothing for all of them."""
+    if stride == 1:
+        return ""
+    return f", one snippet of {stride}" + (" and the first of each shot" if by_shots else "")
+
+
+def describe(effect: Effect, change: str, threshold: float) -> list[str]:
+    """The comparison as readable lines. `change` says what is compared with float32."""
     features, segments = effect.features, effect.segments
     noise = "" if features.of_variation is None else f"; error {features.of_variation:.0%} of their variation"
     lines = [
-        f"float32 → {precision}, {effect.videos} videos, {effect.snippets} snippets",
+        f"float32 → {change}, {effect.videos} videos, {effect.snippets} snippets",
         f"features    off by at most {features.largest:.2%} of the largest, {features.mean:.2%} of the mean on "
         f"average; cosine >= {features.cosine:.5f}{noise}",
         f"scores      off by at most {effect.score_largest:.4f}, {effect.score_mean:.4f} on average",

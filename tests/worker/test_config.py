@@ -28,5 +28,7 @@ def test_the_defaults_are_those_of_the_settings(monkeypatch: pytest.MonkeyPatch,
 
 
 def test_settings_of_the_networks_are_passed_on() -> None:
-    config = runtime_config(Settings(threads=3, face_looks=1, gpu_memory_bytes=1000))
+    settings = Settings(threads=3, face_looks=1, gpu_memory_bytes=1000, visual_stride=4, visual_by_shots=True)
+    config = runtime_config(settings)
     assert (config.threads, config.face_looks, config.gpu_memory_bytes) == (3, 1, 1000)
+    assert (config.visual_stride, config.visual_by_shots) == (4, True)

@@ -42,7 +42,15 @@ END: dict[str, Any] = {
     "variable_rate": False,
     "warnings": [],
 }
-SNIPPET: dict[str, Any] = {"index": 0, "slot": 0, "faces": [1, 48, 64], "narrow": [False], "still": [24, 32]}
+SNIPPET: dict[str, Any] = {
+    "index": 0,
+    "slot": 0,
+    "faces": [1, 48, 64],
+    "narrow": [False],
+    "visual": False,
+    "begins_shot": False,
+    "still": [24, 32],
+}
 _SPEAK = "import os, sys; os.write(int(sys.argv[1]), bytes.fromhex(sys.argv[2]) * int(sys.argv[3]))"
 
 
@@ -129,6 +137,7 @@ LIES: dict[str, bytes] = {
             *(("index", 10**15), ("index", -1), ("slot", 9), ("slot", -1), ("faces", [1, 10**6, 10**6])),
             *(("faces", [2, 48, 64]), ("faces", [1, 48]), ("faces", "abc")),
             *(("still", [24, 33]), ("still", [0, 32]), ("still", [24]), ("still", None), ("still", [-1, 2])),
+            *(("visual", 1), ("begins_shot", None)),
             *(("narrow", []), ("narrow", [2]), ("narrow", 1), ("narrow", [False] * 9)),
         )
     },

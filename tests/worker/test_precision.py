@@ -139,6 +139,26 @@ def test_the_command(work: Path, sentiloc: Sentiloc, monkeypatch: pytest.MonkeyP
     assert "compare it on others" in error
 
 
+def test_the_command_compares_a_stride(
+    work: Path, sentiloc: Sentiloc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("weights", "compare", work / "unseen.mp4", "--model", SPEC.name, "--precision", "float32")
+    code, _, error = sentiloc(*words)
+    assert code == 2
+    assert "--visual-stride" in error
+    code, shown, _ = sentiloc(*words, "--visual-stride", "3", "--visual-by-shots")
+    assert code == 0
+    assert shown.startswith(
+        "float32 → float32, one snippet of 3 and the first of each shot, 1 videos, 7 snip"
+    )
+    monkeypatch.setenv("SENTILOC_VISUAL_STRIDE", "3")
+    get_settings.cache_clear()
+    code, shown, _ = sentiloc(*words, "--json")
+    found = json.loads(shown)
+    assert (found["visual_stride"], found["visual_by_shots"]) == (3, False)
+    assert found["features"]["largest"] > 0
+
+
 def test_features_are_compared_by_their_differences_between_snippets() -> None:
     exact = np.array([[10.0, 1.0], [10.0, 3.0]], np.float32)
     effect = feature_effect(exact, exact + np.array([0.0, 0.5], np.float32))

@@ -27,6 +27,28 @@ def test_works_in_order_and_on_another_thread() -> None:
     assert threading.get_ident() not in {thread for _, thread in done}
 
 
+def test_the_end_is_announced_on_the_same_thread_after_the_last_item() -> None:
+    done: list[tuple[str, int]] = []
+
+    def note(what: str) -> None:
+        done.append((what, threading.get_ident()))
+
+    with Stage[int](lambda _: note("item"), _nothing, lambda: note("end")) as stage:
+        stage.put(0)
+        stage.put(1)
+        stage.finish()
+    assert [what for what, _ in done] == ["item", "item", "end"]
+    assert len({thread for _, thread in done}) == 1
+
+
+def test_an_error_at_the_end_reaches_the_one_who_finishes() -> None:
+    def fail() -> None:
+        raise ValueError("bad end")
+
+    with pytest.raises(ValueError, match="bad end"), Stage[int](lambda _: None, _nothing, fail) as stage:
+        stage.finish()
+
+
 def test_put_waits_while_one_item_waits_and_one_is_worked_on() -> None:
     may_go, put = threading.Event(), 0
 

@@ -121,25 +121,28 @@ def _take_snippet(
     sides_fit = 0 < height <= request.face_max_side and 0 < width <= request.face_max_side
     if not (count == len(request.face_samples) and sides_fit):
         raise ValueError("not a snippet of this request")
-    narrow = fields["narrow"]
-    if not (len(narrow) == count and all(isinstance(flag, bool) for flag in narrow)):
+    narrow, has_visual, begins_shot = fields["narrow"], fields["visual"], fields["begins_shot"]
+    flags = (*narrow, has_visual, begins_shot)
+    if not (len(narrow) == count and all(isinstance(flag, bool) for flag in flags)):
         raise ValueError("not a snippet of this request")
     shape = (count, height, width) if request.face_grey else (count, height, width, 3)
     size, start = prod(shape), slot * request.slot_bytes
     pictures, visual, still = process.pictures, None, None
-    if request.visual_size is not None:
-        raw = pictures.copied(start + size, request.visual_bytes)
+    visual_bytes = request.visual_bytes if has_visual else 0
+    if request.visual_size is not None and visual_bytes:
+        raw = pictures.copied(start + size, visual_bytes)
         visual = raw.reshape(request.snippet_frames, request.visual_size, request.visual_size, 3)
     if request.still_side is not None:
         high, wide = (read_count(n, request.still_side) for n in fields["still"])
         if not high * wide:
             raise ValueError("a still has pixels")
-        still = pictures.copied(start + size + request.visual_bytes, high * wide * 3).reshape(high, wide, 3)
+        still = pictures.copied(start + size + visual_bytes, high * wide * 3).reshape(high, wide, 3)
     if not any(narrow):
-        return SnippetFrames(index, pictures.lent(slot, start, size).reshape(shape), visual, still)
+        faces = pictures.lent(slot, start, size).reshape(shape)
+        return SnippetFrames(index, faces, visual, still, begins_shot)
     faces = _widened(pictures.view(start, size).reshape(shape), narrow)
     pictures.give_back(slot)
-    return SnippetFrames(index, faces, visual, still)
+    return SnippetFrames(index, faces, visual, still, begins_shot)
 
 
 def _widened(shown: Pictures, narrow: Sequence[bool]) -> Pictures:

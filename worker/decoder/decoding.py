@@ -278,12 +278,15 @@ def _selection(media: Media, request: DecodeRequest) -> Selection | KeyframeSele
     if is_disposable is None:
         return None
     count = request.snippet_frames
+    # Which snippets begin a shot is only seen when their pictures are decoded.
+    every = 1 if request.visual_by_shots else request.visual_stride
     looks = Looks(
         rate=float(_grid_rate(request, media)),
         length=count,
-        positions=request.face_samples if request.visual_size is None else tuple(range(count)),
+        positions=request.face_samples,
         first=request.first_snippet * count,
         end=None if request.end_snippet is None else request.end_snippet * count,
+        whole_stride=None if request.visual_size is None else every,
     )
     return Selection(media.video.index, is_disposable, looks, media.seconds_of, keeps_cuts=request.find_shots)
 

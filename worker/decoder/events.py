@@ -44,13 +44,15 @@ class SnippetFrames:
     """Snippet `index`: `faces` (k, height, width, 3) and `visual` (snippet_frames, size, size, 3), RGB.
 
     Faces that were requested in grey are (k, height, width), with 0 for black and 255 for white. `still` is a small RGB
-    picture (height, width, 3) of the snippet, if it was requested.
+    picture (height, width, 3) of the snippet, if it was requested. `visual` is None unless the snippet's frames were
+    requested. `begins_shot`: its first frame is known to belong to another shot than that of the snippet before.
     """
 
     index: int
     faces: Pictures
     visual: Pictures | None = None
     still: Pictures | None = None
+    begins_shot: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,8 @@ from sentiloc.worker.decoder.source.limits import (
     too_many_frames,
 )
 from sentiloc.worker.decoder.task import SnippetImages
+from sentiloc.worker.decoder.visual_choice import Chosen, VisualChoice
+from sentiloc.worker.timeline.shots import GRID
 from sentiloc.worker.timeline.stamps import GAP_SECONDS
 
 Image = NDArray[np.uint8]
@@ -258,6 +260,8 @@ class SnippetBuilder:
         self._face: Scaler = _face_scaler(request)(shape, *fit(shape, request.face_max_side))
         self._still = ColourScaler(shape, *fit(shape, request.still_side)) if request.still_side else None
         self._visual = CentreCrop(shape, request.visual_size) if request.visual_size else None
+        self._choice = VisualChoice(request.visual_stride, request.visual_by_shots)
+        self._chosen = Chosen(is_read=False)
         self._held: VideoFrame | None = None
         self._made: dict[object, Image] = {}
         self._slot = request.first_snippet * request.snippet_frames
@@ -304,12 +308,20 @@ class SnippetBuilder:
         if self._still is not None and position == self._request.still_sample:
             self._images.still = self._make(self._still)
         if self._visual is not None:
-            self._images.visual.append(self._make(self._visual))
+            self._place_visual(self._visual, position)
         self._slot += 1
         if position == self._request.snippet_frames - 1:
             index = self._slot // self._request.snippet_frames - 1
             self._emit(index, self._images)
             self._images = SnippetImages()
+
+    def _place_visual(self, crop: CentreCrop, position: int) -> None:
+        if position == 0:
+            assert self._held is not None  # noqa: S101
+            self._chosen = self._choice.next(brightness(self._held, GRID) if self._choice.by_shots else None)
+            self._images.begins_shot = self._chosen.begins_shot
+        if self._chosen.is_read:
+            self._images.visual.append(self._make(crop))
 
     def _make(self, scale: Callable[[VideoFrame], Image]) -> Image:
         if scale not in self._made:

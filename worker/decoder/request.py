@@ -19,7 +19,8 @@ class DecodeRequest:
     before they become RGB, which takes half the time and is good enough for networks. `for_people` requests colours as
     players show them; networks were trained on those of BT.601 wherever a video does not state its own. `still_side`,
     if given, requests the middle one of these frames once more, in colour at up to that many pixels, to show to people.
-    `visual_size`, if given, requests all frames of a snippet: short side scaled to 8/7 of it, then centre-cropped.
+    `visual_size`, if given, requests all frames of every `visual_stride`-th snippet: short side scaled to 8/7 of it,
+    then centre-cropped. With `visual_by_shots`, the first snippet of each shot is one of them (`visual_choice.py`).
     `audio_rate`, if given, requests audio at that many samples per second with `audio_channels`: 1 (mono) or 2.
     `audio_track` is the number of a sound track, counted from 1; None chooses one. `first_snippet` (inclusive) and
     `end_snippet` (exclusive; None: the end) are the requested range, with its sound. `find_shots` requests the times at
@@ -36,6 +37,8 @@ class DecodeRequest:
     for_people: bool = False
     still_side: int | None = None
     visual_size: int | None = None
+    visual_stride: int = 1
+    visual_by_shots: bool = False
     audio_rate: int | None = None
     audio_track: int | None = None
     first_snippet: int = 0
@@ -55,12 +58,14 @@ class DecodeRequest:
             raise ValueError(f"no snippets in {self.first_snippet}..{self.end_snippet}")
         if not 0 < self.face_max_side <= MAX_FACE_SIDE:
             raise ValueError(f"face_max_side must be in 1..{MAX_FACE_SIDE}")
+        if self.visual_stride < 1:
+            raise ValueError(f"visual_stride is {self.visual_stride}, not at least 1")
         if self.still_side is not None and not (self.face_samples and 0 < self.still_side <= MAX_FACE_SIDE):
             raise ValueError(f"stills need face samples and a side in 1..{MAX_FACE_SIDE}")
 
     @property
     def visual_bytes(self) -> int:
-        """Bytes of one snippet's visual frames."""
+        """Bytes of the visual frames of one snippet that has them."""
         return 0 if self.visual_size is None else self.snippet_frames * self.visual_size**2 * 3
 
     @property

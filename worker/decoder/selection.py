@@ -49,22 +49,31 @@ class Moment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Samples:
-    """The sample times: k / `rate` seconds, `first` <= k < `end`, k modulo `length` in `positions`."""
+    """The sample times: k / `rate` seconds, `first` <= k < `end`, k modulo `length` in `positions`.
+
+    With `whole_stride`, all k of every so many snippets of `length` are samples, counted from the first one on.
+    """
 
     rate: float
     length: int
     positions: tuple[int, ...]
     first: int
     end: int | None
+    whole_stride: int | None = None
 
     def any_between(self, start: float, end: float) -> bool:
         """Whether a sample lies in [start, end) seconds, by the same rule as in `SnippetBuilder`."""
         low = max(self.first, ceil((start - ROUNDING_SECONDS - _TINY) * self.rate))
         high = floor((end - ROUNDING_SECONDS + _TINY) * self.rate)
         high = high if self.end is None else min(high, self.end - 1)
-        if high - low + 1 >= self.length:
-            return bool(self.positions)
-        return any(slot % self.length in self.positions for slot in range(low, high + 1))
+        # Beyond one period, all kinds of slots are there: a picture may stay on screen for hours.
+        high = min(high, low + self.length * (self.whole_stride or 1) - 1)
+        return any(self._is_sample(slot) for slot in range(low, high + 1))
+
+    def _is_sample(self, slot: int) -> bool:
+        if self.whole_stride and (slot - self.first) // self.length % self.whole_stride == 0:
+            return True
+        return slot % self.length in self.positions
 
 
 @dataclass(slots=True)

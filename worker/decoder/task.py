@@ -46,13 +46,15 @@ def read_task(raw: dict[str, Any]) -> Task:
 class SnippetImages:
     """The images of one snippet: `faces`, `visual` frames and the `still`, as they were requested.
 
-    `narrow` is True for each grey face in which 16 is black and 235 is white.
+    `narrow` is True for each grey face in which 16 is black and 235 is white. `begins_shot` is stated by
+    `VisualChoice`.
     """
 
     faces: list[NDArray[np.uint8]] = field(default_factory=list)
     narrow: list[bool] = field(default_factory=list)
     visual: list[NDArray[np.uint8]] = field(default_factory=list)
     still: NDArray[np.uint8] | None = None
+    begins_shot: bool = False
 
 
 class Output:
@@ -78,7 +80,14 @@ class Output:
             np.copyto(target, image)
             start += image.size
         shape = [len(faces), *faces[0].shape[:2]] if faces else [0, 1, 1]
-        fields = {"index": index, "slot": slot, "faces": shape, "narrow": images.narrow}
+        fields = {
+            "index": index,
+            "slot": slot,
+            "faces": shape,
+            "narrow": images.narrow,
+            "visual": bool(images.visual),
+            "begins_shot": images.begins_shot,
+        }
         if still is not None:
             fields["still"] = still.shape[:2]
         self._sender.send(channel.SNIPPET, fields)

@@ -47,7 +47,8 @@ REVISION = 4
 class Extractor:
     """The loaded extractors of one spec. Temporary features are stored in `folder`, by default the system's.
 
-    At most `face_looks` frames of a snippet are searched for faces, by default as many as the spec says.
+    At most `face_looks` frames of a snippet are searched for faces, by default as many as the spec says. The visual
+    network reads every `visual_stride`-th snippet, and with `visual_by_shots` also the first one of each shot.
     """
 
     spec: ModelSpec
@@ -58,6 +59,8 @@ class Extractor:
     folder: Path | None = None
     audio_track: int | None = None
     face_looks: int | None = None
+    visual_stride: int = 1
+    visual_by_shots: bool = False
     is_draft: bool = False
 
     @property
@@ -123,6 +126,8 @@ class Extractor:
             face_grey=self.face is not None and self.face.takes_grey,
             face_by_planes=True,
             visual_size=VISUAL_SIZE if self.visual else None,
+            visual_stride=self.visual_stride if self.visual else 1,
+            visual_by_shots=self.visual_by_shots and self.visual is not None,
             audio_rate=spec.audio.sample_rate if spec.audio else None,
             audio_track=self.audio_track if spec.audio else None,
             find_shots=True,

@@ -19,6 +19,7 @@ from sentiloc.model.spec import ModelSpec
 from sentiloc.worker.decoder.decode import AudioChunk, EndOfMedia, Event, SnippetFrames
 from sentiloc.worker.extraction.stages import Stage, StageClock
 from sentiloc.worker.extraction.stills import Stills
+from sentiloc.worker.extraction.visual_run import VisualRun
 from sentiloc.worker.features.audio import AudioExtractor
 from sentiloc.worker.features.face import FaceExtractor, FaceFeatures, FaceTrack
 from sentiloc.worker.features.feature_file import Rows
@@ -105,7 +106,7 @@ class Run:
         self.snippets = 0
         self._audio = AudioExtractor(spec.audio, folder) if spec.audio else AudioExtractor()
         self._face = _FaceRun(face, folder, self.clock, is_draft=is_draft) if face else None
-        self._visual = _VisualRun(visual, folder, self.clock) if visual else None
+        self._visual = VisualRun(visual, folder, self.clock) if visual else None
         self._batch = VISUAL_BATCH if visual else BATCH
         self._pending: list[SnippetFrames] = []
         self._warnings: tuple[ResultWarning, ...] = ()
@@ -115,8 +116,10 @@ class Run:
         self._stages: list[Stage[list[SnippetFrames]]] = []
 
     def __enter__(self) -> Self:
-        runs = [run for run in (self._face, self._visual) if run is not None]
-        self._stages = [self._exit.enter_context(Stage(run.take, self._on_wait)) for run in runs]
+        stages = [Stage(self._face.take, self._on_wait)] if self._face else []
+        if self._visual:
+            stages.append(Stage(self._visual.take, self._on_wait, self._visual.finish))
+        self._stages = [self._exit.enter_context(stage) for stage in stages]
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -288,22 +291,3 @@ class _FaceRun:
         if not self._count:
             return None
         return FaceSightings(count=np.concatenate(self._count), boxes=np.concatenate(self._boxes))
-
-
-class _VisualRun:
-    """The visual stream of one extraction."""
-
-    def __init__(self, extractor: VisualExtractor, folder: Path | None, clock: StageClock) -> None:
-        self._extractor, self._clock = extractor, clock
-        self.rows = Rows((extractor.dim,), folder)
-
-    @property
-    def count(self) -> int:
-        """The number of finished snippets."""
-        return self.rows.count
-
-    def take(self, batch: list[SnippetFrames]) -> None:
-        """Process the next snippets."""
-        with self._clock.time("visual"):
-            frames = [snippet.visual for snippet in batch if snippet.visual is not None]
-            self.rows.append(self._extractor.extract(frames))

@@ -6,6 +6,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from queue import Full, Queue
 from threading import Event, Thread
 from types import TracebackType
@@ -36,14 +37,20 @@ class StageClock:
 
 
 class Stage(Generic[T]):
-    """Calls `work(item)` in the order of `put` on a separate thread. One item can wait while another is processed.
+    """Calls `work(item)` in the order of `put` on a separate thread, and `at_end()` after the last one.
 
-    `put` and `finish` call `on_wait` while they wait, and raise what `work` raised. Use as a context manager: leaving
-    it drops waiting items, finishes the current one, and ends the thread.
+    One item can wait while another is processed. `put` and `finish` call `on_wait` while they wait, and raise what
+    `work` and `at_end` raised. Use as a context manager: leaving it drops waiting items, finishes the current one, and
+    ends the thread.
     """
 
-    def __init__(self, work: Callable[[T], None], on_wait: Callable[[], None]) -> None:
-        self._work, self._on_wait = work, on_wait
+    def __init__(
+        self,
+        work: Callable[[T], None],
+        on_wait: Callable[[], None],
+        at_end: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._work, self._on_wait, self._at_end = work, on_wait, at_end
         self._queue: Queue[T | None] = Queue(1)
         self._dropping = Event()
         self._error: BaseException | None = None
@@ -81,14 +88,18 @@ class Stage(Generic[T]):
 
     def _run(self) -> None:
         while (item := self._queue.get()) is not None:
-            if self._dropping.is_set():
-                continue
-            try:
-                self._work(item)
-                count_step()
-            except BaseException as error:
-                self._error = error
-                self._dropping.set()
+            self._unless_dropping(partial(self._work, item))
+        self._unless_dropping(self._at_end)
+
+    def _unless_dropping(self, call: Callable[[], None]) -> None:
+        if self._dropping.is_set():
+            return
+        try:
+            call()
+            count_step()
+        except BaseException as error:
+            self._error = error
+            self._dropping.set()
 
     def __enter__(self) -> Self:
         return self

@@ -42,6 +42,11 @@ class VisualExtractor:
         shape = (self._size, self.snippet_frames, VISUAL_SIZE, VISUAL_SIZE, 3)
         self._buffers = _Buffers(session, shape, self.dim, memory) if fixed_batch else None
 
+    @property
+    def batch(self) -> int:
+        """The number of snippets that one run of the network takes."""
+        return self._size
+
     def warm_up(self) -> None:
         """Let a device plan and allocate now rather than in the first job. Does nothing on a CPU."""
         if self._buffers:

@@ -138,7 +138,12 @@ def load_sentiment_pipeline(
         SentilocError: Something is missing; the detail names it.
     """
     # Not for training, whose features have to be those of the spec.
-    extractor = replace(load_extractor(package.spec, config), face_looks=config.face_looks)
+    extractor = replace(
+        load_extractor(package.spec, config),
+        face_looks=config.face_looks,
+        visual_stride=config.visual_stride,
+        visual_by_shots=config.visual_by_shots,
+    )
     session = opening.result() if opening else create_session(package.network, config.device, config.threads)
     return SentimentPipeline(
         package=package,

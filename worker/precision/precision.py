@@ -1,4 +1,6 @@
-"""The effect of another precision of the visual network on its features, on the scores, and on the segments.
+"""The effect of a cheaper visual stream on its features, on the scores, and on the segments.
+
+It is cheaper with another precision of the visual network, or if that network reads only some of the snippets.
 
 Both runs share everything except the visual network: sound, faces, FSENet, calibration.
 """
@@ -32,7 +34,7 @@ Pair = tuple[Segment, Segment]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentEffect:
-    """Segments in float32 and in the other precision, and how they match.
+    """Segments with the full and with the cheaper visual stream, and how they match.
 
     `kept` and `relabelled` share at least half of their time with one of the other list. The changes of tIoU and
     confidence are those of the kept segments; None without any.
@@ -48,12 +50,12 @@ class SegmentEffect:
 
     @property
     def vanished(self) -> int:
-        """Segments of float32 that the other precision does not find."""
+        """Segments of the full stream that the cheaper one does not find."""
         return self.before - self.kept - self.relabelled
 
     @property
     def appeared(self) -> int:
-        """Segments that float32 does not find."""
+        """Segments that the full stream does not find."""
         return self.after - self.kept - self.relabelled
 
     def to_dict(self) -> dict[str, Any]:
@@ -78,7 +80,9 @@ class Effect:
 
 
 def load_both(config: RuntimeConfig, model: str, precision: Precision) -> tuple[SentimentPipeline, Extractor]:
-    """Load the pipeline in float32 and the visual extractor in `precision`, on one device.
+    """Load the pipeline that reads every snippet in float32, and the visual extractor in `precision`, on one device.
+
+    The extractor reads the snippets that `config` says.
 
     Raises `spec_mismatch` for a package that has no visual stream, `device_unavailable` for a precision that this
     device or processor does not have, `weights_missing` and what `load_sentiment_pipeline` raises.
@@ -90,8 +94,13 @@ def load_both(config: RuntimeConfig, model: str, precision: Precision) -> tuple[
         raise SentilocError(ErrorCode.SPEC_MISMATCH, detail)
     # Sound and faces are shared by both runs, so the second extractor skips them.
     pictures = replace(spec, audio=None, face=None)
-    other = load_extractor(pictures, replace(config, precision=precision))
-    return load_sentiment_pipeline(package, replace(config, precision="float32")), other
+    other = replace(
+        load_extractor(pictures, replace(config, precision=precision)),
+        visual_stride=config.visual_stride,
+        visual_by_shots=config.visual_by_shots,
+    )
+    full = replace(config, precision="float32", visual_stride=1, visual_by_shots=False)
+    return load_sentiment_pipeline(package, full), other
 
 
 def compare(
@@ -138,7 +147,7 @@ def check_held_out(other: Extractor, videos: Sequence[Path]) -> None:
 
 
 def segment_effect(lists: Sequence[tuple[Sequence[Segment], Sequence[Segment]]]) -> SegmentEffect:
-    """Compare each video's segments in float32 and in another precision."""
+    """Compare each video's segments with the full and with the cheaper visual stream."""
     pairs = [pair for before, after in lists for pair in pair_segments(before, after)]
     kept = [pair for pair in pairs if pair[0].label == pair[1].label]
     moved = [abs(one.confidence - other.confidence) for one, other in kept]
