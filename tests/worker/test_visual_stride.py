@@ -80,10 +80,12 @@ def test_the_first_snippet_of_each_shot_is_read_too(tmp_path: Path) -> None:
     lengths = (40, 80, 72)
     pictures = [scene(seed, index) for seed, length in enumerate(lengths) for index in range(length)]
     write(tmp_path / "clip.mp4", pictures)
-    request = replace(FULL, visual_stride=4, visual_by_shots=True)
-    snippets = _snippets(tmp_path / "clip.mp4", request)
+    full = _snippets(tmp_path / "clip.mp4", FULL)
+    snippets = _snippets(tmp_path / "clip.mp4", replace(FULL, visual_stride=4, visual_by_shots=True))
     assert _read(snippets) == [0, 3, 7, 8]
     assert [one.index for one in snippets if one.begins_shot] == [3, 8]
+    for one, other in zip(full, snippets, strict=True):
+        assert other.visual is None or (one.visual is not None and np.array_equal(one.visual, other.visual))
 
 
 def test_a_choice_counts_from_the_last_one() -> None:
