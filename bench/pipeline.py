@@ -101,7 +101,7 @@ def run_spec(spec: str, options: argparse.Namespace, report: dict[str, Any]) -> 
     cases = videos(options)
     if options.recipe:
         name, video = cases[0]
-        row = recipe(video, spec == "i3d", options.threads)
+        row = recipe(video, spec != "starter", options.threads)
         report["recipe"].append({"spec": spec, "case": name, **row})
     for precision in ["float32"] if spec == "starter" else options.precision:
         with tempfile.TemporaryDirectory() as folder:

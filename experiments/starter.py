@@ -78,10 +78,12 @@ class Line:
 
 
 def add_package_options(parser: argparse.ArgumentParser) -> None:
-    """Options for the package to measure, its device, and the folder of extracted features."""
+    """Options for the package to measure, its device, the folder of extracted features, and the snippets to read."""
     parser.add_argument("--model", default=STARTER)
     parser.add_argument("--device", default="cpu", help="cpu or openvino, for I3D")
     parser.add_argument("--features", type=Path, help="folder for extracted features")
+    parser.add_argument("--visual-stride", type=int, default=1, help="I3D reads one of so many snippets")
+    parser.add_argument("--visual-by-shots", action="store_true", help="and the first one of each shot")
 
 
 def open_package(arguments: argparse.Namespace) -> SentimentPipeline:
@@ -89,7 +91,13 @@ def open_package(arguments: argparse.Namespace) -> SentimentPipeline:
     cache = (
         CacheConfig(folder=arguments.features, max_age_seconds=float("inf")) if arguments.features else None
     )
-    config = RuntimeConfig(device=arguments.device, threads=1, cache=cache)
+    config = RuntimeConfig(
+        device=arguments.device,
+        threads=1,
+        cache=cache,
+        visual_stride=arguments.visual_stride,
+        visual_by_shots=arguments.visual_by_shots,
+    )
     return load_sentiment_pipeline(load_package(arguments.model), config)
 
 
