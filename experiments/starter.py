@@ -117,10 +117,18 @@ def video_lines(
     truth = read_truth(folder)
     results = run_folder(pipeline, [folder / name for name in truth])
     known = {name: _annotated(spans) for name, spans in truth.items()}
+    return result_lines(truth, results, what, target), _graded(pipeline, known, results)
+
+
+def result_lines(
+    truth: Mapping[str, Sequence[Span]], results: Mapping[str, Result], what: str, target: float
+) -> list[Line]:
+    """Lines of mAP and time labelled right of results by file name."""
+    known = {name: _annotated(spans) for name, spans in truth.items()}
     shown = {name: result.segments for name, result in results.items()}
     lengths = {name: result.video.duration for name, result in results.items()}
     right, marked = time_shares(known, shown, lengths)
-    lines = [
+    return [
         Line(
             what=f"{what}: average mAP@0.1:0.3, %", value=100 * _candidate_map(known, results), target=target
         ),
@@ -132,7 +140,6 @@ def video_lines(
         Line(what=f"{what}: time labelled right, %", value=100 * right, target=0),
         Line(what=f"{what}: neutral time marked, %", value=100 * marked, target=100, least=False),
     ]
-    return lines, _graded(pipeline, known, results)
 
 
 def _annotated(spans: Sequence[Span]) -> list[GroundTruthSegment]:
