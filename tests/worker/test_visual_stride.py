@@ -16,12 +16,12 @@ from sentiloc.model.segments import FloatArray
 from sentiloc.worker.config import RuntimeConfig
 from sentiloc.worker.decoder.decode import DecodeRequest, SnippetFrames, decode
 from sentiloc.worker.decoder.selection import Samples
-from sentiloc.worker.decoder.visual_choice import Chosen, VisualChoice
 from sentiloc.worker.extraction.stages import StageClock
 from sentiloc.worker.extraction.visual_run import VisualRun, between
 from sentiloc.worker.features.visual import VisualExtractor
 from sentiloc.worker.pipelines.sentiment import load_sentiment_pipeline
 from sentiloc.worker.runtime.onnx_session import create_session
+from sentiloc.worker.timeline.visual_choice import Chosen, VisualChoice
 from tests.support.media import make_clip
 from tests.worker.selecting import choices
 from tests.worker.test_decode import LIMITS

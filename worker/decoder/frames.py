@@ -28,9 +28,9 @@ from sentiloc.worker.decoder.source.limits import (
     too_many_frames,
 )
 from sentiloc.worker.decoder.task import SnippetImages
-from sentiloc.worker.decoder.visual_choice import Chosen, VisualChoice
 from sentiloc.worker.timeline.shots import GRID
 from sentiloc.worker.timeline.stamps import GAP_SECONDS
+from sentiloc.worker.timeline.visual_choice import Chosen, VisualChoice
 
 Image = NDArray[np.uint8]
 
