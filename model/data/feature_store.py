@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -142,6 +142,14 @@ def add_videos(folder: Path, split: str, videos: dict[str, VideoFacts]) -> None:
     _add_names(folder / f"split_{split}.txt", list(videos))
 
 
+def remove_videos(folder: Path, split: str, names: Iterable[str]) -> None:
+    """Remove videos from the split's list. One process at a time may do this."""
+    path, gone = folder / f"split_{split}.txt", set(names)
+    if path.exists():
+        lines = path.read_text(encoding="utf-8").split("\n")
+        replace_text(path, "\n".join(line for line in lines if line and line not in gone))
+
+
 def sort_videos(folder: Path, split: str, order: Sequence[str]) -> None:
     """Sort the split's list into this order; names that are not in it come first. The list decides which videos
     training holds out, so it must not depend on which process finished first.
@@ -175,7 +183,12 @@ def read_records(folder: Path) -> dict[str, dict[str, float]]:
 
 def has_features(folder: Path, split: str, name: str) -> bool:
     """Whether all arrays of this video are written."""
-    return _path(folder, split, PRESENT_FOLDER, name).exists()
+    return present_path(folder, split, name).exists()
+
+
+def present_path(folder: Path, split: str, name: str) -> Path:
+    """The presence mask of a video, which is written last."""
+    return _path(folder, split, PRESENT_FOLDER, name)
 
 
 def read_features(folder: Path, split: str, name: str) -> SnippetFeatures:

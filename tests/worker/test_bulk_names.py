@@ -13,6 +13,7 @@ import pytest
 
 from sentiloc.model.data.feature_store import VideoFacts, has_features, read_features
 from sentiloc.model.data.text import name_problem, read_names
+from sentiloc.model.errors import SentilocError
 from sentiloc.model.segments import SnippetFeatures
 from sentiloc.worker.bulk.ledger import State
 from sentiloc.worker.bulk.making import Bench
@@ -90,3 +91,52 @@ def test_a_name_that_is_too_long_for_the_folder_is_the_failure_of_its_video(
         assert [*plan.failures()] == ["long"]
         assert bench.take("next", plan.videos["next"], "me").state == State.DONE
     assert has_features(plan.folder, "train", "next")
+
+
+def _extract(data: Path, *videos: Path) -> list[str]:
+    """Extract what is missing; returns the names that were extracted."""
+    plan = Plan(data, "train", SPEC, name_videos(videos))
+    with plan.hold():
+        plan.drop_changed()
+        bench = Bench(Writer(plan.folder), plan.ledger)
+        missing = plan.missing()
+        for name, path in missing.items():
+            bench.take(name, path, "me")
+        plan.finish()
+    return list(missing)
+
+
+def test_a_video_that_has_changed_is_extracted_again(tmp_path: Path) -> None:
+    data, videos = tmp_path / "data", [tmp_path / "a.m", tmp_path / "b.m"]
+    for video in videos:
+        video.write_bytes(b"first")
+    assert _extract(data, *videos) == ["a", "b"]
+    assert _extract(data, *videos) == []
+    videos[0].write_bytes(b"another film")
+    assert _extract(data, *videos) == ["a"]
+    assert _extract(data, *videos) == []
+    assert read_names(data / "split_train.txt") == ["a", "b"]
+
+
+def test_a_changed_video_that_fails_now_is_in_no_list(tmp_path: Path) -> None:
+    data, video = tmp_path / "data", tmp_path / "a.m"
+    video.write_bytes(b"first")
+    _extract(data, video)
+    video.write_bytes(b"another film")
+    plan = Plan(data, "train", SPEC, name_videos([video]))
+    assert plan.drop_changed() == ["a"]
+    assert not has_features(data, "train", "a")
+    assert read_names(data / "split_train.txt") == []
+
+
+def test_another_video_of_the_same_name_is_refused(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    one, copy, other = (tmp_path / folder / "a.m" for folder in ("one", "copy", "other"))
+    for video, content in ((one, b"first"), (copy, b"first"), (other, b"another film")):
+        video.parent.mkdir()
+        video.write_bytes(content)
+    assert _extract(data, one) == ["a"]
+    assert _extract(data, copy) == []
+    with pytest.raises(SentilocError, match=f"another video with the name a, {one}: rename {other}"):
+        _extract(data, other)
+    assert has_features(data, "train", "a")

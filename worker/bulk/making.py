@@ -12,7 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
-from sentiloc.model.data.feature_store import VideoFacts, has_features, replace_array, write_arrays
+from sentiloc.model.data.feature_store import VideoFacts, present_path, replace_array, write_arrays
 from sentiloc.model.errors import ErrorCode, LostProcessError, SentilocError
 from sentiloc.model.gim.spec import FLOW_FOLDER
 from sentiloc.model.spec import ModelSpec
@@ -46,9 +46,12 @@ class Maker(Protocol):
 
 def is_made(spec: ModelSpec, folder: Path, split: str, name: str) -> bool:
     """Whether the features of a video are complete."""
-    if spec.flow is not None:
-        return flow_path(folder, name).exists()
-    return has_features(folder, split, name)
+    return complete_file(spec, folder, split, name).exists()
+
+
+def complete_file(spec: ModelSpec, folder: Path, split: str, name: str) -> Path:
+    """The file whose existence says that the features of a video are complete."""
+    return flow_path(folder, name) if spec.flow is not None else present_path(folder, split, name)
 
 
 def flow_path(folder: Path, name: str) -> Path:

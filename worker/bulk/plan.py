@@ -16,6 +16,7 @@ from sentiloc.model.data.feature_store import (
     SPEC_FILE,
     VideoFacts,
     add_videos,
+    remove_videos,
     replace_text,
     sort_videos,
     write_spec,
@@ -24,7 +25,8 @@ from sentiloc.model.data.text import name_problem
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.spec import ModelSpec
 from sentiloc.worker.bulk.ledger import LEDGER_FOLDER, LEDGER_SUFFIX, Entry, Ledger, State
-from sentiloc.worker.bulk.making import is_made
+from sentiloc.worker.bulk.making import complete_file, is_made
+from sentiloc.worker.bulk.sources import Sources
 
 _USUAL_NAME_MAX = 255
 
@@ -60,6 +62,11 @@ class Plan:
     def ledger(self) -> Ledger:
         """The entries of the split."""
         return Ledger(self.folder, self.split)
+
+    @property
+    def sources(self) -> Sources:
+        """What the features were extracted from. GIM's folder has no splits."""
+        return Sources(self.folder, self.split if self.spec.flow is None else "all")
 
     @contextmanager
     def hold(self) -> Iterator[None]:
@@ -101,6 +108,29 @@ class Plan:
             name: path for name, path in self.videos.items() if name not in failed and not self.is_made(name)
         }
 
+    def drop_changed(self) -> list[str]:
+        """Remove the features of videos whose files have changed since, so that they are missing; returns their names.
+
+        Raises `invalid_data` if the features of a name are those of another video.
+        """
+        known = self.sources.read()
+        made = {name: video for name, video in self.videos.items() if name in known and self.is_made(name)}
+        for name, video in made.items():
+            if known[name].is_other(video):
+                raise SentilocError(
+                    ErrorCode.INVALID_DATA,
+                    f"{self.folder} has features of another video with the name {name}, {known[name].video}: rename "
+                    f"{video}, or remove {complete_file(self.spec, self.folder, self.split, name)} to replace them",
+                )
+        changed = [name for name, video in made.items() if known[name].has_changed(video)]
+        if changed:
+            # The source is forgotten last, so that an interrupted call is repeated.
+            remove_videos(self.folder, self.split, changed)
+            for name in changed:
+                complete_file(self.spec, self.folder, self.split, name).unlink(missing_ok=True)
+            self.sources.forget(changed)
+        return changed
+
     def failures(self) -> dict[str, Entry]:
         """Videos of this call that failed and whose files have not changed since, or that need another name."""
         return {**self.recorded_failures(), **self._misnamed()}
@@ -128,11 +158,14 @@ class Plan:
 
     def collect(self, names: Iterable[str]) -> None:
         """Add the finished videos to the folder's lists."""
-        facts: dict[str, VideoFacts] = {}
+        done: dict[str, Entry] = {}
         for name in names:
             entry = self.ledger.read(name)
             if entry is not None and entry.state == State.DONE and self.is_made(name):
-                facts[name] = entry.facts
+                done[name] = entry
+        facts: dict[str, VideoFacts] = {name: entry.facts for name, entry in done.items()}
+        if done:
+            self.sources.add(done)
         # GIM's benchmarks bring their own lists of videos.
         if facts and self.spec.flow is None:
             add_videos(self.folder, self.split, facts)

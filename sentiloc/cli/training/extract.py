@@ -14,6 +14,7 @@ import typer
 
 from sentiloc.cli.given import given_options, refuse
 from sentiloc.cli.training.progress import extraction_progress
+from sentiloc.model.data.text import listed
 
 if TYPE_CHECKING:
     from sentiloc.model.spec import ModelSpec
@@ -98,6 +99,8 @@ def _extract(plan: Plan, workers: int | None, *, retry_failed: bool) -> int:
 
     # A run that was killed may have left features that are not in the folder's lists yet.
     plan.collect(list(plan.ledger.names()))
+    if changed := plan.drop_changed():
+        typer.echo(f"changed since they were extracted, so extracted again: {listed(changed)}", err=True)
     missing = plan.missing(retry_failed=retry_failed)
     ended = True
     try:
