@@ -12,7 +12,7 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sentiloc.model.data.feature_store import STREAM_FOLDERS
+from sentiloc.model.data.feature_store import STREAM_FOLDERS, replace_text
 from sentiloc.model.data.text import read_json, read_names
 from sentiloc.model.data.video_files import VIDEO_SUFFIXES
 from sentiloc.model.errors import ErrorCode, SentilocError
@@ -34,16 +34,18 @@ _SHOWN = 5
 
 @dataclass(slots=True)
 class Report:
-    """The files found (label file: SHA-256), the number of linked files, and one sentence for each missing file."""
+    """The files found (label file: SHA-256), the links to make (target: source), and one sentence for each missing
+    file.
+    """
 
     checksums: dict[str, str] = field(default_factory=dict)
-    linked: int = 0
+    links: dict[Path, Path] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
     next_step: str = ""
 
     def lines(self) -> list[str]:
         """The report for a terminal."""
-        head = [f"{self.linked} files linked, {len(self.checksums)} label files"]
+        head = [f"{len(self.links)} files linked, {len(self.checksums)} label files"]
         return (
             head
             + [f"missing: {line}" for line in self.missing]
@@ -53,19 +55,18 @@ class Report:
 
 def prepare_features(source: Path, data: Path) -> Report:
     """TSL300 or CMU-MOSEI: label files and `features/SPLIT/{rgb,logmfcc,img}/NAME.npy`, wherever they lie below
-    `source`.
+    `source`. `write_report` makes the links.
     """
     report = Report()
-    data.mkdir(parents=True, exist_ok=True)
     for name in (*LABEL_FILES, *POINT_NAMES):
-        found = _find(source, name)
+        found = next(iter(_search(source, name, data)), None)
         if found is not None:
             target = data / ("point_label.csv" if name in POINT_NAMES else name)
-            _link(found, target)
-            report.checksums[target.name] = _sha256(found)
-            report.linked += 1
-    report.missing += [f"{name}: not below {source}" for name in NEEDED if not (data / name).exists()]
-    if not any((data / name).exists() for name in ("point_label.csv", "videosenti_gt.json", "gt.json")):
+            report.links[target] = found
+            report.checksums[target.name] = _sha256(_read_from(target, report))
+    there = {name for name in (*LABEL_FILES, "point_label.csv") if _read_from(data / name, report).exists()}
+    report.missing += [f"{name}: not below {source}" for name in NEEDED if name not in there]
+    if not there & {"point_label.csv", "videosenti_gt.json", "gt.json"}:
         report.missing.append(f"labels: no {POINT_NAMES[0]} and no gt.json below {source}")
     for split in ("train", "test"):
         _link_features(source, data, split, report)
@@ -73,12 +74,11 @@ def prepare_features(source: Path, data: Path) -> Report:
 
 
 def _link_features(source: Path, data: Path, split: str, report: Report) -> None:
-    listed = data / f"split_{split}.txt"
-    names = read_names(listed)
+    names = read_names(_read_from(data / f"split_{split}.txt", report))
     for stream in STREAM_FOLDERS.values():
-        folders = [path for path in sorted(source.rglob(stream)) if path.is_dir()]
+        folders = [path for path in _search(source, stream, data) if path.is_dir()]
         # Releases differ: some have a folder per split, others keep all videos together.
-        folders = [path for path in folders if split in path.parts] or folders
+        folders = [path for path in folders if split in path.relative_to(source).parts] or folders
         target = data / "features" / split / stream
         absent = []
         for name in names:
@@ -86,8 +86,7 @@ def _link_features(source: Path, data: Path, split: str, report: Report) -> None
             if found is None:
                 absent.append(name)
                 continue
-            _link(found, target / f"{name}.npy")
-            report.linked += 1
+            report.links[target / f"{name}.npy"] = found
         if absent:
             few = ", ".join(absent[:_SHOWN]) + (" …" if len(absent) > _SHOWN else "")
             report.missing.append(f"features/{split}/{stream}: {len(absent)} of {len(names)} videos: {few}")
@@ -95,19 +94,26 @@ def _link_features(source: Path, data: Path, split: str, report: Report) -> None
 
 def prepare_labelled(name: str, source: Path, data: Path, run: int) -> Report:
     """Benchmarks of labelled videos: link the videos to DATA/videos under unique names, and write labels once their
-    features exist.
+    features exist. `write_report` makes the links.
+
+    Raises `invalid_data` if two videos would have one name.
     """
     report = Report()
     flat = data / "videos"
-    flat.mkdir(parents=True, exist_ok=True)
-    for path in sorted(source.rglob("*")):
-        if path.suffix.lower() in VIDEO_SUFFIXES:
+    for path in _search(source, "*", data):
+        # In a download that is its own data folder, these are links of an earlier preparation.
+        is_made = path.is_symlink() and path.parent.resolve() == flat.resolve()
+        if path.suffix.lower() in VIDEO_SUFFIXES and not is_made:
             # With the folder's name, because benchmarks repeat file names from folder to folder.
-            _link(path, flat / "_".join(path.relative_to(source).parts))
-            report.linked += 1
-    if not report.linked:
+            target = flat / "_".join(path.relative_to(source).parts)
+            other = report.links.setdefault(target, path)
+            if other != path:
+                raise SentilocError(
+                    ErrorCode.INVALID_DATA, f"{other} and {path} would both be {target}; rename one"
+                )
+    if not report.links:
         report.missing.append(f"videos: none below {source}")
-    labels = _labels(name, source, report)
+    labels = _labels(name, source, data, report)
     spec, split = ("flow", "") if name in TABLES else ("fsenet-starter", " --split all")
     benchmark = {"ve8": "videoemotion-8"}.get(name, name)
     if not (data / "spec.json").exists():
@@ -120,14 +126,14 @@ def prepare_labelled(name: str, source: Path, data: Path, run: int) -> Report:
     return report
 
 
-def _labels(name: str, source: Path, report: Report) -> Path | None:
+def _labels(name: str, source: Path, data: Path, report: Report) -> Path | None:
     """The source of the annotations: a table for expressions; the folders themselves or a list for emotions."""
     if name not in TABLES:
         lists = sorted(path for path in source.glob("*.txt"))
         for path in lists:
             report.checksums[path.name] = _sha256(path)
         return lists[0] if lists else source
-    tables = sorted(source.rglob("*.csv"))
+    tables = _search(source, "*.csv", data)
     if not tables:
         report.missing.append(f"annotations: no CSV below {source}; save the sheet as {TABLES[name]}.csv")
         return None
@@ -136,7 +142,9 @@ def _labels(name: str, source: Path, report: Report) -> Path | None:
 
 
 def write_report(report: Report, data: Path) -> None:
-    """Write checksums.json; raises `invalid_data` if an earlier preparation had other label files."""
+    """Make the links and write checksums.json; raises `invalid_data`, and changes nothing, if an earlier preparation had
+    other label files.
+    """
     path = data / CHECKSUMS
     try:
         earlier = dict(read_json(path)) if path.exists() else {}
@@ -148,18 +156,34 @@ def write_report(report: Report, data: Path) -> None:
             ErrorCode.INVALID_DATA,
             f"{path}: {', '.join(changed)} changed since; remove {data} to begin again",
         )
+    for target, source in report.links.items():
+        _link(source, target)
     # Old entries stay, so that a file which is missing today is still checked tomorrow.
-    path.write_text(
-        json.dumps({**earlier, **report.checksums}, indent=2, sort_keys=True) + "\n", encoding="utf-8"
-    )
+    replace_text(path, json.dumps({**earlier, **report.checksums}, indent=2, sort_keys=True))
 
 
-def _find(source: Path, name: str) -> Path | None:
-    return next(iter(sorted(source.rglob(name))), None)
+def _search(source: Path, pattern: str, data: Path) -> list[Path]:
+    """What is below the download by its name, sorted; a data folder within it is no part of the download."""
+    # A link to nowhere may be left from an earlier preparation.
+    found = [path for path in sorted(source.rglob(pattern)) if path.exists()]
+    root, own = source.resolve(), data.resolve()
+    if own == root or not own.is_relative_to(root):
+        return found
+    return [path for path in found if not (path.parent.resolve() / path.name).is_relative_to(own)]
+
+
+def _read_from(target: Path, report: Report) -> Path:
+    """Where a file of the data folder is read from: a real file stays; else the link to make, if there is one."""
+    is_real = target.exists() and not target.is_symlink()
+    return target if is_real else report.links.get(target, target)
 
 
 def _link(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
+    place = target.parent.resolve() / target.name
+    # In a download that is its own data folder, a file may be where it is needed.
+    if source.parent.resolve() / source.name == place:
+        return
     # A link of an earlier preparation may be dangling; a real file is never replaced.
     if target.is_symlink():
         target.unlink()

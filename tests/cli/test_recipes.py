@@ -167,6 +167,54 @@ def test_prepared_features_train(tmp_path: Path, sentiloc: Sentiloc) -> None:
     assert "checksums.json: fps_dict.json changed" in errors
 
 
+def _tree(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("place", ["data", "."])
+def test_a_data_folder_within_the_download_can_be_prepared_again(
+    place: str, tmp_path: Path, sentiloc: Sentiloc
+) -> None:
+    published_folder(tmp_path / "release")
+    (tmp_path / "release" / "split_test.txt").write_text("e\n", encoding="utf-8")
+    command = ("datasets", "prepare", "tsl300", tmp_path, tmp_path / place)
+    _, first, _ = sentiloc(*command)
+    before = _tree(tmp_path)
+    code, second, errors = sentiloc(*command)
+    assert (code, second, errors) == (1, first, "")
+    assert _tree(tmp_path) == before
+
+
+@pytest.mark.parametrize("place", ["data", "."])
+def test_videos_are_linked_once_within_the_download(place: str, tmp_path: Path, sentiloc: Sentiloc) -> None:
+    for emotion in ("Joy", "Fear"):
+        (tmp_path / emotion).mkdir()
+        (tmp_path / emotion / "1.mp4").touch()
+    for _ in range(2):
+        sentiloc("datasets", "prepare", "ve8", tmp_path, tmp_path / place)
+    assert {path.name for path in (tmp_path / place / "videos").iterdir()} == {"Fear_1.mp4", "Joy_1.mp4"}
+
+
+def test_two_videos_that_would_get_one_name_are_refused(tmp_path: Path, sentiloc: Sentiloc) -> None:
+    for name in ("a/b_c.mp4", "a_b/c.mp4"):
+        (tmp_path / "ve8" / name).parent.mkdir(parents=True)
+        (tmp_path / "ve8" / name).touch()
+    code, _, errors = sentiloc("datasets", "prepare", "ve8", tmp_path / "ve8", tmp_path / "data")
+    assert (code, "would both be" in errors) == (1, True)
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_refused_download_changes_no_link(tmp_path: Path, sentiloc: Sentiloc) -> None:
+    for release in ("one", "two"):
+        published_folder(tmp_path / release)
+    (tmp_path / "two" / "fps_dict.json").write_text("{}", encoding="utf-8")
+    sentiloc("datasets", "prepare", "tsl300", tmp_path / "one", tmp_path / "data")
+    before = _tree(tmp_path / "data")
+    code, _, errors = sentiloc("datasets", "prepare", "tsl300", tmp_path / "two", tmp_path / "data")
+    assert (code, "fps_dict.json changed" in errors) == (1, True)
+    assert _tree(tmp_path / "data") == before
+
+
 def test_videos_of_a_benchmark_get_one_name_each(tmp_path: Path, sentiloc: Sentiloc) -> None:
     for emotion in ("Joy", "Fear"):
         (tmp_path / "ve8" / emotion).mkdir(parents=True)
