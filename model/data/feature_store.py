@@ -57,6 +57,16 @@ def write_spec(folder: Path, spec: ModelSpec) -> None:
     replace_text(folder / SPEC_FILE, json.dumps(content, sort_keys=True, indent=2))
 
 
+def require_own_spec(folder: Path) -> None:
+    """Raise `spec_mismatch` if the folder's spec is that of a package or a run, which `write_spec` would replace."""
+    content = read_json(folder / SPEC_FILE)
+    if not isinstance(content, dict) or "features_hash" not in content:
+        raise SentilocError(
+            ErrorCode.SPEC_MISMATCH,
+            f"{folder / SPEC_FILE}: is of a model, not of features; name another folder",
+        )
+
+
 def read_spec(folder: Path) -> ModelSpec | None:
     """The spec of an extracted folder; None for the published layout, which has none."""
     path = folder / SPEC_FILE

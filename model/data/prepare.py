@@ -142,8 +142,9 @@ def _labels(name: str, source: Path, data: Path, report: Report) -> Path | None:
 
 
 def write_report(report: Report, data: Path) -> None:
-    """Make the links and write checksums.json; raises `invalid_data`, and changes nothing, if an earlier preparation had
-    other label files.
+    """Make the links and write checksums.json.
+
+    Raises `invalid_data`, and changes nothing, if an earlier preparation had other label files.
     """
     path = data / CHECKSUMS
     try:

@@ -8,11 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 
+from sentiloc.cli.training.runs import require_package_folder, require_run_folder
 from sentiloc.cli.training.train import _config, _network
 from sentiloc.model.data.feature_store import write_spec
+from sentiloc.model.errors import SentilocError
 from sentiloc.model.fsenet.network import FSENetConfig
 from sentiloc.model.spec import load_spec
+from sentiloc.worker.bulk.plan import Plan
 from tests.cli.extracted import SPEC, Sentiloc, write_video
 
 DEFAULTS = {"recipe": "paper", "supervision": "point"}
@@ -61,6 +65,30 @@ def test_from_features_to_a_network_file(folder: Path, tmp_path: Path, sentiloc:
     code, _, errors = sentiloc("train", folder, "-o", tmp_path / "no", "--modalities", "A", *again)
     assert code == 1
     assert "the features are" in errors
+
+
+def test_outputs_do_not_replace_features_packages_and_runs(
+    folder: Path, tmp_path: Path, sentiloc: Sentiloc
+) -> None:
+    run, package, published = (tmp_path / name for name in ("run", "package", "published"))
+    for other in (run, package, published / "features"):
+        other.mkdir(parents=True)
+    for name in ("fsenet.onnx", "spec.json"):
+        (package / name).write_text(SPEC.to_json(), encoding="utf-8")
+    for name in ("config.json", "spec.json"):
+        (run / name).write_text(SPEC.to_json(), encoding="utf-8")
+    for output in (folder, package):
+        code, _, errors = sentiloc("train", folder, "-o", output, "--recipe", "quick")
+        assert (code, "name another" in " ".join(errors.replace("│", " ").split())) == (2, True), errors
+    for output in (run, folder, published):
+        with pytest.raises(typer.BadParameter, match="name another folder"):
+            require_package_folder(output, run)
+    require_package_folder(package, run)
+    require_run_folder(run, folder)
+    for output in (package, run):
+        with pytest.raises(SentilocError, match="is of a model"), Plan(output, "train", SPEC, {}).hold():
+            pass
+        assert json.loads((output / "spec.json").read_text(encoding="utf-8")) == json.loads(SPEC.to_json())
 
 
 def test_a_bad_file_is_one_line_before_training(folder: Path, tmp_path: Path, sentiloc: Sentiloc) -> None:

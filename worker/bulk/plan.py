@@ -18,11 +18,13 @@ from sentiloc.model.data.feature_store import (
     add_videos,
     remove_videos,
     replace_text,
+    require_own_spec,
     sort_videos,
     write_spec,
 )
 from sentiloc.model.data.text import name_problem
 from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.gim.spec import FLOW_FOLDER
 from sentiloc.model.spec import ModelSpec
 from sentiloc.worker.bulk.ledger import LEDGER_FOLDER, LEDGER_SUFFIX, Entry, Ledger, State
 from sentiloc.worker.bulk.making import complete_file, is_made
@@ -86,13 +88,21 @@ class Plan:
                     ErrorCode.INVALID_DATA, f"{self.folder}: another `sentiloc extract` writes to it"
                 ) from error
             # Under the lock, so that two extractions with different specs cannot both begin.
-            if not (self.folder / SPEC_FILE).exists() and (self.folder / "features").is_dir():
-                raise SentilocError(
-                    ErrorCode.SPEC_MISMATCH,
-                    f"{self.folder}: contains features of unknown origin, without a {SPEC_FILE}; name another folder",
-                )
+            self._require_feature_folder()
             write_spec(self.folder, self.spec)
             yield
+
+    def _require_feature_folder(self) -> None:
+        """Raise `spec_mismatch` for a folder whose spec or features are not of `sentiloc extract`."""
+        has_spec = (self.folder / SPEC_FILE).exists()
+        if not has_spec and (self.folder / "features").is_dir():
+            raise SentilocError(
+                ErrorCode.SPEC_MISMATCH,
+                f"{self.folder}: contains features of unknown origin, without a {SPEC_FILE}; name another folder",
+            )
+        if has_spec and not any((self.folder / name).is_dir() for name in ("features", FLOW_FOLDER)):
+            # A package or a run could no longer be opened with the spec of a feature folder.
+            require_own_spec(self.folder)
 
     def is_made(self, name: str) -> bool:
         """Whether the features of a video are complete."""

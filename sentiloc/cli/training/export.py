@@ -30,10 +30,11 @@ def export(
     version: Annotated[str, typer.Option(help="Version of the package.")] = "1.0.0",
 ) -> None:
     """Write a model package for serving, after comparing its outputs with PyTorch."""
-    from sentiloc.cli.training.runs import open_run
+    from sentiloc.cli.training.runs import open_run, require_package_folder
     from sentiloc.model.package import CALIBRATION_FILE, NETWORK_FILES, write_calibration
 
     opened = open_run(run)
+    require_package_folder(package, opened.folder)
     found = _spec(opened, spec)
     found = replace(found, name=name or package.resolve().name, version=version)
     difference = _write_network(opened, found, package)

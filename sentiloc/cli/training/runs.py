@@ -88,6 +88,36 @@ def _config(folder: Path) -> dict[str, Any]:
     return raw
 
 
+def require_run_folder(run: Path, data: Path) -> None:
+    """Refuse a folder for a run that has other contents, whose files would be replaced.
+
+    Raises:
+        typer.BadParameter: It is the data folder, or has the spec of features or of a package.
+    """
+    if run.resolve() == data.resolve():
+        raise typer.BadParameter(f"{run} is the data folder; name another one", param_hint="--output")
+    if (run / SPEC).exists() and not (run / CONFIG).exists():
+        raise typer.BadParameter(
+            f"{run} has features or a package, but no run; name another folder", param_hint="--output"
+        )
+
+
+def require_package_folder(package: Path, run: Path) -> None:
+    """Refuse a folder for a package that has other contents, whose files would be replaced.
+
+    Raises:
+        typer.BadParameter: It is the run, another run, or a folder of features.
+    """
+    from sentiloc.model.package import NETWORK_FILES
+
+    is_package = any((package / name).exists() for name in NETWORK_FILES.values())
+    is_other = any((package / name).exists() for name in (SPEC, CONFIG, "features"))
+    if package.resolve() == run.resolve() or (is_other and not is_package):
+        raise typer.BadParameter(
+            f"{package} has a run or features, but no package; name another folder", param_hint="PACKAGE"
+        )
+
+
 def write_outcome(run: Path, spec: ModelSpec, confidence: Confidence) -> None:
     """Write what export needs besides the weights: the spec with its default threshold, and the calibration."""
     named = replace(spec, confidence_threshold=round(confidence.threshold, 2))

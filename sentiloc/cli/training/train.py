@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sentiloc.cli.given import given_options
+from sentiloc.cli.training.runs import require_run_folder
 from sentiloc.cli.training.start import load_start, started_network
 from sentiloc.cli.training.train_options import BY_NAME, OPTIONS, RUN
 from sentiloc.cli.training.unread import check_given, check_read
@@ -57,6 +58,8 @@ def train(context: typer.Context, data: Path, run: Path, **options: Any) -> None
 def train_once(data: Path, run: Path, options: dict[str, Any], given: set[str]) -> Figures:
     """Run one training; returns its metrics on held-out videos by name."""
     chosen = {name: value for name, value in options.items() if value is not None}
+    if options["recipe"] != "starter":
+        require_run_folder(run, data)
     if options["task"] != "fsenet":
         from sentiloc.cli.training.train_systems import train_system
 
