@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from unicodedata import category
+from unicodedata import category, normalize
 from urllib.parse import quote
 
 _JOINERS = "\u200c\u200d"
@@ -22,6 +22,14 @@ def link_to(name: str) -> str:
     """A name, or a path, as a URL: the bytes that the file has on disk, percent-encoded."""
     # Not `os.fsencode`: in the server, the machine's encoding says nothing about the names of uploads.
     return quote(name.encode("utf-8", "surrogateescape"))
+
+
+def folded(name: str) -> str:
+    """Equal for names that are one file where case, and the way in which accents are written, do not count.
+
+    That is so on file systems of Windows and macOS.
+    """
+    return normalize("NFC", normalize("NFC", name).casefold())
 
 
 def is_text(name: str) -> bool:

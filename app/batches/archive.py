@@ -8,6 +8,8 @@ from pathlib import PurePosixPath
 from typing import IO, cast
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
+from sentiloc.model.names import folded
+
 
 class _Outgoing:
     """A file without `seek`, which makes `ZipFile` write an archive that can be read as a stream."""
@@ -45,7 +47,7 @@ def zip_stream(files: Iterable[tuple[str, bytes]]) -> Iterator[bytes]:
 
 
 class FileNames:
-    """Unique names for the files of one folder, also on file systems that ignore case."""
+    """Unique names for the files of one folder, also on file systems that ignore case, and how accents are written."""
 
     def __init__(self) -> None:
         self._taken: set[str] = set()
@@ -55,8 +57,8 @@ class FileNames:
         wanted = PurePosixPath(name.replace("\\", "/")).name or "video"
         stem, dot, ending = wanted.partition(".") if not wanted.startswith(".") else (wanted, "", "")
         found, number = wanted, 1
-        while found.casefold() in self._taken:
+        while folded(found) in self._taken:
             number += 1
             found = f"{stem} ({number}){dot}{ending}"
-        self._taken.add(found.casefold())
+        self._taken.add(folded(found))
         return found

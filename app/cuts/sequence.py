@@ -24,7 +24,7 @@ from sentiloc.app.formats.timeline import (
     sureness,
     title_of,
 )
-from sentiloc.model.names import link_to, shown_name
+from sentiloc.model.names import folded, link_to, shown_name
 from sentiloc.model.segments import VideoInfo
 
 _UNSAFE = re.compile(r"[^\w .()-]+")
@@ -254,7 +254,7 @@ def _sources(given: Iterable[GivenSource], folder: str) -> dict[str, Source]:
     for number, source in enumerate(given, 1):
         shown = shown_name(source.name)
         name = _unused(shown, names)
-        names.add(name.casefold())
+        names.add(folded(name))
         made[source.id] = Source(
             number=number,
             id=source.id,
@@ -270,8 +270,7 @@ def _sources(given: Iterable[GivenSource], folder: str) -> dict[str, Source]:
 def _unused(name: str, taken: set[str]) -> str:
     """`clip.mp4` as `clip-2.mp4` if the name is taken."""
     path, found, number = PurePosixPath(name), name, 1
-    # Ignoring case, as file systems of Windows and macOS do.
-    while found.casefold() in taken:
+    while folded(found) in taken:
         number += 1
         found = f"{path.stem}-{number}{path.suffix}"
     return found

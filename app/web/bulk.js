@@ -48,7 +48,7 @@ export function zip(files) {
 // Resolves to the number of files; saved corrections are in them.
 export async function exportAll(jobs, format) {
   const files = [];
-  const taken = new Map();
+  const taken = new Set();
   for (const job of jobs) {
     const { blob, name } = await getBlob(resultPath(job.id, { format, corrected: true }));
     files.push({ name: unlike(name ?? `${job.source.name}.${format}`, taken), bytes: new Uint8Array(await blob.arrayBuffer()) });
@@ -59,8 +59,11 @@ export async function exportAll(jobs, format) {
   return files.length;
 }
 
-function unlike(name, taken) {
-  const count = (taken.get(name) ?? 0) + 1;
-  taken.set(name, count);
-  return count === 1 ? name : name.replace(/(\.[^.]+)?$/, ` (${count})$1`);
+// A name that none of `taken` is, also where a disk ignores case, or how accents are written.
+export function unlike(name, taken) {
+  const folded = (one) => one.normalize("NFC").toLowerCase();
+  let found = name;
+  for (let count = 2; taken.has(folded(found)); count++) found = name.replace(/(\.[^.]+)?$/, ` (${count})$1`);
+  taken.add(folded(found));
+  return found;
 }

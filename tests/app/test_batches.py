@@ -10,6 +10,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from statistics import median
 from typing import Any
+from unicodedata import normalize
 
 import httpx
 import pytest
@@ -19,6 +20,7 @@ from redis import Redis
 
 from sentiloc.app.access.caller import Scope
 from sentiloc.app.access.keys import KeyStore
+from sentiloc.app.batches.archive import FileNames
 from sentiloc.app.batches.record import BatchRecord
 from sentiloc.app.batches.store import BatchStore
 from sentiloc.app.housekeeping.retention import Retention
@@ -352,6 +354,14 @@ def test_an_export_is_one_archive_of_any_format(
     assert "succeeded,A (2).json," in table
     assert "'=b.mp4,queued,,result_not_ready" in table
     assert_problem(client.get(batch["links"]["export"], params={"format": "doc"}), 422, "invalid_request")
+
+
+def test_names_in_an_archive_differ_on_every_disk() -> None:
+    names = FileNames()
+    given = ["caf\u00e9.csv", "cafe\u0301.csv", "CAF\u00c9.csv", "caf\u00e9 (2).csv"]
+    found = [names.free(name) for name in given]
+    assert len({normalize("NFC", name).casefold() for name in found}) == len(given)
+    assert found[:2] == ["caf\u00e9.csv", "cafe\u0301 (2).csv"]
 
 
 def test_the_last_job_ends_the_batch(client: TestClient, store: JobStore) -> None:

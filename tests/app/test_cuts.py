@@ -260,6 +260,14 @@ def test_two_videos_of_one_name_are_distinguished() -> None:
     assert notes[0] == "Two videos are named clip.mp4: rename that of job b to clip-2.mp4."
 
 
+def test_names_that_differ_in_case_or_in_how_accents_are_written_are_distinguished() -> None:
+    given = {"a": "caf\u00e9.mp4", "b": "cafe\u0301.mp4", "c": "Caf\u00e9.mp4"}
+    sources = [GivenSource(id=key, name=name, video=video()) for key, name in given.items()]
+    clips = [GivenClip(source_id=key, start=0, end=1) for key in given]
+    made = make_sequence(clips, sources, SequenceOptions())
+    assert [source.name for source in made.sources] == ["caf\u00e9.mp4", "cafe\u0301-2.mp4", "Caf\u00e9-3.mp4"]
+
+
 def test_a_folder_makes_absolute_links() -> None:
     made = sequence(folder="/media/Shoot 1")
     read = oti.adapters.read_from_string(text("fcp7", made), "fcp_xml")

@@ -9,6 +9,7 @@ import pytest
 from sentiloc.model.data.feature_store import VideoFacts, add_videos
 from sentiloc.model.data.text import read_names
 from sentiloc.model.errors import SentilocError
+from sentiloc.model.names import folded
 
 
 @pytest.mark.parametrize(
@@ -35,3 +36,9 @@ def test_what_cannot_be_a_file_is_refused_with_its_line(tmp_path: Path, name: st
     path.write_text(f"good\n{name}\n", encoding="utf-8")
     with pytest.raises(SentilocError, match=r"line 2: .* the name of a"):
         read_names(path)
+
+
+@pytest.mark.parametrize(("one", "other"), [("A.csv", "a.csv"), ("caf\u00e9", "cafe\u0301"), ("E\u0301", "\u00e9")])
+def test_names_that_are_one_file_on_some_disks_are_folded_alike(one: str, other: str) -> None:
+    assert folded(one) == folded(other)
+    assert folded(one) != folded("b")

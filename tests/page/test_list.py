@@ -144,6 +144,19 @@ def test_older_ones_are_refreshed_too(visit: Visitor, three: list[str]) -> None:
     page.unroute_all(behavior="wait")
 
 
+NAMES = """async (names) => {
+    const { unlike } = await import("/web/bulk.js");
+    const taken = new Set();
+    return names.map((name) => unlike(name, taken));
+}"""
+
+
+def test_exported_files_have_names_that_differ_on_every_disk(visit: Visitor) -> None:
+    given = ["a.csv", "a.csv", "a (2).csv", "A.csv", "caf\u00e9.csv", "cafe\u0301.csv"]
+    found = visit().go().page.evaluate(NAMES, given)
+    assert found == ["a.csv", "a (2).csv", "a (2) (2).csv", "A (3).csv", "caf\u00e9.csv", "cafe\u0301 (2).csv"]
+
+
 def test_several_are_exported_in_one_file_and_deleted(
     visit: Visitor, service: SteadyService, three: list[str]
 ) -> None:
