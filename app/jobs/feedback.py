@@ -24,6 +24,8 @@ MAX_MARKS = 2000
 # The labels and class indexes of TSL300's annotation files.
 _LETTERS = {"negative": "n", "positive": "p"}
 _CLASSES = {"negative": 0, "positive": 1}
+# Half a millisecond, and what floats may lack of it.
+_ROUNDING = 0.00051
 Moment = Annotated[float, Field(ge=0, allow_inf_nan=False, description="Seconds from the start of the video")]
 
 EXAMPLE_FEEDBACK: dict[str, Any] = {
@@ -189,12 +191,16 @@ def _annotations(kept: KeptFeedback) -> dict[str, object]:
     return {"annotations": rows}
 
 
+def _frame(seconds: float, fps: float) -> int:
+    """The frame at a time, at the video's own rate, as in TSL300. Clients round the times of frames to milliseconds."""
+    return int((seconds + _ROUNDING) * fps)
+
+
 def _points(all_kept: list[KeptFeedback]) -> str:
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(["video_id", "point", "class_index"])
     for kept in all_kept:
         for point in kept.feedback.points or ():
-            # A point is a frame at the video's own rate, as in TSL300.
-            rows.writerow([kept.job_id, int(point.time * kept.fps), _CLASSES[point.label]])
+            rows.writerow([kept.job_id, _frame(point.time, kept.fps), _CLASSES[point.label]])
     return text.getvalue()

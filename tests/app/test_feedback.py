@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from sentiloc.app.jobs.feedback import MAX_ENTRIES
+from sentiloc.app.jobs.feedback import MAX_ENTRIES, CorrectPoint, Feedback, KeptFeedback, training_files
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.schemas.results import EXAMPLE_RESULT
 from sentiloc.app.settings import Settings
@@ -111,6 +111,24 @@ def test_the_second_of_two_editors_gets_a_conflict(client: TestClient, job: str)
     assert again == mine.headers["etag"]
     kept = client.post(f"{job}/feedback", json={"segments": SEGMENTS}, headers={"If-Match": again})
     assert kept.status_code == 201
+
+
+@pytest.mark.parametrize("tag", ['"nan"', "W/NaN", '"inf"', '"x"'])
+def test_a_tag_that_the_service_never_made_replaces_nothing(client: TestClient, job: str, tag: str) -> None:
+    client.post(f"{job}/feedback", json={"points": POINTS})
+    late = client.post(f"{job}/feedback", json={"segments": SEGMENTS}, headers={"If-Match": tag})
+    assert_problem(late, 412, "feedback_outdated")
+    assert_problem(client.delete(f"{job}/feedback", headers={"If-Match": tag}), 412, "feedback_outdated")
+
+
+@pytest.mark.parametrize("fps", [24.0, 25.0, 30000 / 1001, 60.0])
+def test_points_on_frames_are_exported_as_these_frames(fps: float) -> None:
+    frames = range(2000)
+    # The page rounds the times of frames to milliseconds.
+    points = [CorrectPoint(time=round(frame / fps, 3), label="positive") for frame in frames]
+    kept = KeptFeedback(job_id="a", at=1.0, fps=fps, duration=100.0, feedback=Feedback(points=points))
+    rows = csv.DictReader(io.StringIO(training_files([kept])["point_gaussian/point_labels.csv"]))
+    assert [int(row["point"]) for row in rows] == list(frames)
 
 
 def test_withdrawn_feedback_is_gone(client: TestClient, job: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Annotated, Any
 
@@ -170,10 +171,14 @@ def _seen(if_match: str | None) -> float | None:
     if if_match is None or if_match.strip() == "*":
         return None
     try:
-        return float(if_match.strip().removeprefix("W/").strip('"'))
+        seen = float(if_match.strip().removeprefix("W/").strip('"'))
     except ValueError as error:
         # A tag that this service never made cannot be the latest.
         raise FeedbackOutdated from error
+    # NaN differs from no time, so the comparison would let it pass.
+    if not math.isfinite(seen):
+        raise FeedbackOutdated
+    return seen
 
 
 def _keep(services: Services, job_id: str, feedback: Feedback, seen: float | None) -> KeptFeedback:
