@@ -82,7 +82,11 @@ def read_label_list(path: Path, classes: Sequence[str]) -> dict[str, str]:
             raise SentilocError(
                 ErrorCode.INVALID_DATA, f"{path}: line {number}: no video and one of {classes}"
             )
-        found[Path(parts[0]).with_suffix("").as_posix()] = label
+        name = Path(parts[0]).with_suffix("").as_posix()
+        if found.setdefault(name, label) != label:
+            raise SentilocError(
+                ErrorCode.INVALID_DATA, f"{path}: line {number}: {name} is {label}, but {found[name]} before"
+            )
     return found
 
 

@@ -122,6 +122,9 @@ def test_class_folders_lists_and_splits(tmp_path: Path) -> None:
     listed.write_text("joy/x.mp4 9\n", encoding="utf-8")
     with pytest.raises(SentilocError, match="line 1"):
         read_label_list(listed, BENCHMARKS["ekman-6"].classes)
+    listed.write_text("x.mp4 joy\nx.mp4 happy\nx.mp4 fear\n", encoding="utf-8")
+    with pytest.raises(SentilocError, match="line 3: x is fear, but joy before"):
+        read_label_list(listed, BENCHMARKS["ekman-6"].classes)
 
 
 def test_splits_have_the_benchmarks_shares_and_differ_by_run() -> None:
