@@ -9,6 +9,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
+def write_whole(path: Path, text: str) -> None:
+    """Write a UTF-8 text file, or leave the old one as it is."""
+    with replacing(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """The path of a new file, which takes the place of `path` when the block is complete. The old file's mode stays."""

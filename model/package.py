@@ -14,6 +14,7 @@ from pathlib import Path
 
 import sentiloc
 from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.files import write_whole
 from sentiloc.model.proposals.calibration import Calibration, parse_calibration
 from sentiloc.model.spec import ModelSpec, load_spec
 
@@ -108,11 +109,9 @@ def _without_face(path: Path) -> float:
 def write_calibration(calibration: Calibration, folder: Path) -> None:
     """Write a package's `calibration.json` and, if confidence is lower without a face, `evidence.json`."""
     evidence = folder / EVIDENCE_FILE
-    (folder / CALIBRATION_FILE).write_text(
-        replace(calibration, without_face=0.0).to_json() + "\n", encoding="utf-8"
-    )
+    write_whole(folder / CALIBRATION_FILE, replace(calibration, without_face=0.0).to_json() + "\n")
     if calibration.without_face:
-        evidence.write_text(json.dumps({"without_face": calibration.without_face}) + "\n", encoding="utf-8")
+        write_whole(evidence, json.dumps({"without_face": calibration.without_face}) + "\n")
     else:
         evidence.unlink(missing_ok=True)
 

@@ -15,6 +15,7 @@ from sentiloc.model.cten.inputs import modality_dims
 from sentiloc.model.cten.losses import class_probabilities
 from sentiloc.model.cten.network import CTEN, CTENConfig
 from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.files import write_whole
 from sentiloc.model.package import NETWORK_FILES
 from sentiloc.model.spec import ModelSpec
 from sentiloc.model.training.checkpoint import load_checkpoint, save_atomic
@@ -79,7 +80,7 @@ def export_cten(network: CTEN, spec: ModelSpec, package: Path) -> float:
         time=config.segments,
     )
     worst = export_graph(graph, spec, package / NETWORK_FILES[TASK])
-    (package / "spec.json").write_text(spec.to_json() + "\n", encoding="utf-8")
+    write_whole(package / "spec.json", spec.to_json() + "\n")
     return worst
 
 

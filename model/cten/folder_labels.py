@@ -15,6 +15,7 @@ from sentiloc.model.cten.benchmarks import (
 from sentiloc.model.cten.datasets import ALL, LABEL_FILE
 from sentiloc.model.data.text import read_lines
 from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.files import replacing, write_whole
 
 
 def write_labels(folder: Path, source: Path, benchmark: EmotionBenchmark, run: int) -> list[str]:
@@ -41,10 +42,8 @@ def write_labels(folder: Path, source: Path, benchmark: EmotionBenchmark, run: i
     found = {path: labels[path] for path in names}
     splits = read_folder_splits(found) or make_split(found, benchmark, run)
     for split, paths in splits.items():
-        (folder / f"split_{split}.txt").write_text(
-            "".join(f"{names[path]}\n" for path in paths), encoding="utf-8"
-        )
-    with (folder / LABEL_FILE).open("w", newline="", encoding="utf-8") as file:
+        write_whole(folder / f"split_{split}.txt", "".join(f"{names[path]}\n" for path in paths))
+    with replacing(folder / LABEL_FILE) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         rows = [(names[path], label) for path, label in found.items()]
         csv.writer(file).writerows([("video_id", "label"), *rows])
     return sorted(labels.keys() - names.keys())

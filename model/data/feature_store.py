@@ -24,7 +24,7 @@ import numpy as np
 
 from sentiloc.model.data.text import read_json
 from sentiloc.model.errors import ErrorCode, SentilocError
-from sentiloc.model.files import replacing
+from sentiloc.model.files import replacing, write_whole
 from sentiloc.model.segments import BoolArray, FloatArray, SnippetFeatures
 from sentiloc.model.spec import ModelSpec, parse_spec
 
@@ -307,8 +307,7 @@ def replace_array(path: Path, array: FloatArray | BoolArray) -> None:
 def replace_text(path: Path, text: str) -> None:
     """Write a text file under its name only when it is complete; the folder is created."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as partial:
-        partial.write_text(text + "\n", encoding="utf-8")
+    write_whole(path, text + "\n")
 
 
 def _add_entries(path: Path, new: Mapping[str, object]) -> None:

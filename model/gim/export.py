@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.files import write_whole
 from sentiloc.model.gim.network import GIM, GIMConfig
 from sentiloc.model.gim.spec import TASK
 from sentiloc.model.package import NETWORK_FILES
@@ -47,7 +48,7 @@ def export_gim(network: GIM, spec: ModelSpec, package: Path) -> float:
         module=_Serving(network), inputs=("flow",), outputs=("intensity", "actions"), examples=examples
     )
     worst = export_graph(graph, spec, package / NETWORK_FILES[TASK])
-    (package / "spec.json").write_text(spec.to_json() + "\n", encoding="utf-8")
+    write_whole(package / "spec.json", spec.to_json() + "\n")
     return worst
 
 

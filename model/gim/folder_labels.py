@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sentiloc.model.data.feature_store import load_array
 from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.files import replacing
 from sentiloc.model.gim.annotations import AnnotatedVideo, draw_points
 from sentiloc.model.gim.items import Expression
 from sentiloc.model.gim.labels import EXPRESSIONS
@@ -54,5 +55,5 @@ def _inside(name: str, row: Expression, length: int) -> Expression:
 
 
 def _write(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([header, *rows])

@@ -8,6 +8,7 @@ from typing import Any
 
 from sentiloc.model.data.text import read_json
 from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.files import write_whole
 from sentiloc.model.training.checkpoint import save_atomic
 from sentiloc.model.training.parallel import is_first
 from sentiloc.model.training.record import COMMIT, DATA, VERSIONS, WANDB, changed_data
@@ -58,7 +59,7 @@ class RunFolder:
         if file.exists():
             self._check_same(file, wanted)
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(wanted, indent=2, sort_keys=True), encoding="utf-8")
+        write_whole(file, json.dumps(wanted, indent=2, sort_keys=True))
 
     def _check_same(self, file: Path, wanted: dict[str, Any]) -> None:
         """Versions and the commit may differ; options and data may not."""
@@ -89,7 +90,7 @@ class RunFolder:
             # A damaged line is dropped below, so its bytes need not be text.
             lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()
             kept = [line for line in lines if _epoch_of(line) < epoch]
-            self._log.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+            write_whole(self._log, "".join(line + "\n" for line in kept))
 
     def log(self, record: dict[str, float]) -> None:
         """One line per epoch, and the same values as TensorBoard scalars."""

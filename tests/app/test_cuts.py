@@ -265,7 +265,11 @@ def test_names_that_differ_in_case_or_in_how_accents_are_written_are_distinguish
     sources = [GivenSource(id=key, name=name, video=video()) for key, name in given.items()]
     clips = [GivenClip(source_id=key, start=0, end=1) for key in given]
     made = make_sequence(clips, sources, SequenceOptions())
-    assert [source.name for source in made.sources] == ["caf\u00e9.mp4", "cafe\u0301-2.mp4", "Caf\u00e9-3.mp4"]
+    assert [source.name for source in made.sources] == [
+        "caf\u00e9.mp4",
+        "cafe\u0301-2.mp4",
+        "Caf\u00e9-3.mp4",
+    ]
 
 
 def test_a_folder_makes_absolute_links() -> None:

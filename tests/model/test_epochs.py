@@ -70,6 +70,20 @@ def test_a_run_killed_before_its_first_checkpoint_logs_every_epoch_once(tmp_path
     assert [json.loads(line)["epoch"] for line in lines] == [0, 1, 2]
 
 
+def test_a_resumed_run_replaces_its_files_as_a_whole(tmp_path: Path) -> None:
+    folder, lines = RunFolder(tmp_path, {"width": 1}), ['{"epoch": 0}\n', '{"epoch": 1}\n']
+    (tmp_path / "log.jsonl").write_text("".join(lines), encoding="utf-8")
+    files = [tmp_path / name for name in ("log.jsonl", "config.json")]
+    before = [(path.read_bytes(), path.open("rb"), path.stat().st_ino) for path in files]
+    RunFolder(tmp_path, {"width": 1}, resume=True)
+    folder.forget_after(1)
+    # Whoever has an old file open reads it whole: nothing is written into it.
+    for path, (content, file, inode) in zip(files, before, strict=True):
+        with file:
+            assert (file.read(), path.stat().st_ino != inode) == (content, True)
+    assert files[0].read_bytes() == lines[0].encode()
+
+
 def test_subjects_that_are_done_are_not_trained_again(tmp_path: Path) -> None:
     items = planted_expressions(FACES, 2, 2)
     steps: list[int] = []

@@ -38,7 +38,9 @@ def test_what_cannot_be_a_file_is_refused_with_its_line(tmp_path: Path, name: st
         read_names(path)
 
 
-@pytest.mark.parametrize(("one", "other"), [("A.csv", "a.csv"), ("caf\u00e9", "cafe\u0301"), ("E\u0301", "\u00e9")])
+@pytest.mark.parametrize(
+    ("one", "other"), [("A.csv", "a.csv"), ("caf\u00e9", "cafe\u0301"), ("E\u0301", "\u00e9")]
+)
 def test_names_that_are_one_file_on_some_disks_are_folded_alike(one: str, other: str) -> None:
     assert folded(one) == folded(other)
     assert folded(one) != folded("b")

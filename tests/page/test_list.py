@@ -154,7 +154,14 @@ NAMES = """async (names) => {
 def test_exported_files_have_names_that_differ_on_every_disk(visit: Visitor) -> None:
     given = ["a.csv", "a.csv", "a (2).csv", "A.csv", "caf\u00e9.csv", "cafe\u0301.csv"]
     found = visit().go().page.evaluate(NAMES, given)
-    assert found == ["a.csv", "a (2).csv", "a (2) (2).csv", "A (3).csv", "caf\u00e9.csv", "cafe\u0301 (2).csv"]
+    assert found == [
+        "a.csv",
+        "a (2).csv",
+        "a (2) (2).csv",
+        "A (3).csv",
+        "caf\u00e9.csv",
+        "cafe\u0301 (2).csv",
+    ]
 
 
 def test_several_are_exported_in_one_file_and_deleted(

@@ -14,6 +14,7 @@ from sentiloc.cli.given import given_options, refuse
 from sentiloc.cli.output import whole_file
 from sentiloc.cli.training.tables import REFERENCES, SOURCE, Reference, counted
 from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.files import write_whole
 
 if TYPE_CHECKING:
     from sentiloc.cli.training.runs import Run
@@ -83,7 +84,7 @@ def evaluate_run(
     figures = score_run(run, split, data)
     folder = run.folder / "evaluation" / split
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "metrics.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    write_whole(folder / "metrics.json", json.dumps(figures, indent=2) + "\n")
     typer.echo(json.dumps(figures) if as_json else "\n".join(f"{name}\t{v}" for name, v in figures.items()))
 
 
@@ -115,7 +116,7 @@ def _evaluate_fsenet(run: Run, split: str, data: Path | None, protocol: str, as_
         **to_json(scored.metrics),
         "errors": scored.errors.shares,
     }
-    (folder / "metrics.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    write_whole(folder / "metrics.json", json.dumps(content, indent=2) + "\n")
     draw_curves(truth, found, REFERENCES[protocol].tious, folder / "curves.png")
     _report(scored, REFERENCES[protocol], as_json)
 

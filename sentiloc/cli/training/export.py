@@ -49,6 +49,7 @@ def _write_network(run: Run, spec: ModelSpec, package: Path) -> float:
         from sentiloc.cli.training.train_systems import export_system
 
         return export_system(run.task, run.checkpoint, spec, package)
+    from sentiloc.model.files import write_whole
     from sentiloc.model.fsenet.checkpoint import load_fsenet, network_state
     from sentiloc.model.fsenet.export import export_onnx
     from sentiloc.model.package import NETWORK_FILE, WEIGHTS_FILE
@@ -57,7 +58,7 @@ def _write_network(run: Run, spec: ModelSpec, package: Path) -> float:
     network = load_fsenet(run.checkpoint)
     difference = export_onnx(network, spec, package / NETWORK_FILE)
     save_atomic(network_state(network), package / WEIGHTS_FILE)
-    (package / "spec.json").write_text(spec.to_json() + "\n", encoding="utf-8")
+    write_whole(package / "spec.json", spec.to_json() + "\n")
     return difference
 
 

@@ -10,6 +10,7 @@ import typer
 
 from sentiloc.model.data.text import read_json
 from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.files import write_whole
 
 if TYPE_CHECKING:
     from sentiloc.model.evaluation.confidence import Confidence
@@ -121,8 +122,8 @@ def require_package_folder(package: Path, run: Path) -> None:
 def write_outcome(run: Path, spec: ModelSpec, confidence: Confidence) -> None:
     """Write what export needs besides the weights: the spec with its default threshold, and the calibration."""
     named = replace(spec, confidence_threshold=round(confidence.threshold, 2))
-    (run / SPEC).write_text(named.to_json() + "\n", encoding="utf-8")
-    (run / CALIBRATION).write_text(confidence.calibration.to_json() + "\n", encoding="utf-8")
+    write_whole(run / SPEC, named.to_json() + "\n")
+    write_whole(run / CALIBRATION, confidence.calibration.to_json() + "\n")
     error = "" if confidence.error is None else f", expected calibration error {confidence.error:.3f}"
     typer.echo(f"{run / CALIBRATION}: {confidence.note}{error}", err=True)
 

@@ -10,6 +10,7 @@ from statistics import mean, stdev
 import typer
 
 from sentiloc.cli.training.train_options import LARGEST_SEED
+from sentiloc.model.files import write_whole
 
 FILE = "seeds.json"
 
@@ -41,7 +42,7 @@ def aggregate(found: Mapping[int, Mapping[str, float]], run: Path) -> None:
             "n": len(values),
         }
     content = {"seeds": {str(seed): dict(figures) for seed, figures in found.items()}, "summary": summary}
-    (run / FILE).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    write_whole(run / FILE, json.dumps(content, indent=2) + "\n")
     typer.echo("\t".join(("seed", *names)))
     for seed, figures in found.items():
         typer.echo("\t".join((str(seed), *(f"{figures[n]:.4f}" if n in figures else "–" for n in names))))

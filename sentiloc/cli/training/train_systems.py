@@ -13,6 +13,7 @@ import typer
 from sentiloc.cli.given import refuse
 from sentiloc.cli.training.progress import training_progress
 from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.files import write_whole
 
 if TYPE_CHECKING:
     from sentiloc.model.cten.items import EmotionItem
@@ -45,7 +46,7 @@ def train_system(task: str, data: Path, run: Path, options: Options, given: set[
     # Of several processes (torchrun), one writes the results.
     if not is_first():
         return {}
-    (run / "result.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    write_whole(run / "result.json", json.dumps(figures, indent=2) + "\n")
     reached: dict[str, float] = figures["test"] or figures["held_out"]
     said = ", ".join(f"{name} {value}" for name, value in reached.items())
     typer.echo(f"{run / CHECKPOINT}: {said or 'nothing to test on'}")
