@@ -70,7 +70,7 @@ def read_label_list(path: Path, classes: Sequence[str]) -> dict[str, str]:
     """Read the emotion of each video from a text file with "NAME LABEL" or "NAME,LABEL" on each line. A label is a
     class or its number, counted from 0. Raises `invalid_data`, naming the line.
     """
-    found = {}
+    found: dict[str, str] = {}
     for number, line in enumerate(read_text(path).splitlines(), 1):
         parts = line.replace(",", " ").split()
         if not parts or line.startswith("#"):
