@@ -10,7 +10,7 @@ from typing import Any
 
 from sentiloc.cli.given import flag
 from sentiloc.cli.messages import wrong_usage
-from sentiloc.cli.output import PICTURE
+from sentiloc.cli.output import PICTURE, is_written_itself
 
 JSON = "json"
 # Several formats have these endings. The most usual one is meant.
@@ -124,7 +124,8 @@ def require_place(output: Path | None, *, several: bool, in_folder: bool = False
     """Refuse an output that cannot be written, before the work begins.
 
     Raises:
-        typer.BadParameter: The folder of the file does not exist, or a file is where a folder is needed.
+        typer.BadParameter: The folder of the file does not exist or takes no file, a file is where a folder is needed,
+            or the file is read-only.
     """
     if output is None:
         return
@@ -133,6 +134,17 @@ def require_place(output: Path | None, *, several: bool, in_folder: bool = False
     # The parent of a link is that of its target.
     elif not output.is_dir() and not output.resolve().parent.is_dir():
         raise wrong_usage(f"there is no folder {output.resolve().parent}", "--output")
+    elif not is_written_itself(output):
+        _require_writable(output)
+
+
+def _require_writable(output: Path) -> None:
+    """Refuse a file that is read-only, or whose folder takes no new file."""
+    folder = output.resolve().parent
+    if output.exists() and not os.access(output, os.W_OK):
+        raise wrong_usage(f"{output} is read-only", "--output")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise wrong_usage(f"no file can be created in {folder}", "--output")
 
 
 def _require_folder(output: Path, *, in_folder: bool) -> None:

@@ -5,6 +5,7 @@ The module loads neither the client nor a library for terminals: `sentiloc local
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import select
@@ -119,12 +120,23 @@ def whole_file(output: Path) -> Iterator[Path]:
     """A path to write to. It becomes `output` at the end, so that a reader of the folder never sees half a file.
 
     A link stays, and its target is replaced. A device, a pipe or an open file (`/dev/stdout`) is written itself.
+
+    Raises:
+        PermissionError: The file is read-only.
     """
+    if is_written_itself(output):
+        yield output
+        return
+    # A new file would take its place even so.
+    if output.exists() and not os.access(output, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(output))
+    with replacing(output.resolve()) as path:
+        yield path
+
+
+def is_written_itself(output: Path) -> bool:
+    """Whether no new file takes the place of `output`: it is a device, a pipe, a folder, or an open file."""
     folder = output.parent.resolve()
     # A name in `/dev` may lead to a regular file that another program has open; that program would not see a new file.
     is_open_file = folder == Path("/dev") or folder.is_relative_to("/proc")
-    if is_open_file or (output.exists() and not output.is_file()):
-        yield output
-        return
-    with replacing(output.resolve()) as path:
-        yield path
+    return is_open_file or (output.exists() and not output.is_file())

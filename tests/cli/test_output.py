@@ -7,11 +7,15 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import typer
 
+from sentiloc.cli.destinations import require_file
 from sentiloc.cli.output import print_or_write, whole_file
 from sentiloc.cli.training.predict import predict
 from tests.cli.extracted import Sentiloc
@@ -34,6 +38,40 @@ def test_a_file_keeps_its_mode(tmp_path: Path) -> None:
     print_or_write(b"new", file)
     assert file.read_bytes() == b"new"
     assert file.stat().st_mode & 0o777 == 0o604
+
+
+@contextmanager
+def ordinary_user() -> Iterator[None]:
+    """Root may write everything; in the block, this process is another user."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.setresuid(65534, 65534, 0)
+    try:
+        yield
+    finally:
+        os.setresuid(0, 0, 0)
+
+
+def test_a_file_that_is_read_only_stays(tmp_path: Path) -> None:
+    # Everybody may create files here, so only the file's own mode protects it.
+    tmp_path.chmod(0o777)
+    for folder in tmp_path.parents[:2]:
+        folder.chmod(0o711)
+    output = tmp_path / "cut.edl"
+    output.write_text("mine", encoding="utf-8")
+    output.chmod(0o444)
+    with ordinary_user():
+        with pytest.raises(PermissionError, match="cut"):
+            print_or_write(b"new", output)
+        with pytest.raises(typer.BadParameter, match="is read-only"):
+            require_file(output)
+    assert output.read_text(encoding="utf-8") == "mine"
+    tmp_path.chmod(0o555)
+    with ordinary_user(), pytest.raises(typer.BadParameter, match="no file can be created"):
+        require_file(tmp_path / "new.edl")
+    tmp_path.chmod(0o755)
+    require_file(tmp_path / "new.edl")
 
 
 def test_a_write_that_fails_leaves_nothing(tmp_path: Path) -> None:
