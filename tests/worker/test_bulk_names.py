@@ -93,6 +93,15 @@ def test_a_name_that_is_too_long_for_the_folder_is_the_failure_of_its_video(
     assert has_features(plan.folder, "train", "next")
 
 
+def test_the_failure_of_a_hidden_video_is_reported(tmp_path: Path) -> None:
+    plan = _plan(tmp_path, ".hidden", "seen")
+    with plan.hold():
+        for name, path in plan.videos.items():
+            plan.ledger.fail(name, plan.ledger.begin(name, path, "me"), "corrupt_media", "broken")
+        assert set(plan.finish()) == {".hidden", "seen"}
+        assert plan.missing() == {}
+
+
 def _extract(data: Path, *videos: Path) -> list[str]:
     """Extract what is missing; returns the names that were extracted."""
     plan = Plan(data, "train", SPEC, name_videos(videos))

@@ -125,9 +125,9 @@ class Ledger:
 
     def names(self) -> Iterator[str]:
         """Videos that have an entry, sorted."""
-        yield from sorted(
-            path.stem for path in (self.folder / LEDGER_FOLDER / self.split).glob(f"[!.]*{LEDGER_SUFFIX}")
-        )
+        # Also those of hidden files; unfinished files have another ending.
+        entries = (self.folder / LEDGER_FOLDER / self.split).glob(f"*{LEDGER_SUFFIX}")
+        yield from sorted(path.stem for path in entries)
 
     def _write(self, name: str, entry: Entry) -> Entry:
         replace_text(self._path(name), json.dumps(asdict(entry), indent=1))
