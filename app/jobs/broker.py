@@ -10,9 +10,11 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 from celery import Celery
+from celery.app.amqp import AMQP
+from kombu import Connection
 from kombu.exceptions import OperationalError
 from redis import Redis, RedisError
 
@@ -25,12 +27,37 @@ from sentiloc.app.settings import Settings
 _MESSAGE_PAUSE_SECONDS = 0.002
 # A redelivered message starts its job at most this long after its visibility timeout.
 _MOST_RESTORE_SECONDS = 10.0
+# Between a worker's attempts to reach Redis.
+_RECONNECT_SECONDS = 3.0
 logger = logging.getLogger(__name__)
 
 LOCALIZE_TASK = "sentiloc.localize"
 LOCALIZE_QUEUE = "localize"
 BATCH_QUEUE = "localize_batch"
 _QUEUES = {Priority.INTERACTIVE: LOCALIZE_QUEUE, Priority.BATCH: BATCH_QUEUE}
+
+
+class BrokerConnection(Connection):  # type: ignore[misc]
+    """A connection that looks for a lost Redis at a steady pace.
+
+    kombu waits two seconds longer after each attempt, up to 32. So after a long outage, workers that report themselves
+    as ready would take no job for half a minute.
+    """
+
+    def ensure_connection(self, *args: Any, **options: Any) -> Connection:
+        """As in kombu, with a constant pause between attempts unless the caller asks for another."""
+        pauses = {
+            "interval_start": _RECONNECT_SECONDS,
+            "interval_step": 0.0,
+            "interval_max": _RECONNECT_SECONDS,
+        }
+        return super().ensure_connection(*args, **{**pauses, **options})
+
+
+class BrokerConnections(AMQP):  # type: ignore[misc]
+    """What makes the broker connections of a Celery app."""
+
+    Connection = BrokerConnection
 
 
 def make_celery(settings: Settings) -> Celery:
@@ -40,7 +67,7 @@ def make_celery(settings: Settings) -> Celery:
     """
     broker = broker_url(settings) if settings.redis_url else None
     # Tests create several apps in one process; none of them may become the global one.
-    celery = Celery("sentiloc", broker=broker, set_as_current=False)
+    celery = Celery("sentiloc", broker=broker, set_as_current=False, amqp=BrokerConnections)
     celery.conf.update(
         task_default_queue=LOCALIZE_QUEUE,
         task_queues={name: {"exchange": name, "routing_key": name} for name in _QUEUES.values()},

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
+import pytest
 from kombu.asynchronous import Hub
 from kombu.entity import Queue
 from kombu.message import Message
@@ -34,3 +36,18 @@ def test_a_message_comes_again_soon_after_its_visibility_timeout(
         while len(received) < 2 and time.monotonic() < until:
             next(loop)
     assert [bool(message.headers.get("redelivered")) for message in received] == [False, True]
+
+
+def test_a_worker_looks_for_a_lost_redis_at_a_steady_pace(settings: Settings, tmp_path: Path) -> None:
+    """With pauses that grow, workers would find Redis half a minute after it is back."""
+    pauses: list[float] = []
+
+    def note(_: Exception, pause: float) -> None:
+        pauses.append(pause)
+        if len(pauses) == 2:
+            raise LookupError("two pauses are enough")
+
+    lost = settings.model_copy(update={"redis_url": f"unix://{tmp_path}/none.sock"})
+    with make_celery(lost).connection_for_read() as connection, pytest.raises(LookupError):
+        connection.ensure_connection(note)
+    assert pauses[0] == pauses[1] <= 5
