@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from celery import Celery
 from celery.app.amqp import AMQP
-from kombu import Connection
+from kombu.connection import Connection
 from kombu.exceptions import OperationalError
 from redis import Redis, RedisError
 
@@ -37,21 +37,21 @@ BATCH_QUEUE = "localize_batch"
 _QUEUES = {Priority.INTERACTIVE: LOCALIZE_QUEUE, Priority.BATCH: BATCH_QUEUE}
 
 
-class BrokerConnection(Connection):  # type: ignore[misc]
+class BrokerConnection(Connection):
     """A connection that looks for a lost Redis at a steady pace.
 
     kombu waits two seconds longer after each attempt, up to 32. So after a long outage, workers that report themselves
     as ready would take no job for half a minute.
     """
 
-    def ensure_connection(self, *args: Any, **options: Any) -> Connection:
+    def ensure_connection(self, *args: Any, **options: Any) -> Any:
         """As in kombu, with a constant pause between attempts unless the caller asks for another."""
         pauses = {
             "interval_start": _RECONNECT_SECONDS,
             "interval_step": 0.0,
             "interval_max": _RECONNECT_SECONDS,
         }
-        return super().ensure_connection(*args, **{**pauses, **options})
+        return super().ensure_connection(*args, **{**pauses, **options})  # type: ignore[no-untyped-call]
 
 
 class BrokerConnections(AMQP):  # type: ignore[misc]
