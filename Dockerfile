@@ -3,7 +3,7 @@
 ARG BASE=debian:bookworm-slim
 FROM ${BASE} AS base
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends python3 ca-certificates \
+    && apt-get install -y --no-install-recommends python3 ca-certificates tini \
     && rm -rf /var/lib/apt/lists/* /var/cache/apt/* \
     && useradd --system --uid 10001 --home-dir /data sentiloc \
     && install -d -o sentiloc -g sentiloc /data
@@ -13,6 +13,8 @@ ENV PATH=/opt/sentiloc/bin:$PATH \
     SENTILOC_DATA_DIR=/data \
     SENTILOC_CACHE_DIR=/data/cache
 VOLUME /data
+# Children of a worker that end leave processes behind, which only the first process of a container can clear away.
+ENTRYPOINT ["tini", "--"]
 
 # The packages of the lock file come first, so that a change of the code installs none of them again.
 FROM base AS build

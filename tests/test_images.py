@@ -52,6 +52,15 @@ def test_an_image_holds_nothing_of_the_tools_that_built_it() -> None:
         assert instructions(role, "RUN") == []
 
 
+def test_something_clears_away_the_processes_that_a_worker_leaves_behind() -> None:
+    """Each child of a worker has a process that forks decoders. It outlives the child, so nobody waits for its end."""
+    assert yaml.safe_load(instructions("base", "ENTRYPOINT")[0]) == ["tini", "--"]
+    assert any(re.search(r"apt-get install .*\btini\b", line) for line in instructions("base", "RUN"))
+    # Neither the roles nor those who run them replace it.
+    assert not [role for role in ROLES if instructions(role, "ENTRYPOINT")]
+    assert not [name for name, service in SERVICES.items() if "entrypoint" in service]
+
+
 @pytest.mark.parametrize(
     "script", ["docker/install.sh", "docker/pin_images.sh", "tests/proofs/image_steps.sh"]
 )
