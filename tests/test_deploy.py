@@ -17,13 +17,14 @@ from fastapi.testclient import TestClient
 
 from sentiloc.app.main import create_app
 from sentiloc.app.settings import Settings
-from tests.support.chart import CHART, render
+from tests.support.chart import CHART, UniqueKeys, render
 from tests.support.services import private_redis
 
 ROOT = Path(__file__).parents[1]
 ALERTS = ROOT / "deploy/prometheus/alerts.yaml"
 DASHBOARD = ROOT / "deploy/grafana/sentiloc.json"
 EVERYTHING: dict[str, Any] = {
+    "image": {"pullSecrets": ["registry", "mirror"]},
     "storage": {"endpoint": "http://s3:8333", "publicEndpoint": "https://s3.example"},
     "settings": {
         "SENTILOC_MAX_DURATION_SECONDS": 3600,
@@ -33,9 +34,15 @@ EVERYTHING: dict[str, Any] = {
         "SENTILOC_STALL_SECONDS": 25.5,
         "SENTILOC_SHARE_FEATURES": True,
         "SENTILOC_LOG_LEVEL": "debug",
+        "SENTILOC_LOG_FORMAT": "text",
     },
     "api": {
-        "ingress": {"enabled": True, "className": "nginx", "tlsSecret": "tls", "annotations": {"a/b": "c"}}
+        "ingress": {
+            "enabled": True,
+            "className": "nginx",
+            "tlsSecret": "tls",
+            "annotations": {"a/b": "c", "nginx.ingress.kubernetes.io/proxy-body-size": "8g"},
+        }
     },
     "gpuWorker": {
         "enabled": True,
@@ -82,7 +89,9 @@ def test_helm_itself_renders_the_same(changes: dict[str, Any]) -> None:
     helm = pytest.importorskip("helm_python", reason="needs helm-python-sdk")
     with helm.Chart.load(str(CHART)) as chart:
         texts = chart.render(changes, name="clips", namespace="default")
-    objects = [yaml.safe_load_all(texts[name]) for name in sorted(texts) if name.endswith(".yaml")]
+    objects = [
+        yaml.load_all(texts[name], Loader=UniqueKeys) for name in sorted(texts) if name.endswith(".yaml")
+    ]
     assert [found for part in objects for found in part if found] == render(changes)
     found = helm.lint(str(CHART))
     assert found["errors"] == []
@@ -105,6 +114,8 @@ def test_all_pods_are_locked_down() -> None:
             }
             assert container["resources"]["limits"]["memory"]
             assert "livenessProbe" in container
+            # The image's entry point clears away ended processes; `command` would replace it.
+            assert "command" not in container
 
 
 def test_a_worker_is_replaced_only_when_that_helps() -> None:
@@ -118,6 +129,27 @@ def test_a_worker_is_replaced_only_when_that_helps() -> None:
         start = container["startupProbe"]
         assert start["exec"]["command"] == ["sentiloc", "worker", "--check"]
         assert start["periodSeconds"] * start["failureThreshold"] >= Settings().model_load_seconds
+
+
+def test_what_is_given_takes_precedence_over_the_charts_own() -> None:
+    """Each name stands there once: `render` refuses twins."""
+    data = one("ConfigMap", "clips-settings", EVERYTHING)["data"]
+    assert (data["SENTILOC_LOG_FORMAT"], data["SENTILOC_DATA_DIR"]) == ("text", "/data")
+    assert one("ConfigMap", "clips-settings", {})["data"]["SENTILOC_LOG_FORMAT"] == "json"
+    annotations = one("Ingress", "clips", EVERYTHING)["metadata"]["annotations"]
+    assert annotations.pop("nginx.ingress.kubernetes.io/proxy-body-size") == "8g"
+    assert annotations == {
+        "a/b": "c",
+        "nginx.ingress.kubernetes.io/proxy-request-buffering": "off",
+        "nginx.ingress.kubernetes.io/proxy-buffering": "off",
+        "nginx.ingress.kubernetes.io/affinity": "cookie",
+    }
+
+
+def test_images_may_lie_in_a_private_registry() -> None:
+    for pod in pods(render(EVERYTHING)):
+        assert pod["imagePullSecrets"] == [{"name": "registry"}, {"name": "mirror"}]
+    assert not [pod for pod in pods(render()) if "imagePullSecrets" in pod]
 
 
 def test_pods_may_take_as_long_to_stop_as_they_are_told_to() -> None:
@@ -255,7 +287,8 @@ def metrics(tmp_path: Path) -> str:
     with private_redis(tmp_path / "redis") as redis:
         settings = Settings(redis_url=redis.url, data_dir=tmp_path / "data", allowed_hosts=["*"])
         with TestClient(create_app(settings)) as client:
-            client.get("/jobs")
+            for path in ("/jobs", "/healthz", "/readyz"):
+                client.get(path)
             text: str = client.get("/metrics").text
     return text
 
@@ -319,6 +352,23 @@ def test_an_alert_can_fire_when_a_metric_has_no_samples(tmp_path: Path) -> None:
         if not any(named(part) <= sampled for part in expression.split(" or "))
     }
     assert silent == set()
+
+
+def test_probes_of_a_service_without_workers_are_no_errors(tmp_path: Path) -> None:
+    groups = yaml.safe_load(ALERTS.read_text(encoding="utf-8"))["groups"]
+    expression = next(
+        rule["expr"] for group in groups for rule in group["rules"] if rule["alert"] == "SentilocErrors"
+    )
+    series = [
+        dict(re.findall(r'(\w+)="(.*?)"', line))
+        for line in re.findall(r"^sentiloc_http_request_seconds_count\{.*", metrics(tmp_path), re.MULTILINE)
+    ]
+    assert {"/readyz"} == {one["route"] for one in series if one["status"].startswith("5")}
+    # The errors, and all requests.
+    left_out = re.findall(r'route!~"(.*?)"', expression)
+    assert len(left_out) == 2
+    for routes in left_out:
+        assert {one["route"] for one in series if not re.fullmatch(routes, one["route"])} == {"/jobs"}
 
 
 def test_prometheus_accepts_the_rules() -> None:

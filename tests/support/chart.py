@@ -35,8 +35,21 @@ def render(changes: Values | None = None, release: str = "clips") -> list[Values
     objects: list[Values] = []
     for path in sorted((CHART / "templates").glob("*.yaml")):
         text = _Renderer(named).text(path.read_text(encoding="utf-8"), dot)
-        objects += [found for found in yaml.safe_load_all(text) if found]
+        objects += [found for found in yaml.load_all(text, Loader=UniqueKeys) if found]
     return objects
+
+
+class UniqueKeys(yaml.SafeLoader):  # type: ignore[misc]
+    """Refuses a key that is there twice. Some of the programs that read a chart's objects do so, too."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """As in PyYAML, but twins are an error."""
+        keys = [key.value for key, _ in node.value]
+        twins = sorted({key for key in keys if keys.count(key) > 1})
+        if twins:
+            raise yaml.constructor.ConstructorError(None, None, f"twice: {', '.join(twins)}", node.start_mark)
+        found: dict[Any, Any] = super().construct_mapping(node, deep)
+        return found
 
 
 def _merged(values: Values, changes: Values) -> Values:
@@ -74,10 +87,14 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "and": lambda first, second: first and second,
     "concat": lambda *lists: [item for one in lists for item in one],
     "default": lambda default, value: value or default,
+    "dict": dict,
     "eq": lambda first, second: first == second,
     "floor": lambda value: math.floor(value) if _is_kind("float64", value) else 0,
+    "fromYaml": yaml.safe_load,
     "get": lambda mapping, name: mapping.get(name, ""),
     "kindIs": _is_kind,
+    # The first mapping that has a name gives its value.
+    "merge": lambda *mappings: {name: value for one in reversed(mappings) for name, value in one.items()},
     "nindent": _nindent,
     "not": lambda value: not value,
     "or": lambda first, second: first or second,
@@ -85,6 +102,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "quote": _quote,
     "sha256sum": lambda text: hashlib.sha256(text.encode()).hexdigest(),
     "toJson": lambda value: json.dumps(value, separators=(",", ":"), sort_keys=True),
+    "trim": str.strip,
     "toYaml": lambda value: yaml.safe_dump(value, default_flow_style=False).rstrip("\n"),
 }
 
@@ -135,11 +153,11 @@ class _Renderer:
             condition = self._ended_by.removeprefix("else").removeprefix(" if ") or "1"
 
     def _range(self, words: str, scope: Values, *, live: bool) -> str:
-        match = re.fullmatch(r"range (\$\w+), (\$\w+) := (\S+)", words)
+        match = re.fullmatch(r"range (\$\w+), (\$\w+) := (.+)", words)
         assert match is not None, words
         items = self._value(match[3], scope) if live else {}
         start, out = self._at, []
-        for name, value in sorted(items.items()):
+        for name, value in enumerate(items) if isinstance(items, list) else sorted(items.items()):
             self._at = start
             out.append(self._block({**scope, match[1]: name, match[2]: value}, live=True))
         if not items:

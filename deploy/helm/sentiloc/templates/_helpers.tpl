@@ -6,6 +6,12 @@ securityContext:
   fsGroup: 10001
   seccompProfile: {type: RuntimeDefault}
 automountServiceAccountToken: false
+  {{- if .Values.image.pullSecrets }}
+imagePullSecrets:
+    {{- range $index, $name := .Values.image.pullSecrets }}
+  - {name: {{ $name }}}
+    {{- end }}
+  {{- end }}
 # Without this, a release named sentiloc would give its pods variables such as SENTILOC_API_PORT, which are not settings.
 enableServiceLinks: false
 {{- end }}
@@ -23,8 +29,14 @@ envFrom:
   - configMapRef: {name: {{ .Release.Name }}-settings}
 {{- end }}
 
-{{- /* The settings as a ConfigMap's data. */}}
+{{- /* The settings as a ConfigMap's data: those of the chart, and those that are given, which take precedence. */}}
 {{- define "sentiloc.data" -}}
+  {{- range $name, $value := merge (dict) .Values.settings (include "sentiloc.defaults" . | fromYaml) }}
+{{ $name }}: {{ include "sentiloc.value" $value }}
+  {{- end }}
+{{- end }}
+
+{{- define "sentiloc.defaults" -}}
 SENTILOC_DATA_DIR: /data
 SENTILOC_LOG_FORMAT: json
 SENTILOC_STORAGE_URL: {{ .Values.storage.url | quote }}
@@ -33,9 +45,6 @@ SENTILOC_STORAGE_ENDPOINT: {{ .Values.storage.endpoint | quote }}
   {{- end }}
   {{- if .Values.storage.publicEndpoint }}
 SENTILOC_STORAGE_PUBLIC_ENDPOINT: {{ .Values.storage.publicEndpoint | quote }}
-  {{- end }}
-  {{- range $name, $value := .Values.settings }}
-{{ $name }}: {{ include "sentiloc.value" $value }}
   {{- end }}
 {{- end }}
 
@@ -48,4 +57,12 @@ SENTILOC_STORAGE_PUBLIC_ENDPOINT: {{ .Values.storage.publicEndpoint | quote }}
   {{- else }}
     {{- quote . }}
   {{- end }}
+{{- end }}
+
+{{- /* Of the ingress, as nginx's controller reads them. */}}
+{{- define "sentiloc.annotations" -}}
+nginx.ingress.kubernetes.io/proxy-body-size: "0"
+nginx.ingress.kubernetes.io/proxy-request-buffering: "off"
+nginx.ingress.kubernetes.io/proxy-buffering: "off"
+nginx.ingress.kubernetes.io/affinity: cookie
 {{- end }}
