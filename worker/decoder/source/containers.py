@@ -8,7 +8,6 @@ SNIFF_BYTES = 128 * 1024
 """Maximum length of skipped bytes: junk before the first sync byte, and MXF's run-in of up to 64 KiB."""
 _MP4_BOXES = {b"ftyp", b"styp", b"moov", b"moof", b"mdat", b"free", b"skip", b"wide", b"pnot", b"uuid"}
 _STILL_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"mif1", b"avif", b"jp2 "}
-_SOUND_BRANDS = {b"M4A ", b"M4B ", b"M4P "}
 # Plain packets, with a time code in front (M2TS), or with error correction behind.
 _TS_PACKET_SIZES = (188, 192, 204)
 _TS_SYNC = 0x47
@@ -155,7 +154,7 @@ def refusal(head: bytes) -> SentilocError:
 
 
 def _is_bare_sound(head: bytes) -> bool:
-    """True for a frame header of MPEG audio or ADTS with another one where the first frame ends."""
+    """True for a frame header of MPEG audio or ADTS."""
     return len(head) > 2 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0 and head[1] & 0x18 != 0x08
 
 
