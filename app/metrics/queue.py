@@ -72,16 +72,20 @@ def _running(store: JobStore, job_ids: list[str]) -> dict[JobState, int]:
 
 
 def _oldest(store: JobStore, least: str, most: str, *, with_unserved: bool) -> float | None:
-    """When the first of the queued jobs between two places was created."""
+    """When the oldest of the queued jobs between two places was created.
+
+    Owners take turns, and a job waits behind older ones of its own owner. So the oldest one is the next job of some
+    owner, and is looked for among the first jobs only.
+    """
     for start in range(0, _LOOKED_AT, _PAGE):
         page = store.redis.zrangebyscore(f"{store.prefix}queue", least, most, start=start, num=_PAGE)
         pipe = store.redis.pipeline(transaction=False)
         for job_id in cast("list[str]", page):
             pipe.hmget(job_key(store.prefix, job_id), ["created_at", "unserved_at"])
-        for created, unserved in pipe.execute():
-            # A job may have been deleted since the queue was read.
-            if created and (with_unserved or not unserved):
-                return float(created)
+        # A job may have been deleted since the queue was read.
+        found = [float(at) for at, unserved in pipe.execute() if at and (with_unserved or not unserved)]
+        if found:
+            return min(found)
         if len(page) < _PAGE:
             break
     return None

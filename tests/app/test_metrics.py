@@ -50,6 +50,16 @@ def test_figures_follow_the_jobs(client: TestClient, store: JobStore) -> None:
     assert 100 <= found["sentiloc_oldest_queued_seconds",] < 160
 
 
+def test_the_oldest_job_need_not_be_the_next_one(client: TestClient, store: JobStore) -> None:
+    """Owners take turns, so a new job of one owner may go before older ones of another."""
+    jobs = [submit(store) for _ in range(3)]
+    set_clock(store.redis, store.prefix, 100)
+    assert store.claim(jobs[0].id, "one", 30)
+    new = NewJob(source_key="uploads/abcdefgh", source_name="a", source_bytes=1, model="m", key_id="other")
+    assert store.queue_position(store.submit(new).id) == 1
+    assert 100 <= figures(client)["sentiloc_oldest_queued_seconds",] < 160
+
+
 def test_the_age_of_jobs_without_a_worker_for_their_model_does_not_count(
     client: TestClient, store: JobStore
 ) -> None:
