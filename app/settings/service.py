@@ -13,7 +13,8 @@ from pydantic_settings import BaseSettings
 # Any byte but control characters, `.`, `/` and `\\`, which would change the path's meaning when they are decoded.
 _ENCODED = "%(?:2[0-9A-Da-d]|5[0-9ABD-Fabd-f]|7[0-9A-Ea-e]|[34689A-Fa-f][0-9A-Fa-f])"
 _MARK = f"(?:[A-Za-z0-9_~@+=!$:*-]|{_ENCODED})"
-ROOT_PATH = rf"(/(?:\.|{_MARK})*{_MARK}(?:\.|{_MARK})*){{0,8}}"
+# Every character can match in one way only: otherwise a long text that does not match takes years.
+ROOT_PATH = rf"(/(?!\.+(?:/|\Z))(?:\.|{_MARK})+){{0,8}}"
 """A path under which a proxy serves this service, encoded as in a URL: empty, or segments that are not dots alone."""
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 
