@@ -10,6 +10,8 @@ SCHEME = "s3://"
 MAX_KEY_BYTES = 1024
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+# Stores on a file system take a backslash for a slash, and several slashes for one.
+_SLASH = re.compile(r"[/\\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +48,23 @@ def parse_prefix(text: str) -> Place:
     if len(key.encode(errors="replace")) > MAX_KEY_BYTES or _CONTROL.search(key):
         raise ValueError(f"has a key of more than {MAX_KEY_BYTES} bytes, or one with control characters")
     # Stores on a file system may resolve these and leave the prefix.
-    if {".", ".."} & set(key.split("/")):
+    if {".", ".."} & set(_SLASH.split(key)):
         raise ValueError("must not have `.` or `..` in its key")
     return Place(bucket, key)
 
 
 def may_read(place: Place, prefixes: Iterable[str], own: str | None) -> bool:
     """True if the place is within one of the prefixes, and not where this service keeps its own files (`own`)."""
-    if own is not None and (place.is_within(parse_prefix(own)) or place == parse_prefix(own)):
+    if own is not None and _may_be_within(place, parse_prefix(own)):
         return False
     return any(place.is_within(parse_prefix(prefix)) for prefix in prefixes)
+
+
+def _may_be_within(place: Place, prefix: Place) -> bool:
+    """True if some store takes the place for one within the prefix, or for the prefix itself."""
+    wanted, below = _parts(place), _parts(prefix)
+    return place.bucket == prefix.bucket and wanted[: len(below)] == below
+
+
+def _parts(place: Place) -> list[str]:
+    return [part for part in _SLASH.split(place.key) if part]

@@ -30,6 +30,7 @@ from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.listing.filters import JobFilter
 from sentiloc.app.listing.jobs import collect
 from sentiloc.app.main import create_app
+from sentiloc.app.places import Place, may_read
 from sentiloc.app.schemas.results import EXAMPLE_RESULT
 from sentiloc.app.settings import Settings
 from sentiloc.app.storage.local import LocalStorage
@@ -454,6 +455,7 @@ def test_a_batch_belongs_to_its_key(guarded: TestClient, redis: Redis, settings:
     for url in (
         *("s3://footage/weekly/a.mov", "s3://other/week/a.mov", "s3://footage/week", "s3://footage/week/"),
         *("s3://footage/week/../a.mov", "s3://footage/week/./a.mov", "S3://footage/week/a.mov"),
+        *(r"s3://footage/week/a\..\..\b.mov", r"s3://footage/week/\../b.mov"),
     ):
         assert_problem(send(guarded, [{"url": url}]), 422, "url_forbidden")
     guarded.headers["X-API-Key"] = other.text
@@ -464,6 +466,17 @@ def test_a_batch_belongs_to_its_key(guarded: TestClient, redis: Redis, settings:
         assert_problem(guarded.request(method, batch["links"]["self"] + rest), 404, "batch_not_found")
     assert guarded.get("/batches").json()["batches"] == []
     assert_problem(send(guarded, [{"url": "s3://footage/week/a.mov"}]), 422, "url_forbidden")
+
+
+@pytest.mark.parametrize("key", ["own/a", "/own/a", "own//a", r"own\a", r"\own/a", "own", "/own/", "//own"])
+def test_no_key_names_a_file_of_the_service(key: str) -> None:
+    """SeaweedFS takes all of these for the same object, or for its folder."""
+    place = Place("footage", key)
+    assert may_read(place, ["s3://footage"], None)
+    assert not may_read(place, ["s3://footage"], "s3://footage/own")
+    assert not may_read(place, ["s3://footage"], "s3://footage")
+    assert may_read(place, ["s3://footage"], "s3://footage/ow")
+    assert may_read(place, ["s3://footage"], "s3://other/own")
 
 
 def test_the_highlights_of_a_batch(client: TestClient, store: JobStore, settings: Settings) -> None:
