@@ -6,6 +6,7 @@ can show another key's jobs by forgetting to.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import StrEnum
@@ -49,6 +50,8 @@ class Caller:
 
 ANYONE = Caller()
 _current: ContextVar[Caller] = ContextVar("caller", default=ANYONE)
+Check = Callable[[], Awaitable[bool]]
+_check: ContextVar[Check | None] = ContextVar("check", default=None)
 
 
 def current_caller() -> Caller:
@@ -59,3 +62,14 @@ def current_caller() -> Caller:
 def set_caller(caller: Caller) -> None:
     """Set the caller for the rest of this request."""
     _current.set(caller)
+
+
+def set_check(check: Check) -> None:
+    """Set what `is_still_admitted` asks for the rest of this request."""
+    _check.set(check)
+
+
+async def is_still_admitted() -> bool:
+    """Whether the key or the session of this request is still valid. Answers without an end have to ask again."""
+    check = _check.get()
+    return check is None or await check()

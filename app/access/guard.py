@@ -11,13 +11,14 @@ import re
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 
 from fastapi.responses import Response
 from redis import RedisError, ResponseError
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sentiloc.app.access.caller import Caller, set_caller
+from sentiloc.app.access.caller import Caller, set_caller, set_check
 from sentiloc.app.access.caller import Scope as KeyScope
 from sentiloc.app.access.key_limits import KeySlots
 from sentiloc.app.access.keys import ApiKey, check_key, parse_key, record_key, split_key
@@ -185,7 +186,20 @@ class KeyGuard:
         # After all checks, so that only admitted requests count as use.
         await self._note_use(key)
         set_caller(caller)
+        set_check(partial(self._is_still_admitted, headers, wanted))
         return key
+
+    async def _is_still_admitted(self, headers: Headers, wanted: KeyScope) -> bool:
+        """Whether the key or the session of an admitted request is still valid. Does not count as use of a session."""
+        prefix = self._settings.redis_prefix
+        if counts_by_cookie(headers, self._settings):
+            session = await self._sessions.look(session_cookie(headers) or "")
+            fields = {} if session is None else await self._shared.hash(record_key(prefix, session.key_id))
+            key = parse_key(fields)
+            return session is not None and key is not None and key.is_valid
+        key_id, digest = split_key(shown_key(headers) or "")
+        key = check_key(await self._shared.hash(record_key(prefix, key_id)), digest)
+        return key is not None and key.caller.may(wanted)
 
     async def _signed_in(self, cookie: str) -> tuple[ApiKey, Caller]:
         """The key of a session, and who works as that key. A cookie holds 256 random bits, as a key does."""

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from redis import Redis
+from redis.client import Pipeline
 
 from sentiloc.app.access.caller import Caller, Scope
 from sentiloc.app.access.usage import used_minutes
@@ -196,18 +197,28 @@ class KeyStore:
         The old text works for `grace_seconds` more.
         """
         record = record_key(self._prefix, key_id)
-        fields = cast("dict[str, str]", self._redis.hgetall(record))
-        if not fields or fields.get("revoked_at") or fields["digest"] == _NEVER:
-            return None
         secret = secrets.token_urlsafe(_SECRET_BYTES)
-        changes = {
-            "digest": hashlib.sha256(secret.encode()).hexdigest(),
-            # Without a grace time the old text must stop at once: a rotation often follows a leak.
-            "old_digest": fields["digest"] if grace_seconds else "",
-            "old_until": repr(time.time() + grace_seconds),
-        }
-        self._redis.hset(record, mapping=cast("dict[Any, Any]", changes))
-        return NewKey(_parse(fields), f"{_MARK}_{key_id}_{secret}", "")
+        made: list[NewKey] = []
+
+        def write(pipe: Pipeline) -> None:
+            # Called again if somebody has changed the key since it was read: a rotation without a grace time must not
+            # be undone by another one.
+            made.clear()
+            fields = cast("dict[str, str]", pipe.hgetall(record))
+            pipe.multi()
+            if not fields or fields.get("revoked_at") or fields["digest"] == _NEVER:
+                return
+            changes = {
+                "digest": hashlib.sha256(secret.encode()).hexdigest(),
+                # Without a grace time the old text must stop at once: a rotation often follows a leak.
+                "old_digest": fields["digest"] if grace_seconds else "",
+                "old_until": repr(time.time() + grace_seconds),
+            }
+            pipe.hset(record, mapping=cast("dict[Any, Any]", changes))
+            made.append(NewKey(_parse(fields), f"{_MARK}_{key_id}_{secret}", ""))
+
+        self._redis.transaction(write, record)
+        return made[0] if made else None
 
     def used_minutes(self, key_id: str) -> float:
         """The minutes of media that the key has used this month."""
@@ -226,12 +237,20 @@ class KeyStore:
     def rotate_webhook_secret(self, key_id: str) -> str | None:
         """A new signing secret; None for an unknown key. The previous secret also signs until the next rotation."""
         record = record_key(self._prefix, key_id)
-        if not self._redis.exists(record):
-            return None
         new = new_webhook_secret()
-        kept = [new, *self.webhook_secrets(key_id)][:_WEBHOOK_SECRETS]
-        self._redis.hset(record, "webhook_secrets", " ".join(kept))
-        return new
+        made: list[str] = []
+
+        def write(pipe: Pipeline) -> None:
+            made.clear()
+            fields = cast("dict[str, str]", pipe.hgetall(record))
+            pipe.multi()
+            if fields:
+                kept = [new, *fields.get("webhook_secrets", "").split()][:_WEBHOOK_SECRETS]
+                pipe.hset(record, "webhook_secrets", " ".join(kept))
+                made.append(new)
+
+        self._redis.transaction(write, record)
+        return made[0] if made else None
 
 
 def _parse(fields: Mapping[str, str]) -> ApiKey:

@@ -109,15 +109,10 @@ class SessionStore:
 
     async def find(self, text: str) -> Session | None:
         """The session of a cookie, which counts as used; None if it has ended, or if another provider began it."""
-        name = self._name(text)
-        flat, left_ms = await self._shared.ask(("HGETALL", name), ("PTTL", name))
-        fields = pairs(flat)
-        if not fields or fields.get("issuer") != self._issuer:
+        session, left_ms = await self._read(text)
+        if session is None:
             return None
-        session = _parse(fields)
-        left = session.expires_at - time.time()
-        if left <= 0:
-            return None
+        name, left = self._name(text), session.expires_at - time.time()
         wanted = min(left, self._idle_seconds)
         # Each write waits for the disk, so a session is not renewed with every request.
         if wanted - left_ms / 1000 > min(_RENEWED_EVERY_SECONDS, self._idle_seconds / 4):
@@ -125,6 +120,20 @@ class SessionStore:
             with contextlib.suppress(ResponseError):
                 await self._shared.ask(("PEXPIRE", name, self._left_ms(left)))
         return session
+
+    async def look(self, text: str) -> Session | None:
+        """The session of a cookie as `find` answers it, but it does not count as used."""
+        return (await self._read(text))[0]
+
+    async def _read(self, text: str) -> tuple[Session | None, int]:
+        """The session of a cookie, and the milliseconds until it ends unless it is used."""
+        name = self._name(text)
+        flat, left_ms = await self._shared.ask(("HGETALL", name), ("PTTL", name))
+        fields = pairs(flat)
+        if not fields or fields.get("issuer") != self._issuer:
+            return None, 0
+        session = _parse(fields)
+        return (session if session.expires_at > time.time() else None), int(left_ms)
 
     async def end(self, text: str) -> None:
         """End a session at once."""

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
 from redis.asyncio import Redis
 
-from sentiloc.app.access.caller import current_caller
+from sentiloc.app.access.caller import current_caller, is_still_admitted
 from sentiloc.app.access.key_limits import KeySlots
 from sentiloc.app.http.problems import ProblemCode, TypedProblem
 from sentiloc.app.jobs.keys import events_key
@@ -26,6 +27,8 @@ from sentiloc.app.settings import Settings
 HEARTBEAT_SECONDS = 10.0
 # Must stay below the socket time-out of Redis, which would end a longer blocking read.
 _LOOK_SECONDS = 2.0
+# How long a listener may hear events after its key was revoked.
+_ADMITTED_SECONDS = 1.0
 # Before this share of the work an estimate would jump by minutes.
 _ETA_FROM = 0.05
 # Events of one read; a long finished job is sent in several reads, so memory stays bounded.
@@ -84,12 +87,17 @@ class EventStreams:
         """Yield the events after an id ("0" for all) up to the final one, and None after every two seconds without
         events.
 
-        Ends without a final event when the job is deleted.
+        Ends without a final event when the job is deleted, or the caller's key or session is no longer valid.
         """
-        last, shown = after, None
+        last, shown, asked_at = after, None, time.monotonic()
         record, position = await self._jobs.get(job_id)
         while record is not None:
             events = await self._read(job_id, last, _LOOK_SECONDS)
+            # The listener was admitted when the stream began, perhaps hours ago.
+            if time.monotonic() - asked_at >= _ADMITTED_SECONDS:
+                if not await is_still_admitted():
+                    return
+                asked_at = time.monotonic()
             for event_id, fields in events:
                 last = event_id
                 yield JobEvent(fields["kind"], _data(fields, record), event_id)

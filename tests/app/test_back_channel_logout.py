@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import threading
 import time
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
@@ -15,6 +16,7 @@ from redis import ConnectionError as RedisConnectionError
 from redis import Redis
 
 from sentiloc.app.access.sessions import SESSION_COOKIE, SessionStore
+from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.main import create_app
 from sentiloc.app.settings import Settings
 
@@ -22,6 +24,9 @@ pytest.importorskip("joserfc", reason="joserfc is not installed (it is part of [
 
 from joserfc import jwt
 
+from tests.app.asking import VIDEO
+from tests.app.test_events import is_listened_to
+from tests.support.services import wait_for
 from tests.support.sign_in.lying import CLIENT, KEY, OTHER_KEY, LyingProvider, sign_in
 
 EVENT = "http://schemas.openid.net/event/backchannel-logout"
@@ -80,6 +85,24 @@ def test_all_sessions_of_the_person_end(client: TestClient, liar: LyingProvider)
     assert (answer.status_code, answer.content) == (200, b"")
     assert answer.headers["cache-control"] == "no-store"
     assert [status(client, one) for one in (*mine, other)] == [401, 401, 200]
+
+
+def test_its_event_streams_end(client: TestClient, liar: LyingProvider, store: JobStore) -> None:
+    cookie = {"Cookie": f"{SESSION_COOKIE}={new_session(client, liar)}"}
+    made = client.post("/v1/localize", files={"video": ("a.mp4", VIDEO)}, headers=cookie)
+    job = made.json()["id"]
+    heard: list[str] = []
+    listener = threading.Thread(
+        target=lambda: heard.append(client.get(f"/v1/jobs/{job}/events", headers=cookie).text)
+    )
+    listener.start()
+    wait_for(lambda: is_listened_to(store))
+    assert tell(client, logout_token(liar)).status_code == 200
+    listener.join(20)
+    store.cancel(job)
+    listener.join()
+    assert "event: state" in heard[0]
+    assert "event: final" not in heard[0]
 
 
 @pytest.mark.parametrize("subject", ["erin", None])

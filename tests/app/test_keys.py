@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -16,7 +19,7 @@ from redis import Redis
 
 from sentiloc.app.access.caller import Scope
 from sentiloc.app.access.guard import RateLimited, _address, is_open
-from sentiloc.app.access.keys import KeyStore, check_key, record_key, split_key
+from sentiloc.app.access.keys import KeyStore, NewKey, check_key, record_key, split_key
 from sentiloc.app.access.rate_limit import RateLimiter
 from sentiloc.app.access.usage import as_minutes, usage_key
 from sentiloc.app.jobs.presence import WorkerPresence, beat
@@ -27,7 +30,8 @@ from sentiloc.app.schemas.results import EXAMPLE_RESULT
 from sentiloc.app.settings import Settings
 from sentiloc.app.signing import check_webhook_secret
 from tests.app.asking import VIDEO, assert_problem, finish, upload
-from tests.support.services import PrivateRedis, private_redis
+from tests.app.test_events import is_listened_to
+from tests.support.services import PrivateRedis, private_redis, wait_for
 
 BOTH = (Scope.READ, Scope.WRITE)
 
@@ -52,6 +56,11 @@ def make(keys: KeyStore, *scopes: Scope, **limits: Any) -> dict[str, str]:
     """Headers of a new key."""
     limits = {"rate_per_minute": 0, **limits}
     return bearer(keys.create("test", scopes or BOTH, **limits).text)
+
+
+def new_job(client: TestClient, headers: dict[str, str]) -> str:
+    made = client.post("/localize", files={"video": ("a.mp4", VIDEO)}, headers=headers)
+    return str(made.json()["id"])
 
 
 def test_who_must_show_a_key() -> None:
@@ -92,6 +101,30 @@ def test_an_empty_secret_opens_nothing(keys: KeyStore, redis: Redis, settings: S
     assert place == key_id
     assert check_key(cast("dict[str, str]", redis.hgetall(record)), digest) is None
     assert check_key({}, digest) is None
+
+
+def test_a_rotation_after_a_leak_is_not_undone(
+    keys: KeyStore, redis: Redis, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The leaked text is stopped at once while another rotation gives it an hour."""
+    leaked = keys.create("test", BOTH, rate_per_minute=0)
+    record = record_key(settings.redis_prefix, leaked.key.id)
+    stopped: list[NewKey | None] = []
+
+    def slowly(data: bytes) -> Any:
+        if not stopped:
+            # Stands for the other request, between reading and writing.
+            monkeypatch.undo()
+            stopped.append(keys.rotate(leaked.key.id))
+        return hashlib.sha256(data)
+
+    monkeypatch.setattr("sentiloc.app.access.keys.hashlib", SimpleNamespace(sha256=slowly))
+    last = keys.rotate(leaked.key.id, 3600)
+    (first,) = stopped
+    assert first is not None and last is not None
+    fields = cast("dict[str, str]", redis.hgetall(record))
+    opens = [check_key(fields, split_key(one.text)[1]) is not None for one in (leaked, first, last)]
+    assert opens == [False, True, True]
 
 
 def test_without_a_key_only_the_page_and_the_health_are_open(guarded: TestClient) -> None:
@@ -159,6 +192,34 @@ def test_revoked_and_expired_keys_are_refused(guarded: TestClient, keys: KeyStor
     old = make(keys, expires_at=time.time() - 1)
     assert_problem(guarded.get("/jobs", headers=old), 401, "unauthorized")
     assert [key.is_valid for key in keys.all()] == [False, False]
+
+
+def test_a_revoked_key_hears_no_more_events(guarded: TestClient, keys: KeyStore, store: JobStore) -> None:
+    owner = keys.create("test", BOTH, rate_per_minute=0)
+    job = new_job(guarded, bearer(owner.text))
+    heard: list[str] = []
+    listener = threading.Thread(
+        target=lambda: heard.append(guarded.get(f"/jobs/{job}/events", headers=bearer(owner.text)).text)
+    )
+    listener.start()
+    wait_for(lambda: is_listened_to(store))
+    keys.revoke(owner.key.id)
+    listener.join(20)
+    store.cancel(job)
+    listener.join()
+    assert "event: state" in heard[0]
+    assert "event: final" not in heard[0]
+
+
+def test_only_a_key_that_may_read_shares_what_it_made(
+    guarded: TestClient, keys: KeyStore, store: JobStore, settings: Settings
+) -> None:
+    """A link needs no key, so it would give the result to a key that may only write."""
+    new = keys.create("test", [Scope.WRITE], rate_per_minute=0)
+    job = new_job(guarded, bearer(new.text))
+    finish(store, job, settings, json.dumps(EXAMPLE_RESULT).encode())
+    assert_problem(guarded.post(f"/jobs/{job}/share", headers=bearer(new.text)), 403, "forbidden")
+    assert guarded.delete(f"/jobs/{job}/share", headers=bearer(new.text)).status_code == 204
 
 
 def test_another_key_s_job_is_not_there(

@@ -12,6 +12,8 @@ from fastapi import Path as PathParameter
 from fastapi.responses import FileResponse
 from pydantic import ConfigDict, Field
 
+from sentiloc.app.access.caller import Scope, current_caller
+from sentiloc.app.access.guard import Forbidden
 from sentiloc.app.http.address import address, current_base
 from sentiloc.app.http.answers import BAD_RANGES
 from sentiloc.app.http.problems import ProblemCode, RedisUnavailable, TypedProblem, documented
@@ -145,6 +147,9 @@ def create(
 
     Anyone who has it can see the segments and the video, but change nothing.
     """
+    # The link shows what a key without this scope may not see.
+    if not current_caller().may(Scope.READ):
+        raise Forbidden(Scope.READ)
     require_stored(record)
     until = int(time.time()) + seconds
     if record.result_expires_at is not None:
