@@ -12,9 +12,11 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from sentiloc.app.access.audit import AuditMiddleware
 from sentiloc.app.access.guard import KeyGuard, counts_by_cookie
+from sentiloc.app.access.sessions import SESSION_COOKIE
 from sentiloc.app.housekeeping.reaper import Chore, Reaper
 from sentiloc.app.http.address import Addressing
 from sentiloc.app.http.answers import Answers
+from sentiloc.app.http.cookies import OwnCookies
 from sentiloc.app.http.handlers import install_handlers
 from sentiloc.app.http.health_listener import HealthListener
 from sentiloc.app.http.methods import HeadRequests
@@ -35,6 +37,7 @@ from sentiloc.app.routes.uploads import presign
 from sentiloc.app.routes.uploads import tus as upload_routes
 from sentiloc.app.services import Services
 from sentiloc.app.settings import Settings, get_settings
+from sentiloc.app.sign_in.attempts import ATTEMPT_COOKIE
 from sentiloc.app.telemetry.tracing import configure_tracing, stop_tracing
 from sentiloc.app.uploads import tus
 from sentiloc.app.version import version
@@ -113,6 +116,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(MetricsMiddleware, metrics=app.state.http_metrics)
     proxies = services.settings.trusted_proxies
     app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=proxies)
+    app.add_middleware(OwnCookies, names=(SESSION_COOKIE, ATTEMPT_COOKIE))
     app.add_middleware(Addressing, root_path=services.settings.root_path, trusted=proxies)
     app.add_middleware(Answers)
     install_handlers(app)

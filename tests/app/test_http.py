@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import json
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 from httpx import Response
 
+from sentiloc.app.access.sessions import SESSION_COOKIE
 from sentiloc.app.formats import FORMATS
+from sentiloc.app.http.cookies import OwnCookies
 from sentiloc.app.jobs.presence import WorkerPresence, beat
 from sentiloc.app.jobs.record import JobError
 from sentiloc.app.jobs.store import JobStore
@@ -407,3 +412,27 @@ def test_no_shared_cache_keeps_an_answer(client: TestClient, finished: str, path
     job = finished.removesuffix("/result")
     answer = client.get(job + path.format(id=job.rpartition("/")[2]))
     assert {"private", "no-store"} & set(answer.headers["cache-control"].split(", "))
+
+
+def test_a_cookie_with_many_backslashes_takes_no_time(client: TestClient) -> None:
+    """Python's own parser needs seconds for it, and anybody may send it."""
+    began = time.process_time()
+    for name in ("theme", SESSION_COOKIE):
+        cookie = {"Cookie": f'{name}="{chr(92) * 40_000}"'}
+        assert client.get("/healthz", headers=cookie).status_code == 200
+    assert time.process_time() - began < 1
+
+
+def test_only_the_cookies_of_the_service_are_passed_on() -> None:
+    seen: list[Any] = []
+
+    async def app(scope: Any, *_: Any) -> None:
+        seen.extend(scope["headers"])
+
+    given = [
+        (b"cookie", b'a="b; mine=1; mine="2"; mine = x-_9 ;'),
+        (b"accept", b"*/*"),
+        (b"cookie", b"mine=3;=;"),
+    ]
+    asyncio.run(OwnCookies(app, ["mine"])({"type": "http", "headers": given}, None, None))  # type: ignore[arg-type]
+    assert seen == [(b"accept", b"*/*"), (b"cookie", b"mine=1; mine=x-_9; mine=3")]
