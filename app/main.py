@@ -11,12 +11,12 @@ from starlette.middleware.cors import CORSMiddleware
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from sentiloc.app.access.audit import AuditMiddleware
+from sentiloc.app.access.cookies import OwnCookies
 from sentiloc.app.access.guard import KeyGuard, counts_by_cookie
 from sentiloc.app.access.sessions import SESSION_COOKIE
 from sentiloc.app.housekeeping.reaper import Chore, Reaper
 from sentiloc.app.http.address import Addressing
 from sentiloc.app.http.answers import Answers
-from sentiloc.app.http.cookies import OwnCookies
 from sentiloc.app.http.handlers import install_handlers
 from sentiloc.app.http.health_listener import HealthListener
 from sentiloc.app.http.methods import HeadRequests

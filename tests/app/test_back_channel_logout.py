@@ -26,7 +26,7 @@ from joserfc import jwt
 
 from tests.app.asking import VIDEO
 from tests.app.test_events import is_listened_to
-from tests.support.services import wait_for
+from tests.support.services import PATIENCE, wait_for
 from tests.support.sign_in.lying import CLIENT, KEY, OTHER_KEY, LyingProvider, sign_in
 
 EVENT = "http://schemas.openid.net/event/backchannel-logout"
@@ -98,7 +98,7 @@ def test_its_event_streams_end(client: TestClient, liar: LyingProvider, store: J
     listener.start()
     wait_for(lambda: is_listened_to(store))
     assert tell(client, logout_token(liar)).status_code == 200
-    listener.join(20)
+    listener.join(PATIENCE)
     store.cancel(job)
     listener.join()
     assert "event: state" in heard[0]

@@ -16,9 +16,9 @@ import pytest
 from fastapi.testclient import TestClient
 from httpx import Response
 
+from sentiloc.app.access.cookies import OwnCookies
 from sentiloc.app.access.sessions import SESSION_COOKIE
 from sentiloc.app.formats import FORMATS
-from sentiloc.app.http.cookies import OwnCookies
 from sentiloc.app.jobs.presence import WorkerPresence, beat
 from sentiloc.app.jobs.record import JobError
 from sentiloc.app.jobs.store import JobStore

@@ -31,7 +31,7 @@ from sentiloc.app.settings import Settings
 from sentiloc.app.signing import check_webhook_secret
 from tests.app.asking import VIDEO, assert_problem, finish, upload
 from tests.app.test_events import is_listened_to
-from tests.support.services import PrivateRedis, private_redis, wait_for
+from tests.support.services import PATIENCE, PrivateRedis, private_redis, wait_for
 
 BOTH = (Scope.READ, Scope.WRITE)
 
@@ -204,7 +204,7 @@ def test_a_revoked_key_hears_no_more_events(guarded: TestClient, keys: KeyStore,
     listener.start()
     wait_for(lambda: is_listened_to(store))
     keys.revoke(owner.key.id)
-    listener.join(20)
+    listener.join(PATIENCE)
     store.cancel(job)
     listener.join()
     assert "event: state" in heard[0]

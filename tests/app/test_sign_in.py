@@ -203,8 +203,8 @@ def test_claims_become_a_person() -> None:
     [
         ({"oidc_issuer": "http://id.example"}, "https"),
         ({"oidc_issuer": "https://id.example?x=1"}, "query"),
-        ({"oidc_client_id": None}, "oidc_client_id"),
-        ({"oidc_scopes": {}}, "oidc_scopes"),
+        ({"oidc_client_id": None}, "SENTILOC_OIDC_CLIENT_ID"),
+        ({"oidc_scopes": {}}, "SENTILOC_OIDC_SCOPES"),
         ({"oidc_scopes": {"editors": ["everything"]}}, "oidc_scopes"),
         ({"oidc_request": "profile"}, "oidc_request"),
         ({"api_keys": "off"}, "SENTILOC_API_KEYS"),
