@@ -16,8 +16,9 @@ mpl.rcParams["svg.hashsalt"] = "sentiloc"
 from matplotlib import pyplot as plt  # noqa: E402
 from matplotlib.axes import Axes  # noqa: E402
 
-RESULTS = Path(__file__).parent / "results"
-PICTURE = Path(__file__).resolve().parents[2] / "docs" / "pictures" / "speed.svg"
+ROOT = Path(__file__).resolve().parents[2]
+RESULTS = ROOT / "bench" / "results"
+PICTURE = ROOT / "docs" / "pictures" / "speed.svg"
 BARE, OURS, RECIPE = "0.75", "tab:blue", "tab:red"
 CODECS = {"h264": "H.264", "hevc": "HEVC"}
 LENGTHS = {"10 s": "10 s", "60 s": "1 min", "600 s": "10 min", "3600 s": "1 h", "7200 s": "2 h"}
@@ -74,17 +75,18 @@ def draw_lengths(axes: Axes) -> None:
     axes.set_title("by length, H.264 720p")
 
 
-def main() -> None:
+def draw(picture: Path) -> None:
+    """Draw all panels into the file `picture`."""
     figure, panels = plt.subplots(1, 3, figsize=(11, 3.4), width_ratios=(5, 4, 3), layout="constrained")
-    for axes, draw in zip(panels, (draw_sizes, draw_recipe, draw_lengths), strict=True):
-        draw(axes)
+    for axes, panel in zip(panels, (draw_sizes, draw_recipe, draw_lengths), strict=True):
+        panel(axes)
         axes.invert_yaxis()
         axes.margins(x=0.15)
         axes.spines[["top", "right"]].set_visible(False)
     figure.supxlabel("processor seconds for one minute of video", fontsize="medium")
-    PICTURE.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(PICTURE, metadata={"Date": None})
+    figure.savefig(picture, metadata={"Date": None})
+    plt.close(figure)
 
 
 if __name__ == "__main__":
-    main()
+    draw(PICTURE)
