@@ -16,7 +16,9 @@ class ModelSettings(BaseSettings):
         None, description="Folder of model packages; default: the shipped packages"
     )
     model: str = Field("fsenet-starter", description="Model package of jobs that do not name one")
-    device: Literal["cpu", "openvino", "cuda", "tensorrt"] = "cpu"
+    device: Literal["cpu", "openvino", "cuda", "tensorrt"] = Field(
+        "cpu", description="The device that runs the networks; there is no fallback to the CPU"
+    )
     precision: Literal["float32", "bfloat16", "float16", "int8"] = Field(
         "float32",
         description="Precision of the visual network: bfloat16 or int8 on openvino, float16 on tensorrt",
@@ -24,7 +26,10 @@ class ModelSettings(BaseSettings):
     face_looks: int | None = Field(
         None,
         ge=1,
-        description="Maximum number of frames of a snippet that are searched for faces; default: what the model says",
+        description="Maximum number of frames of a snippet that are searched for faces; default: the model's own",
+    )
+    gpu_memory_bytes: int | None = Field(
+        None, gt=0, description="Maximum GPU memory of the visual network; default: no limit"
     )
     visual_stride: int = Field(
         1,
@@ -37,7 +42,6 @@ class ModelSettings(BaseSettings):
         False,
         description="The visual network also reads the first snippet of each shot, whatever the stride",
     )
-    gpu_memory_bytes: int | None = Field(None, gt=0, description="Maximum GPU memory of the visual network")
     threads: int | None = Field(
         None, ge=1, description="Inference threads; default: the number of CPUs that the process may use"
     )

@@ -46,7 +46,9 @@ class RequestSettings(BaseSettings):
         description="Requests for highlights, cuts and reels that one API key may have per API process",
     )
     idempotency_seconds: int = Field(86_400, gt=0, description="How long an Idempotency-Key is remembered")
-    max_upload_bytes: int = Field(2 * 1024**3, gt=0)
+    max_upload_bytes: int = Field(
+        2 * 1024**3, gt=0, description="Maximum size of a video that is uploaded or fetched"
+    )
     upload_expiry_seconds: float = Field(
         86_400, gt=0, description="A resumable upload without new data for this long is removed"
     )

@@ -22,18 +22,18 @@ LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 class ServiceSettings(BaseSettings):
     """The address of the service, who may call it, its logs and its traces."""
 
-    host: str = "127.0.0.1"
-    port: int = Field(8000, ge=0, le=65_535)
+    host: str = Field("127.0.0.1", description="Address to listen on")
+    port: int = Field(8000, ge=0, le=65_535, description="Port to listen on; 0: any free one")
     health_port: int | None = Field(
         None,
         ge=0,
         le=65_535,
-        description="A second port that answers only `/healthz`, however busy the first one is; default: none",
+        description="A second port that answers only `/healthz`, however busy the first one is",
     )
     api_shutdown_seconds: int = Field(
         3,
         ge=0,
-        description="Seconds that requests in progress have to end when the API stops; an open event stream takes all",
+        description="Time that requests in progress have to end when the API stops; open event streams use all of it",
     )
     root_path: str = Field(
         "",
@@ -43,8 +43,7 @@ class ServiceSettings(BaseSettings):
     trusted_proxies: list[str] = Field(
         [],
         description=(
-            "Addresses of proxies whose X-Forwarded-For and X-Forwarded-Prefix are trusted, as a JSON list; "
-            "default: none"
+            "Addresses of proxies whose X-Forwarded-For and X-Forwarded-Prefix are trusted, as a JSON list"
         ),
     )
     allowed_hosts: list[str] | None = Field(
@@ -64,21 +63,29 @@ class ServiceSettings(BaseSettings):
     )
     api_keys: Literal["auto", "on", "off"] = Field(
         "auto",
-        description="Whether requests need an API key; auto: unless the server listens on a loopback address",
+        description="Whether requests need an API key; auto: on every address that is not a loopback one",
     )
     key_rate_per_minute: int = Field(
-        1200, ge=1, description="Default rate limit of keys made with `sentiloc keys create`"
+        1200, ge=1, description="Requests per minute of keys that are made without a rate"
     )
     bad_keys_per_minute: int = Field(
-        20, ge=1, description="Failed logins per minute that one address may have"
+        20,
+        ge=1,
+        description="Wrong API keys that one address may send per minute; then its wrong keys get a 429",
     )
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    log_format: Literal["text", "json"] = "text"
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="The least severe messages that the log contains"
+    )
+    log_format: Literal["text", "json"] = Field(
+        "text", description="Lines of text, or one JSON object a line"
+    )
     audit_log: Path | None = Field(
         None,
-        description="File for the audit log, JSON lines that say who did what and when, without content; default: none",
+        description="File for the audit log: JSON lines that say who did what and when, without content",
     )
-    tracing: bool = Field(False, description="Send OpenTelemetry traces; the variables OTEL_… say where")
+    tracing: bool = Field(
+        False, description="Whether OpenTelemetry traces are sent; the variables OTEL_… say where"
+    )
 
     @field_validator("root_path")
     @classmethod

@@ -46,8 +46,8 @@ class SignInSettings(BaseSettings):
     oidc_scopes: dict[str, list[_Scope]] = Field(
         {},
         description=(
-            'Scopes of each group, as JSON, such as {"editors": ["read", "write"]}; "*" is everybody. Who gets none '
-            "is refused"
+            'Scopes of each group, as JSON, such as {"editors": ["read", "write"]}; "*" is everybody. People '
+            "without a scope are refused"
         ),
     )
     oidc_owner_claim: str = Field(
@@ -55,7 +55,7 @@ class SignInSettings(BaseSettings):
     )
     oidc_keys: dict[str, _KeyId] = Field(
         {},
-        description='API keys (ids) as which groups work, as JSON, such as {"editors": "3f9a1c07be52"}; first match',
+        description='Id of the API key as which a group works, as JSON, such as {"editors": "3f9a1c07be52"}',
     )
     oidc_name_claim: str = Field(
         "preferred_username",

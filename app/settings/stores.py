@@ -11,26 +11,31 @@ from pydantic_settings import BaseSettings
 class StoreSettings(BaseSettings):
     """Where videos, results and job records are stored, and for how long."""
 
-    data_dir: Path = Path("sentiloc-data")
+    data_dir: Path = Field(
+        Path("sentiloc-data"),
+        description="Folder of videos, results, unfinished uploads and cached features; `sentiloc serve` keeps its "
+        "Redis there, too",
+    )
     storage_url: str | None = Field(
         None, description="Where videos and results are stored: s3://bucket/prefix; default: the data folder"
     )
     storage_endpoint: str | None = Field(None, description="URL of an S3-compatible server; default: AWS")
     storage_public_endpoint: str | None = Field(
         None,
-        description="The URL at which clients reach that server, for presigned links; default: storage_endpoint",
+        description="The URL at which clients reach that server, for presigned links; default: "
+        "SENTILOC_STORAGE_ENDPOINT",
     )
-    storage_region: str = "us-east-1"
+    storage_region: str = Field("us-east-1", description="Region of the bucket")
     redis_url: str | None = Field(
         None,
-        description="redis://, rediss:// or unix://, or redis+sentinel://host:port,host:port/PRIMARY; default: "
-        "`sentiloc serve` starts a private store",
+        description="Address of Redis: redis://, rediss:// or unix://, or redis+sentinel://host:port,host:port/PRIMARY"
+        "; default: `sentiloc serve` starts a private one",
     )
     redis_wait_replicas: int = Field(
         0,
         ge=0,
-        description="Replicas that must hold a new job before it is accepted; 1 or more, so that a lost primary "
-        "loses no job",
+        description="Number of replicas that must hold a new job before it is accepted; from 1 on, no job is lost "
+        "with the primary",
     )
     redis_timeout_seconds: float = Field(
         5.0, gt=0, description="How long Redis may take to answer a command before a request fails with 503"
@@ -55,7 +60,7 @@ class StoreSettings(BaseSettings):
     max_orphans: int = Field(
         100,
         ge=0,
-        description="If most files have no job, a sweep deletes at most this many; with more it deletes nothing",
+        description="If more than this many files, and most of all files, belong to no job, a sweep deletes nothing",
     )
 
     @property

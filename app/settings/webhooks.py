@@ -19,7 +19,7 @@ class WebhookSettings(BaseSettings):
     webhook_senders_per_host: int = Field(
         2, ge=1, description="Concurrent deliveries to one host, per API process"
     )
-    webhook_timeout_seconds: float = Field(10.0, gt=0)
+    webhook_timeout_seconds: float = Field(10.0, gt=0, description="How long a receiver may take to answer")
     webhook_max_attempts: int = Field(
         15,
         ge=1,
@@ -28,7 +28,7 @@ class WebhookSettings(BaseSettings):
     webhook_backoff_seconds: float = Field(
         10.0, gt=0, description="Wait after the first failed delivery; doubled each time"
     )
-    webhook_backoff_max_seconds: float = Field(6 * 3600, gt=0)
+    webhook_backoff_max_seconds: float = Field(6 * 3600, gt=0, description="Longest such wait")
 
     @field_validator("webhook_secret")
     @classmethod

@@ -9,7 +9,9 @@ from pydantic_settings import BaseSettings
 class WorkSettings(BaseSettings):
     """How workers hold, repeat and time out jobs, and their processes and caches."""
 
-    lease_seconds: float = Field(30.0, gt=0)
+    lease_seconds: float = Field(
+        30.0, gt=0, description="A job whose worker does not report for this long is given to another worker"
+    )
     stall_seconds: float = Field(
         25.0,
         gt=0,
@@ -18,19 +20,20 @@ class WorkSettings(BaseSettings):
     stall_busy_seconds: float = Field(
         40.0,
         gt=0,
-        description="A job that makes no progress for this long and uses `stall_cpu_seconds` is killed and retried",
+        description="A job that makes no progress for this long and uses SENTILOC_STALL_CPU_SECONDS is killed and "
+        "retried",
     )
     stall_cpu_seconds: float = Field(
         6.0,
         gt=0,
-        description="Processor time that a job without progress must have used before it is killed as hung",
+        description="Processor time after which a job without progress counts as hung",
     )
     model_load_seconds: float = Field(
         900.0, gt=0, description="A job that waits longer for its model to load is killed and retried"
     )
-    job_time_limit_seconds: int = Field(8 * 3600, gt=0)
+    job_time_limit_seconds: int = Field(8 * 3600, gt=0, description="Time limit for one attempt at a job")
     max_attempts: int = Field(
-        3, ge=1, description="Number of workers that a job may crash before it fails as poison"
+        3, ge=1, description="Number of crashes of a worker after which a job fails with the code `poison`"
     )
     fault_pause_seconds: float = Field(
         5.0,
@@ -50,10 +53,16 @@ class WorkSettings(BaseSettings):
         gt=0,
         description="How long a queued job waits while no worker can run its model, before it fails",
     )
-    reaper_interval_seconds: float = Field(5.0, gt=0)
-    resend_seconds: float = Field(30.0, gt=0, description="When the message of a queued job is sent again")
+    reaper_interval_seconds: float = Field(
+        5.0, gt=0, description="How often the API looks for lost jobs and expired data"
+    )
+    resend_seconds: float = Field(
+        30.0, gt=0, description="A queued job that no worker takes for this long gets another message"
+    )
     visibility_timeout_seconds: int = Field(
-        3600, gt=0, description="When the broker redelivers an unacknowledged message"
+        3600,
+        gt=0,
+        description="A message that its worker does not acknowledge for this long is delivered again",
     )
     shutdown_grace_seconds: float = Field(
         5.0,
@@ -86,7 +95,7 @@ class WorkSettings(BaseSettings):
     share_features: bool = Field(
         False,
         description=(
-            "Whether API keys trust each other: a video that one key has sent is then fast for others, too, which "
-            "tells them that it was sent before"
+            "Whether API keys share cached features: a fast answer then tells a key that another one has sent the "
+            "same video before"
         ),
     )

@@ -1,1 +1,1 @@
-"""Makes the pictures and figures of the docs."""
+"""Makes the pictures, figures and tables of the docs."""

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from docs.tools.settings import PAGE, page
 from sentiloc.app.settings import Settings
 from sentiloc.app.settings.unknown import unknown_settings
 from tests.support.services import sentiloc_command
@@ -36,6 +37,13 @@ def test_contradictions_are_refused(changes: dict[str, float], reason: str) -> N
 
 def test_the_defaults_fit_together() -> None:
     assert Settings().fault_pause_seconds <= Settings().fault_pause_max_seconds
+
+
+def test_the_page_of_settings_has_every_setting_with_its_default() -> None:
+    """`python -m docs.tools.settings` writes it."""
+    assert PAGE.read_text(encoding="utf-8") == page()
+    assert all(f"`SENTILOC_{name.upper()}`" in page() for name in Settings.model_fields)
+    assert all(field.description for field in Settings.model_fields.values())
 
 
 def test_a_misspelled_setting_is_named() -> None:
