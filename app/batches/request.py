@@ -38,7 +38,7 @@ class BatchItem(BaseModel):
         description="http or https at a public address, or `s3://bucket/key` within the places of the API key",
     )
     upload: str | None = Field(
-        None, pattern=r"^[A-Za-z0-9_-]{1,64}$", description="The id of a complete upload under `/uploads`"
+        None, pattern=r"^[A-Za-z0-9_-]{1,64}$", description="The id of a complete upload under `/v1/uploads`"
     )
     name: str | None = Field(
         None,
@@ -79,7 +79,7 @@ class BatchRequest(BaseModel):
 
     # Only the first wrong item is named.
     items: Annotated[list[BatchItem], FailFast()] = Field(
-        min_length=1, description="At most `max_batch_items` of `GET /limits`"
+        min_length=1, description="At most `max_batch_items` of `GET /v1/limits`"
     )
     name: str | None = Field(None, min_length=1, max_length=255, description="Your name for the batch")
     options: JobOptions = Field(

@@ -113,11 +113,11 @@ class Problem(BaseModel):
     )
     deleted: int | None = Field(
         None,
-        description="Of `DELETE /jobs`: the jobs that were deleted although files of others could not be",
+        description="Of `DELETE /v1/jobs`: the jobs that were deleted although files of others could not be",
     )
     next_cursor: str | None = Field(
         None,
-        description="Of `DELETE /jobs`: the `cursor` of a request that leaves out the jobs whose files stay",
+        description="Of `DELETE /v1/jobs`: the `cursor` of a request that leaves out the jobs whose files stay",
     )
 
 

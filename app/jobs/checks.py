@@ -22,10 +22,10 @@ class UnknownModel(TypedProblem):
 
     of_status = 422
     of_code = ProblemCode.UNKNOWN_MODEL
-    example = "There is no model 'x'. `GET /models` lists the models of this server."
+    example = "There is no model 'x'. `GET /v1/models` lists the models of this server."
 
     def __init__(self, model: str) -> None:
-        super().__init__(f"There is no model {model!r}. `GET /models` lists the models of this server.")
+        super().__init__(f"There is no model {model!r}. `GET /v1/models` lists the models of this server.")
 
 
 def check_options(text: bytes | bytearray, settings: Settings) -> JobOptions:

@@ -25,7 +25,7 @@ from sentiloc.model.results.result import SegmentOptions
 MAX_METADATA_BYTES = 4096
 Label = Literal["negative", "positive"]
 AnyLabel = Annotated[str, Field(pattern="^[a-z][a-z0-9_-]{0,39}$")]
-"""The name of a class; `GET /models` lists the classes of each model."""
+"""The name of a class; `GET /v1/models` lists the classes of each model."""
 Tag = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$")]
 MAX_TAGS = 20
 WebhookEvent = Literal["job.succeeded", "job.failed", "job.cancelled"]
@@ -141,7 +141,7 @@ class JobOptions(CutOptions):
     model: str | None = Field(
         None,
         max_length=128,
-        description="A name of `GET /models`, or `name@version` to accept no other version; null: the default model",
+        description="A name of `GET /v1/models`, or `name@version` to accept no other version; null: the default model",
     )
     time_range: TimeRange | None = Field(
         None,

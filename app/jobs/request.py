@@ -32,7 +32,7 @@ Url = Annotated[
 ]
 UploadRef = Annotated[
     str,
-    Field(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="The id of a complete upload under `/uploads`"),
+    Field(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="The id of a complete upload under `/v1/uploads`"),
 ]
 Name = Annotated[
     str,
@@ -72,7 +72,7 @@ class UploadRequest(BaseModel):
 
 
 class LocalizeRequest(BaseModel):
-    """Either `url` or `upload`, and the job's options: the JSON body of `POST /localize` in release 1.0."""
+    """Either `url` or `upload`, and the job's options: the JSON body of `POST /v1/localize` in release 1.0."""
 
     model_config = ConfigDict(extra="forbid")
 

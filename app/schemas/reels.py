@@ -200,7 +200,7 @@ EXAMPLE_REEL_BODY: dict[str, Any] = {
 
 
 class ReelBody(Body):
-    """A reel: a job that renders a video. Follow, cancel and delete it under `/jobs`."""
+    """A reel: a job that renders a video. Follow, cancel and delete it under `/v1/jobs`."""
 
     model_config = ConfigDict(
         extra="forbid",

@@ -70,4 +70,4 @@ class RequestSettings(BaseSettings):
         2000, gt=0, description="Maximum queued jobs of one API key; further ones get a 429"
     )
     max_batch_items: int = Field(1000, ge=1, le=10_000, description="Maximum number of videos in one batch")
-    max_batch_bytes: int = Field(8 << 20, gt=0, description="Maximum size of the body of `POST /batches`")
+    max_batch_bytes: int = Field(8 << 20, gt=0, description="Maximum size of the body of `POST /v1/batches`")

@@ -29,7 +29,7 @@ class UploadElsewhere(TypedProblem):
     of_code = ProblemCode.UPLOAD_ELSEWHERE
     example = (
         "This server does not hold the upload's bytes; another API process may. Send all requests of one upload to "
-        "the same server, let all share a data folder, or use `POST /uploads/presign`."
+        "the same server, let all share a data folder, or use `POST /v1/uploads/presign`."
     )
 
 

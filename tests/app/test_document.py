@@ -6,6 +6,7 @@ A longer test with a third-party tool is `tests/proofs/schemathesis.sh`.
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from collections.abc import Iterator
 from fnmatch import fnmatch
@@ -257,3 +258,23 @@ def test_kinds_of_results_are_told_apart_by_a_property() -> None:
 def test_constants_are_understood_by_older_generators() -> None:
     constants = [one for one in parts(SCHEMAS) if "const" in one]
     assert constants and all(one["enum"] == [one["const"]] for one in constants)
+
+
+def test_texts_name_paths_with_their_version() -> None:
+    """Paths without one are deprecated, so no text may lead a reader to them."""
+    names = "|".join(sorted({path.split("/")[2] for path in DOCUMENT["paths"] if path.startswith("/v1/")}))
+    old = re.compile(rf"(?<![\w/}}.])/(?:{names})\b")
+    texts = [value for key, value in _strings(DOCUMENT) if key in {"description", "summary", "detail"}]
+    assert [text for text in texts if old.search(text)] == []
+
+
+def _strings(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """Every text of a document with the key that it is the value of."""
+    if isinstance(value, str):
+        yield key, value
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _strings(inner, name)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _strings(inner, key)

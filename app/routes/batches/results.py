@@ -37,7 +37,7 @@ _LINE: dict[str, Any] = {
     "error": {"code": "corrupt_media", "detail": "The file ends in the middle of the video."},
 }
 _LINES = {
-    "description": "One JSON object a line, in the order of the items; `result` as `GET /jobs/{id}/result` has it",
+    "description": "One JSON object a line, in the order of the items; `result` as `GET /v1/jobs/{id}/result` has it",
     "content": {
         LINES_TYPE: {
             # No schema type, because some tools treat the lines as one text, others each line as an object.
@@ -112,7 +112,7 @@ class ExportQuery(Cut):
     """The format and the cut options, as for one result, except that the format is required."""
 
     format: str = Field(
-        pattern=f"^({'|'.join(('json', *FORMATS))})$", description="A name of `GET /formats`, or `json`"
+        pattern=f"^({'|'.join(('json', *FORMATS))})$", description="A name of `GET /v1/formats`, or `json`"
     )
 
 

@@ -197,7 +197,7 @@ async def localize_url(
 async def localize_upload(
     request: Request, response: Response, services: ServicesDep, idempotency_key: IdempotencyHeader = None
 ) -> JobBody:
-    """An upload under `/uploads` has one job at most. The same request again returns that job."""
+    """An upload under `/v1/uploads` has one job at most. The same request again returns that job."""
     return await _localize_json(UploadRequest, request, response, services, idempotency_key)
 
 

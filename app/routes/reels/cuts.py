@@ -86,7 +86,7 @@ class CutFormatBody(BaseModel):
     },
 )
 def formats() -> list[CutFormatBody]:
-    """Formats in which `POST /cuts` and `GET /highlights` write a sequence."""
+    """Formats in which `POST /v1/cuts` and `GET /v1/highlights` write a sequence."""
     return [
         CutFormatBody(name=name, title=known.title, media_type=known.media_type, extension=known.extension)
         for name, known in CUT_FORMATS.items()

@@ -37,7 +37,7 @@ class IsReel(TypedProblem):
 
     of_status = 409
     of_code = ProblemCode.WRONG_TASK
-    example = "This job renders a reel; its video is at /reels/{job_id}/video."
+    example = "This job renders a reel; its video is at /v1/reels/{job_id}/video."
 
     def __init__(self, job_id: str) -> None:
         super().__init__(f"This job renders a reel; its video is at {address(f'/reels/{job_id}/video')}.")

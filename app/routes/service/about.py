@@ -87,10 +87,10 @@ class LimitsBody(BaseModel):
     )
     max_open_uploads: int = Field(description="Open resumable uploads of all clients together")
     max_batch_items: int = Field(description="Videos in one batch")
-    max_batch_bytes: int = Field(description="Size of the body of `POST /batches`")
+    max_batch_bytes: int = Field(description="Size of the body of `POST /v1/batches`")
     fetch_seconds: float = Field(description="Time limit for fetching a video from its URL")
-    presigned_uploads: bool = Field(description="Whether `POST /uploads/presign` is available")
-    tus_versions: list[str] = Field(description="Versions of the protocol tus at `/uploads`")
+    presigned_uploads: bool = Field(description="Whether `POST /v1/uploads/presign` is available")
+    tus_versions: list[str] = Field(description="Versions of the protocol tus at `/v1/uploads`")
     tus_extensions: list[str]
     idempotency_seconds: int = Field(description="How long an `Idempotency-Key` is remembered")
     keep_uploads_seconds: float = Field(

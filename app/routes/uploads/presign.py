@@ -49,7 +49,7 @@ class PresignBody(Body):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_EXAMPLE]})
 
-    id: str = Field(description="The upload's id for `POST /localize/upload`, once the video is sent")
+    id: str = Field(description="The upload's id for `POST /v1/localize/upload`, once the video is sent")
     url: str
     fields: dict[str, str]
     expires_at: datetime = Field(description="When the form expires")
@@ -71,7 +71,7 @@ class PresignBody(Body):
     ),
 )
 async def presign(request: Request, services: ServicesDep) -> PresignBody:
-    """The store refuses videos that are too large. `POST /localize/upload` with the `id` then creates the job."""
+    """The store refuses videos that are too large. `POST /v1/localize/upload` with the `id` then creates the job."""
     body = await read_body(request, MAX_BODY_BYTES, services.settings.upload_idle_seconds)
     return await to_thread.run_sync(_presign, services, parse_body(PresignRequest, body))
 

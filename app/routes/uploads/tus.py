@@ -131,7 +131,7 @@ def capabilities(services: ServicesDep) -> Response:
     },
 )
 async def create(request: Request, services: ServicesDep) -> Response:
-    """A body is the first chunk. Without `localize` in the metadata, `POST /localize/upload` creates the job."""
+    """A body is the first chunk. Without `localize` in the metadata, `POST /v1/localize/upload` creates the job."""
     headers = request.headers
     tus.require_version(headers)
     tus.refuse_concatenation(headers)

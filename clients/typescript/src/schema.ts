@@ -67,7 +67,7 @@ export interface BatchCountsBody {
 export interface BatchItem {
   /** http or https at a public address, or `s3://bucket/key` within the places of the API key */
   url?: string | null;
-  /** The id of a complete upload under `/uploads` */
+  /** The id of a complete upload under `/v1/uploads` */
   upload?: string | null;
   /** Default: the upload's, or the last part of the URL's path */
   name?: string | null;
@@ -94,7 +94,7 @@ export interface BatchListBody {
 
 /** Many videos with the same options. All of them become jobs, or none. */
 export interface BatchRequest {
-  /** At most `max_batch_items` of `GET /limits` */
+  /** At most `max_batch_items` of `GET /v1/limits` */
   items: BatchItem[];
   /** Your name for the batch */
   name?: string | null;
@@ -555,7 +555,7 @@ export interface JobOptions {
   merge_gap?: number | null;
   /** Only segments of these classes of the model; may be repeated */
   labels?: string[] | null;
-  /** A name of `GET /models`, or `name@version` to accept no other version; null: the default model */
+  /** A name of `GET /v1/models`, or `name@version` to accept no other version; null: the default model */
   model?: string | null;
   /** Find segments in this part of the video only, and decode little else; null: the whole video */
   time_range?: TimeRange | null;
@@ -670,13 +670,13 @@ export interface LimitsBody {
   max_open_uploads: number;
   /** Videos in one batch */
   max_batch_items: number;
-  /** Size of the body of `POST /batches` */
+  /** Size of the body of `POST /v1/batches` */
   max_batch_bytes: number;
   /** Time limit for fetching a video from its URL */
   fetch_seconds: number;
-  /** Whether `POST /uploads/presign` is available */
+  /** Whether `POST /v1/uploads/presign` is available */
   presigned_uploads: boolean;
-  /** Versions of the protocol tus at `/uploads` */
+  /** Versions of the protocol tus at `/v1/uploads` */
   tus_versions: string[];
   tus_extensions: string[];
   /** How long an `Idempotency-Key` is remembered */
@@ -779,7 +779,7 @@ export interface OptionsBody {
 
 /** A form: POST `fields`, then the video as `file`, to `url` as multipart/form-data. */
 export interface PresignBody {
-  /** The upload's id for `POST /localize/upload`, once the video is sent */
+  /** The upload's id for `POST /v1/localize/upload`, once the video is sent */
   id: string;
   url: string;
   fields: Record<string, string>;
@@ -809,9 +809,9 @@ export interface Problem {
   request_id?: string | null;
   /** Stable, for programs; later versions may add codes */
   code: string;
-  /** Of `DELETE /jobs`: the jobs that were deleted although files of others could not be */
+  /** Of `DELETE /v1/jobs`: the jobs that were deleted although files of others could not be */
   deleted?: number | null;
-  /** Of `DELETE /jobs`: the `cursor` of a request that leaves out the jobs whose files stay */
+  /** Of `DELETE /v1/jobs`: the `cursor` of a request that leaves out the jobs whose files stay */
   next_cursor?: string | null;
 }
 
@@ -827,7 +827,7 @@ export interface ReadyBody {
   reasons: string[];
 }
 
-/** A reel: a job that renders a video. Follow, cancel and delete it under `/jobs`. */
+/** A reel: a job that renders a video. Follow, cancel and delete it under `/v1/jobs`. */
 export interface ReelBody {
   id: string;
   state: JobState;
@@ -1052,7 +1052,7 @@ export interface UploadBody {
 
 /** A complete upload, and the job's options. */
 export interface UploadRequest {
-  /** The id of a complete upload under `/uploads` */
+  /** The id of a complete upload under `/v1/uploads` */
   upload: string;
   options?: JobOptions;
 }
