@@ -80,7 +80,7 @@ OPTIONS: tuple[TrainOption, ...] = (
         "recipe",
         Literal["default", "paper", "printed", "quick", "starter"],
         "default",
-        "Default hyper-parameters. default and paper: the paper's, with this project's readings; printed: the printed "
+        "Default hyper-parameters. default and paper: the paper's, as this project interprets it; printed: the printed "
         "form wherever there is a switch; quick: default for a CPU; starter: the shipped model's.",
         RUN,
         EVERY,
@@ -113,9 +113,9 @@ OPTIONS: tuple[TrainOption, ...] = (
     ),
     _O("compile", bool, False, "Compile the network (torch.compile).", RUN, flags=("--compile",)),
     _O("wandb", str | None, None, "Log to this project of Weights & Biases as well.", RUN, EVERY),
-    _O("epochs", int | None, None, "Instead of the recipe's.", SIZE, EVERY, _POSITIVE),
-    _O("batch_size", int | None, None, "Instead of the recipe's.", SIZE, EVERY, _POSITIVE),
-    _O("learning_rate", float | None, None, "Instead of the recipe's.", SIZE, EVERY, _NOT_NEGATIVE),
+    _O("epochs", int | None, None, "Number of epochs; default: the recipe's.", SIZE, EVERY, _POSITIVE),
+    _O("batch_size", int | None, None, "Videos in a batch; default: the recipe's.", SIZE, EVERY, _POSITIVE),
+    _O("learning_rate", float | None, None, "Default: the recipe's.", SIZE, EVERY, _NOT_NEGATIVE),
     _O("width", int | None, None, "Feature width d; the paper has 512.", SIZE, EVERY, _POSITIVE),
     _O(
         "val_fraction",
@@ -206,7 +206,7 @@ OPTIONS: tuple[TrainOption, ...] = (
     _O("lambda1", float, 1.0, "Weight of the frame losses, eq. 12 (Fig. 6).", LOSS, limits=_NOT_NEGATIVE),
     _O("lambda2", float, 0.05, "Weight of the contrast, eq. 12 (Fig. 6).", LOSS, limits=_NOT_NEGATIVE),
     _O("gamma", float, 2.0, "Exponent of the focal loss.", LOSS, limits=_NOT_NEGATIVE),
-    _O("base", Literal["paper", "bce"] | None, None, "Base loss, if not by supervision.", LOSS),
+    _O("base", Literal["paper", "bce"] | None, None, "Base loss, one-sided (paper) or two-sided; default: by supervision.", LOSS),
     _O("add_inside", bool, False, "Eq. 8's sum inside windows too, as printed.", LOSS),
     _O("contrast", Literal["anchor", "own"], "anchor", "Prototype of the negatives in eq. 6.", LOSS),
     _O("prototypes", Literal["video", "batch"] | None, None, "Where eq. 4's means are taken.", LOSS),
