@@ -92,7 +92,10 @@ class WebhookTarget(BaseModel):
     url: str = Field(max_length=2048, description="http or https, at a public address")
     secret: SigningSecret | None = Field(
         None,
-        description="Signs the event: `whsec_` and 24 to 64 bytes in base64; default: the API key's. Never shown again",
+        description=(
+            "Signs the event: `whsec_` and 24 to 64 bytes in base64; default: the API key's, else the server's. Never "
+            "shown again"
+        ),
     )
 
 

@@ -114,7 +114,7 @@ class WarningBody(Body):
 class VideoBody(Body):
     """The properties of the video that the decoder found."""
 
-    duration: Seconds
+    duration: float = Field(ge=0, description="Length in seconds")
     fps: float = Field(gt=0, description="Typical frames per second of the source, from its time stamps")
     width: int = Field(gt=0, description="Pixels as displayed")
     height: int = Field(gt=0, description="Pixels as displayed")
@@ -189,14 +189,14 @@ class ModelBody(Body):
     name: str
     version: str
     spec_hash: str
-    device: str = Field(description="What really executed")
+    device: str = Field(description="The device that ran the model")
 
 
 class OptionsBody(Body):
     """The options with which the segments were cut."""
 
     threshold: Share = Field(description="Minimum confidence of a segment")
-    min_length: Seconds
+    min_length: float = Field(ge=0, description="Minimum length of a segment in seconds")
     merge_gap: Seconds = Field(description="Segments of one label at most this many seconds apart are joined")
     labels: list[Label]
 

@@ -101,7 +101,7 @@ class TaskOptionsBody(Body):
     """The options with which the segments were cut."""
 
     threshold: Share = Field(description="Minimum confidence")
-    min_length: Seconds
+    min_length: float = Field(ge=0, description="Minimum length of a segment in seconds")
     merge_gap: Seconds = Field(description="Segments of one label at most this many seconds apart are joined")
     labels: list[AnyLabel]
 

@@ -268,6 +268,18 @@ def test_texts_name_paths_with_their_version() -> None:
     assert [text for text in texts if old.search(text)] == []
 
 
+def test_a_length_is_not_described_as_a_time() -> None:
+    """Lengths and times are both in seconds, so a wrong description shows in no value."""
+    lengths = {
+        f"{name}.{field}": about.get("description", "")
+        for name, schema in SCHEMAS.items()
+        for field, about in schema.get("properties", {}).items()
+        if field in {"duration", "min_length", "merge_gap", "seconds", "step"}
+    }
+    assert len(lengths) > 10
+    assert {name for name, text in lengths.items() if "start" in text} == set()
+
+
 def _strings(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
     """Every text of a document with the key that it is the value of."""
     if isinstance(value, str):

@@ -167,9 +167,9 @@ def delete_jobs(query: Annotated[DeleteQuery, Query()], services: ServicesDep) -
     """Deletes jobs that have ended, with their files. One request looks at 20000 jobs at most and deletes 1000 at most.
 
     Repeat it with `cursor`, the `next_cursor` of the answer, until `complete` is true. A 503 `storage_unavailable` says
-    that files of some jobs could not be deleted. They stay; others may be `deleted`. Repeat the same request then, or
-    leave out the jobs that stay with the problem's `next_cursor`. It has none while the storage is down, nor behind the
-    last job: stop then.
+    that files of some jobs could not be deleted. These jobs stay; `deleted` counts the others. Repeat the same request
+    to try these jobs again. To skip them, send the problem's `next_cursor` as `cursor`. It is missing while the storage
+    is down, or if no job follows.
     """
     wanted = query.filter()
     if wanted.is_empty and not query.all:

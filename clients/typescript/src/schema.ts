@@ -110,7 +110,7 @@ export type BatchState = "queued" | "running" | "finished";
 export interface BatchWebhook {
   /** http or https, at a public address */
   url: string;
-  /** Signs the event: `whsec_` and 24 to 64 bytes in base64; default: the API key's. Never shown again */
+  /** Signs the event: `whsec_` and 24 to 64 bytes in base64; default: the API key's, else the server's. Never shown again */
   secret?: string | null;
 }
 
@@ -708,7 +708,7 @@ export interface ModelBody {
   name: string;
   version: string;
   spec_hash: string;
-  /** What really executed */
+  /** The device that ran the model */
   device: string;
 }
 
@@ -770,7 +770,7 @@ export interface NewWebhookBody {
 export interface OptionsBody {
   /** Minimum confidence of a segment */
   threshold: number;
-  /** Seconds from the video's start */
+  /** Minimum length of a segment in seconds */
   min_length: number;
   /** Segments of one label at most this many seconds apart are joined */
   merge_gap: number;
@@ -1019,7 +1019,7 @@ export interface SummaryBody {
 export interface TaskOptionsBody {
   /** Minimum confidence */
   threshold: number;
-  /** Seconds from the video's start */
+  /** Minimum length of a segment in seconds */
   min_length: number;
   /** Segments of one label at most this many seconds apart are joined */
   merge_gap: number;
@@ -1077,7 +1077,7 @@ export interface UsageBody {
 
 /** The properties of the video that the decoder found. */
 export interface VideoBody {
-  /** Seconds from the video's start */
+  /** Length in seconds */
   duration: number;
   /** Typical frames per second of the source, from its time stamps */
   fps: number;
@@ -1131,7 +1131,7 @@ export interface WarningBody {
 export interface Webhook {
   /** http or https, at a public address */
   url: string;
-  /** Signs the event: `whsec_` and 24 to 64 bytes in base64; default: the API key's. Never shown again */
+  /** Signs the event: `whsec_` and 24 to 64 bytes in base64; default: the API key's, else the server's. Never shown again */
   secret?: string | null;
   /** The events to send; null: all */
   events?: ("job.succeeded" | "job.failed" | "job.cancelled")[] | null;

@@ -174,8 +174,8 @@ class AsyncJobs(AsyncTransport):
 
         Until the answer is `complete`, call again with its `next_cursor` as `cursor`. A `ServerError` with the code
         `storage_unavailable` says that files of some jobs could not be deleted, and that these jobs stay. Others may be
-        deleted. This error is not tried again: call again with the same arguments, or go on behind them with the
-        `next_cursor` of the error's `problem`, if it has one. Stop if it has none.
+        deleted. The client does not repeat the call then. To try these jobs again, call again with the same arguments.
+        To skip them, pass `error.problem.get("next_cursor")` as `cursor`; it is None if no job follows.
         """
         return await self._send(batches.delete_jobs(filters, cancel_others=cancel, cursor=cursor))
 
