@@ -35,8 +35,8 @@ class ModelSettings(BaseSettings):
         1,
         ge=1,
         le=32,
-        description="The visual network of a sentiment model reads one of so many snippets; the others get "
-        "interpolated features",
+        description="With N, the visual network of a sentiment model reads every N-th snippet; the features of the "
+        "others are interpolated",
     )
     visual_by_shots: bool = Field(
         False,
