@@ -206,7 +206,7 @@ OPTIONS: tuple[TrainOption, ...] = (
     _O("lambda1", float, 1.0, "Weight of the frame losses, eq. 12 (Fig. 6).", LOSS, limits=_NOT_NEGATIVE),
     _O("lambda2", float, 0.05, "Weight of the contrast, eq. 12 (Fig. 6).", LOSS, limits=_NOT_NEGATIVE),
     _O("gamma", float, 2.0, "Exponent of the focal loss.", LOSS, limits=_NOT_NEGATIVE),
-    _O("base", Literal["paper", "bce"] | None, None, "Base loss, one-sided (paper) or two-sided; default: by supervision.", LOSS),
+    _O("base", Literal["paper", "bce"] | None, None, "Base loss: one-sided (paper) or two-sided.", LOSS),
     _O("add_inside", bool, False, "Eq. 8's sum inside windows too, as printed.", LOSS),
     _O("contrast", Literal["anchor", "own"], "anchor", "Prototype of the negatives in eq. 6.", LOSS),
     _O("prototypes", Literal["video", "batch"] | None, None, "Where eq. 4's means are taken.", LOSS),
