@@ -140,6 +140,40 @@ def test_a_copying_process_that_stands_still_is_ended(
     )
 
 
+LIES = {
+    "large": "for n in range(40): send(b'B', n << 20, bytes(1 << 20))",
+    "far": "send(b'B', 1 << 40, b'x')",
+    "full": "send(b'X', 0, b'ENOSPC')",
+    "deep": "send(b'C', 0, b'[' * 100_000)",
+    "endless": "while True: send(b'P', 1, b'')",
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_copying_process_that_lies_fills_no_disk(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lie: str
+) -> None:
+    """It reads hostile videos, so it may have been taken over."""
+
+    def lies(_module: str, task: dict[str, Any], fds: tuple[int, ...]) -> subprocess.Popen[bytes]:
+        code = (
+            "import os, struct\n"
+            "def send(kind, place, data):\n"
+            "  left = struct.pack('<cQQ', kind, place, len(data)) + data\n"
+            f"  while left: left = left[os.write({task['out_fd']}, left):]\n"
+            f"{LIES[lie]}"
+        )
+        return subprocess.Popen([sys.executable, "-c", code], pass_fds=fds, stderr=subprocess.DEVNULL)
+
+    monkeypatch.setattr(copier, "start_confined", lies)
+    plan = ReelPlan(
+        title="a", rate="25/1", width=128, height=96, crossfade=0, captions=False, clips=(part(clip, 0, 25),)
+    )
+    path = tmp_path / "reel.mp4"
+    assert copier.copy_reel(plan, path, DecodeLimits(wall_seconds=2.0), lambda _: None) is None
+    assert path.stat().st_size <= 2 * clip.stat().st_size + (1 << 20)
+
+
 def stand_still(_module: str, task: dict[str, Any], fds: tuple[int, ...]) -> subprocess.Popen[bytes]:
     """A process that holds the pipe open and sends nothing."""
     code = f"import time, os; os.fstat({task['out_fd']}); time.sleep(600)"

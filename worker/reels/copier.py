@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 MOST_SOURCES = 8
 """Videos of a copied reel: a confined process may open 16 files."""
+_INDEX_BYTES = 1 << 20
 _POLL_SECONDS = 0.25
 _EXIT_SECONDS = 5.0
 
@@ -51,12 +52,14 @@ def copy_reel(
     with ExitStack() as stack, ExitStack() as lent:
         files = [stack.enter_context(opened(Path(source))) for source in sources]
         made, out_fd = open_pipe(reader=stack, writer=lent)
-        file = MadeFile(path, made)
+        max_bytes = sum(Path(source).stat().st_size for source in sources)
+        # The process keeps to `max_bytes` of packets, if it is honest; the index comes on top of them.
+        file = MadeFile(path, made, 2 * max_bytes + _INDEX_BYTES)
         stack.callback(file.close)
         task = {
             "sources": [(source.fileno(), container_format) for source, container_format in files],
             "clips": [(sources.index(clip.source), clip.first, clip.frames) for clip in plan.clips],
-            "max_bytes": sum(Path(source).stat().st_size for source in sources),
+            "max_bytes": max_bytes,
             "out_fd": out_fd,
             "parent_pid": os.getpid(),
             "width": plan.width,
@@ -78,10 +81,16 @@ def copy_reel(
 
 
 def _wait(file: MadeFile, limits: DecodeLimits, on_wait: Callable[[], None]) -> None:
-    """Wait for the end of the file, or until the child has sent nothing for the time limit of a stalled decoder."""
+    """Wait for the end of the file, or until the child has sent nothing for the time limit of a stalled decoder, or has
+    sent something for longer than decoding may take.
+    """
     seen, since = file.messages, time.monotonic()
+    until = since + limits.wall_seconds
     while file.is_arriving(_POLL_SECONDS):
         on_wait()
+        if time.monotonic() > until:
+            file.failure = "the copying process takes too long"
+            return
         if file.messages != seen:
             seen, since = file.messages, time.monotonic()
         elif time.monotonic() - since > limits.stall_seconds:

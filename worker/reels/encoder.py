@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import asdict
+from math import ceil
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -28,6 +29,7 @@ _POLL_SECONDS = 0.25
 # The most that an unprivileged process may ask for on Linux.
 _PIPE_BYTES = 1 << 20
 _EXIT_SECONDS = 5.0
+_HEAD_BYTES = 1 << 20
 
 
 class Encoder:
@@ -59,7 +61,7 @@ class Encoder:
         in_fd, self._feed = open_pipe(reader=lent, writer=self._stack)
         _widen(self._feed)
         made, out_fd = open_pipe(reader=self._stack, writer=lent)
-        self._file = MadeFile(path, made)
+        self._file = MadeFile(path, made, _raw_bytes(plan))
         self._stack.callback(self._file.close)
         task = {
             "in_fd": in_fd,
@@ -151,6 +153,12 @@ class Encoder:
                 raise self._error() from error
             waiting_since = time.monotonic()
             count_step()
+
+
+def _raw_bytes(plan: ReelPlan) -> int:
+    """The bytes of a reel's pictures and sound as they are sent to the encoder, which makes far fewer of them."""
+    pictures = plan.frames * plan.width * plan.height * 3
+    return pictures + ceil(plan.seconds * child.SOUND_RATE) * 8 + _HEAD_BYTES
 
 
 def _widen(pipe: int) -> None:

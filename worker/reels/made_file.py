@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 _EXIT_SECONDS = 5.0
 # Bounds what a compromised child can make its parent read at a time.
 _LARGEST_PIECE = 64 << 20
+_LONGEST_REASON = 400
 _ENDED_EARLY = "the encoder ended early"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -27,14 +28,17 @@ class MadeFile:
     """The file `path`, written by a thread from what arrives at the descriptor `made`.
 
     `done` is the child's last message: None until the file is complete. `failure` says why there will be no file,
-    `progress` is the number of frames that the child has reported, and `messages` counts all that it has sent.
+    `progress` is the number of frames that the child has reported, and `messages` counts all that it has sent. A child
+    that writes more than `most_bytes` fails: it is not trusted, and would fill the disk.
     """
 
-    def __init__(self, path: Path, made: int) -> None:
+    def __init__(self, path: Path, made: int, most_bytes: int) -> None:
         self.done: bytes | None = None
         self.failure: str | None = None
+        self.is_full = False
+        """Whether there was no room for the file."""
         self.progress = self.messages = 0
-        self._made = made
+        self._made, self._most_bytes = made, most_bytes
         self._file = path.open("wb", buffering=0)
         self._thread = threading.Thread(target=self._collect, name="reel file", daemon=True)
 
@@ -62,11 +66,6 @@ class MadeFile:
         self._file.close()
 
     @property
-    def is_full(self) -> bool:
-        """Whether there was no room for the file."""
-        return self.failure is not None and "ENOSPC" in self.failure
-
-    @property
     def has_ended_early(self) -> bool:
         """Whether the child ended without a word."""
         return self.failure == _ENDED_EARLY
@@ -88,12 +87,16 @@ class MadeFile:
                 self.messages += 1
                 count_step()
         except OSError as error:
-            self.failure = "ENOSPC" if error.errno in _FULL else str(error)
-        except (EOFError, ValueError) as error:
+            self.is_full = error.errno in _FULL
+            self.failure = str(error)
+        # The last two are of JSON that no honest child sends.
+        except (EOFError, ValueError, TypeError, RecursionError) as error:
             self.failure = str(error)
 
     def _take(self, kind: bytes, place: int, data: bytes) -> None:
         if kind == child.BYTES:
+            if place + len(data) > self._most_bytes:
+                raise ValueError(f"a file of more than {self._most_bytes} bytes")
             while data:
                 # At its position: the muxer returns to the start of the file to complete its index.
                 written = os.pwrite(self._file.fileno(), data, place)
@@ -103,7 +106,7 @@ class MadeFile:
         elif kind == child.DONE:
             self.done = data
         elif kind == child.FAILED:
-            self.failure = data.decode(errors="replace")
+            self.failure = data[:_LONGEST_REASON].decode(errors="replace")
         elif kind == child.CONFINED:
             _log_confinement(data)
         else:
