@@ -6,8 +6,12 @@ import json
 import secrets
 import shutil
 import subprocess
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +22,7 @@ from sentiloc.app.schemas.jobs import EXAMPLE_QUEUED
 from sentiloc.app.settings import Settings
 from tests.app.asking import VIDEO
 from tests.app.test_address import OPERATIONS
-from tests.client.scripted import answer, cut_off, scripted
+from tests.client.scripted import answer, cut_off, problem, scripted
 from tests.support import typescript_types
 from tests.support.proxies import installed, redirecting
 from tests.support.quick_service import QuickService
@@ -277,3 +281,160 @@ def test_the_readme_starts_with_lines_that_work(built: Path, server: QuickServic
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=240)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["3.2", "6.4", "positive", "0.83"]
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """Files of a folder, without a log."""
+
+    def log_message(self, *_: Any) -> None:
+        """Quiet."""
+
+
+@contextmanager
+def folder_server(folder: Path) -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder))) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_a_page_needs_neither_an_origin_nor_tls(built: Path) -> None:
+    """As in a frame with `sandbox`, and on a server of the local network without TLS."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    browsing = pytest.importorskip("tests.page.browsing")
+    if browsing.find_chromium() is None:
+        pytest.skip("no Chromium is installed (`apt-get install chromium`)")
+    lines = """async ([module, server]) => {
+      const { Sentiloc } = await import(module);
+      const job = await new Sentiloc({ server }).submit(new Blob(["video"]));
+      return [location.origin, isSecureContext, job.id];
+    }"""
+    with (
+        scripted(answer(202, EXAMPLE_QUEUED)) as server,
+        folder_server(built) as files,
+        playwright.sync_playwright() as started,
+    ):
+        # Such a page may only load files of other origins that allow it; the question here is another one.
+        flags = [*browsing.FLAGS, "--disable-web-security"]
+        browser = started.chromium.launch(executable_path=browsing.find_chromium(), args=flags)
+        try:
+            seen = browser.new_page().evaluate(lines, [f"{files}/index.js", server.url])
+        finally:
+            browser.close()
+    assert seen == ["null", False, EXAMPLE_QUEUED["id"]]
+    assert len(str(server.sent("Idempotency-Key")[0])) == 32
+
+
+def test_an_answer_that_breaks_off_is_asked_for_again(built: Path, tmp_path: Path) -> None:
+    lines = """
+        const sentiloc = new client.Sentiloc({ server: process.argv[2], retries: { firstWait: 1 } });
+        console.log((await sentiloc.job("abc")).id);
+        await sentiloc.keys.create({ name: "desk" }).catch((error) => console.log(error.name));
+    """
+    script = (cut_off, cut_off, answer(200, EXAMPLE_QUEUED), cut_off)
+    with scripted(*script) as server:
+        assert told(built, tmp_path, lines, server.url) == [EXAMPLE_QUEUED["id"], "ConnectionError"]
+    # The key may have been made, so it is not asked for again.
+    assert len(server.requests) == 4
+
+
+def test_a_file_that_has_changed_is_not_taken_for_a_lost_connection(
+    built: Path, server: QuickService, tmp_path: Path
+) -> None:
+    lines = """
+        const { openAsBlob, writeFileSync } = await import("node:fs");
+        const [server, video] = process.argv.slice(2);
+        const sentiloc = new client.Sentiloc({ server });
+        const file = await openAsBlob(video);
+        writeFileSync(video, "other");
+        for (const send of ["submit", "upload"]) {
+          await sentiloc[send](file).catch((error) => console.log(error.name, error.message));
+        }
+    """
+    video = tmp_path / "a.mp4"
+    video.write_bytes(VIDEO)
+    said = told(built, tmp_path, lines, f"{server.url}/a/sentiloc", str(video))
+    why = "The file cannot be read. It has changed, or it is gone."
+    assert said == [f"UploadError {why}", f"UploadError The upload stopped at 0 of {len(VIDEO)} bytes: {why}"]
+
+
+def test_json_of_another_program_is_an_error(built: Path, tmp_path: Path) -> None:
+    lines = """
+        async function first(found) {
+          for await (const one of found) return one;
+        }
+        const calls = {
+          job: (at) => at.job("abc"),
+          poll: (at) => first(at.follow("abc", { poll: true })),
+          list: (at) => first(at.jobs()),
+          batch: (at) => at.batches.wait("abc"),
+          keys: (at) => at.keys.list(),
+          webhooks: (at) => at.webhooks.list(),
+          deliveries: (at) => at.webhooks.deliveries("abc"),
+          resume: (at) => at.upload(new Blob(["video"]), { resume: "abc" }),
+          delete: (at) => at.delete("abc"),
+        };
+        for (const server of process.argv.slice(2)) {
+          for (const [name, call] of Object.entries(calls)) {
+            const error = await call(new client.Sentiloc({ server })).catch((error) => error);
+            if (error?.name !== "UnexpectedAnswerError") console.log(server, name, error);
+          }
+        }
+    """
+    with scripted(answer(200, {"status": "ok"})) as other, scripted(answer(200, "null")) as nothing:
+        assert told(built, tmp_path, lines, other.url, nothing.url) == []
+
+
+def test_what_cannot_be_sent_is_not_tried_again(built: Path, tmp_path: Path) -> None:
+    lines = """
+        const server = process.argv[2];
+        const file = new Blob(["video"]);
+        const attempts = [
+          () => new client.Sentiloc({ server }).submit(file, { idempotencyKey: "a\\nb" }),
+          async () => new client.Sentiloc({ server: "/sentiloc" }),
+          async () => new client.Sentiloc({ server: "http://[" }),
+          () => new client.Sentiloc({ server }).upload(file, { chunkBytes: 0 }),
+        ];
+        for (const attempt of attempts) await attempt().catch((error) => console.log(error.name));
+    """
+    with scripted(problem(503, "busy")) as server:
+        names = told(built, tmp_path, lines, server.url)
+    assert names == ["SentilocError", "SentilocError", "SentilocError", "RangeError"]
+    assert server.requests == []
+
+
+def test_a_password_of_a_proxy_may_be_in_the_address(built: Path, tmp_path: Path) -> None:
+    lines = """
+        const server = process.argv[2].replace("//", "//me:p%C3%A4ss@");
+        await new client.Sentiloc({ server, apiKey: "k1" }).job("abc");
+    """
+    with scripted(answer(200, EXAMPLE_QUEUED)) as server:
+        told(built, tmp_path, lines, server.url)
+    assert server.sent("Authorization") == ["Basic bWU6cMOkc3M="]
+    assert server.sent("X-API-Key") == ["k1"]
+
+
+def test_types_need_no_browser_and_take_undefined(built: Path, tmp_path: Path) -> None:
+    program = tmp_path / "program.ts"
+    program.write_text(
+        f"""
+        import {{ Sentiloc, type FollowOptions }} from {json.dumps(str(built / "index.js"))};
+        export function start(apiKey: string | undefined, signal: AbortSignal | undefined, file: Blob) {{
+          const follow: FollowOptions = {{ signal, after: undefined }};
+          const sentiloc = new Sentiloc({{ apiKey }});
+          return [sentiloc.upload(file, {{ signal, name: undefined }}), sentiloc.wait("abc", follow)];
+        }}
+        """,
+        encoding="utf-8",
+    )
+    options = ["--noEmit", "--strict", "--exactOptionalPropertyTypes", "--target", "es2022", "--types", ""]
+    modules = ["--module", "esnext", "--moduleResolution", "bundler"]
+    command = [str(COMPILER), "--ignoreConfig", *options, *modules, "--lib", "es2023,dom", str(program)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    # Node's types have no `BodyInit`; they are not installed here.
+    assert not any("BodyInit" in file.read_text(encoding="utf-8") for file in built.glob("*.d.ts"))

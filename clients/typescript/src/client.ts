@@ -1,6 +1,6 @@
 import { JobFailedError } from "./errors.js";
 import { type FollowOptions, type JobEvent, follow } from "./events.js";
-import { type Call, Http, type Query, type Retries, readFile, readJson } from "./http.js";
+import { type Call, Http, type Query, type Retries, randomKey, readFile, readJson } from "./http.js";
 import { Batches, Keys, Reels, Webhooks } from "./resources.js";
 import type {
   CurveBody,
@@ -26,47 +26,47 @@ import { type UploadOptions, uploadFile } from "./uploads.js";
 
 export interface ClientOptions {
   /** Address of the server, with the path of a proxy if there is one: `https://media.example/sentiloc`. */
-  server?: string;
-  apiKey?: string;
+  server?: string | undefined;
+  apiKey?: string | undefined;
   /** Used instead of the global `fetch`. */
-  fetch?: typeof fetch;
-  retries?: Retries;
+  fetch?: typeof fetch | undefined;
+  retries?: Retries | undefined;
 }
 
 export interface RequestOptions {
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 export interface SourceOptions extends RequestOptions {
-  options?: JobOptions;
+  options?: JobOptions | undefined;
   /** The same request with the same key is the same job. Default: a new key for each call. */
-  idempotencyKey?: string;
-  name?: string;
+  idempotencyKey?: string | undefined;
+  name?: string | undefined;
 }
 
 /** How segments are cut from the stored curve. What is left out is as the job says. */
 export interface Cut {
-  threshold?: number;
-  min_length?: number;
-  merge_gap?: number;
-  labels?: readonly string[];
-  corrected?: boolean;
+  threshold?: number | undefined;
+  min_length?: number | undefined;
+  merge_gap?: number | undefined;
+  labels?: readonly string[] | undefined;
+  corrected?: boolean | undefined;
 }
 
 /** How editing formats count. What is left out is as the video says. */
 export interface Timeline {
-  start_timecode?: string;
-  drop_frame?: boolean;
-  fps?: number;
+  start_timecode?: string | undefined;
+  drop_frame?: boolean | undefined;
+  fps?: number | undefined;
 }
 
 /** Filters of the list of jobs; any other filter of the server can be named, too. */
 export interface JobFilters {
-  state?: readonly JobState[];
-  label?: string;
-  created_after?: string;
-  created_before?: string;
-  metadata?: readonly string[];
+  state?: readonly JobState[] | undefined;
+  label?: string | undefined;
+  created_after?: string | undefined;
+  created_before?: string | undefined;
+  metadata?: readonly string[] | undefined;
   [other: string]: Query[string];
 }
 
@@ -101,7 +101,7 @@ export class Sentiloc {
     const upload = await uploadFile(this.#http, file, asked);
     const json = { upload, ...(asked.options && { options: asked.options }) };
     // An upload has one job at most, so this may be sent again.
-    return this.#read({ method: "POST", path: "/v1/localize/upload", json, signal: asked.signal, repeatable: true });
+    return this.#job({ method: "POST", path: "/v1/localize/upload", json, signal: asked.signal, repeatable: true });
   }
 
   /** Upload a small file as one form, and create its job. */
@@ -109,13 +109,13 @@ export class Sentiloc {
     const body = new FormData();
     if (asked.options) body.append("options", JSON.stringify(asked.options));
     body.append("video", file, asked.name ?? ("name" in file ? String(file.name) : "video"));
-    return this.#read({ method: "POST", path: "/v1/localize", body, ...keyed(asked) });
+    return this.#job({ method: "POST", path: "/v1/localize", body, file, ...keyed(asked) });
   }
 
   /** Create a job from a video that the server fetches. */
   submitUrl(url: string, asked: SourceOptions = {}): Promise<JobBody> {
     const json = { url, ...(asked.name && { name: asked.name }), ...(asked.options && { options: asked.options }) };
-    return this.#read({ method: "POST", path: "/v1/localize/url", json, ...keyed(asked) });
+    return this.#job({ method: "POST", path: "/v1/localize/url", json, ...keyed(asked) });
   }
 
   /** Upload, follow to the end, read the result. Throws `JobFailedError` if there is none. */
@@ -127,7 +127,7 @@ export class Sentiloc {
 
   /** The job as it is now. */
   job(id: string, options: RequestOptions = {}): Promise<JobBody> {
-    return this.#read({ method: "GET", path: path(id), signal: options.signal });
+    return this.#job({ method: "GET", path: path(id), signal: options.signal });
   }
 
   /** The job's events until its end: by server-sent events, or by polling where those do not come through. */
@@ -152,9 +152,9 @@ export class Sentiloc {
   }
 
   /** The result as a file in one of `formats()`. */
-  async render(id: string, format: string, asked: Cut & Timeline = {}, options: RequestOptions = {}): Promise<Blob> {
+  render(id: string, format: string, asked: Cut & Timeline = {}, options: RequestOptions = {}): Promise<Blob> {
     const query = { ...asked, format };
-    return readFile(await this.call({ method: "GET", path: path(id, "/result"), query, signal: options.signal }));
+    return this.#http.read({ method: "GET", path: path(id, "/result"), query, signal: options.signal }, readFile);
   }
 
   /** The scores of every snippet. */
@@ -163,8 +163,9 @@ export class Sentiloc {
   }
 
   /** The picture at the peak of a segment, as a JPEG. */
-  async thumbnail(id: string, n: number, options: RequestOptions = {}): Promise<Blob> {
-    return readFile(await this.call({ method: "GET", path: path(id, `/thumbnails/${n}`), signal: options.signal }));
+  thumbnail(id: string, n: number, options: RequestOptions = {}): Promise<Blob> {
+    const call = { method: "GET", path: path(id, `/thumbnails/${n}`), signal: options.signal };
+    return this.#http.read(call, readFile);
   }
 
   /** Every job that matches, newest first. */
@@ -179,12 +180,13 @@ export class Sentiloc {
 
   /** One page of the jobs, newest first; `limit` and `cursor` are filters, too. */
   jobPage(filters: JobFilters = {}, options: RequestOptions = {}): Promise<JobListBody> {
-    return this.#read({ method: "GET", path: "/v1/jobs", query: filters, signal: options.signal });
+    const call = { method: "GET", path: "/v1/jobs", query: filters, signal: options.signal };
+    return this.#read<JobListBody>(call, "jobs", "next_cursor");
   }
 
   /** End a job that has not ended. Deletes nothing. */
   cancel(id: string, options: RequestOptions = {}): Promise<JobBody> {
-    return this.#read({ method: "POST", path: path(id, "/cancel"), signal: options.signal, repeatable: true });
+    return this.#job({ method: "POST", path: path(id, "/cancel"), signal: options.signal, repeatable: true });
   }
 
   /** Delete a job with its files, whatever its state; a job that is gone is no error. */
@@ -238,13 +240,17 @@ export class Sentiloc {
     return this.#read({ method: "GET", path: "/readyz", signal: options.signal, accepted: [503] });
   }
 
-  #result<T>(id: string, cut: Cut, options: RequestOptions): Promise<T> {
+  #result<T extends object>(id: string, cut: Cut, options: RequestOptions): Promise<T> {
     const query = { ...cut, format: "json" };
     return this.#read({ method: "GET", path: path(id, "/result"), query, signal: options.signal });
   }
 
-  async #read<T>(call: Call): Promise<T> {
-    return readJson(await this.call(call));
+  #job(call: Call): Promise<JobBody> {
+    return this.#read<JobBody>(call, "id", "state");
+  }
+
+  #read<T extends object>(call: Call, ...fields: (keyof T & string)[]): Promise<T> {
+    return this.#http.read(call, (response) => readJson<T>(response, ...fields));
   }
 }
 
@@ -253,6 +259,6 @@ function path(id: string, rest = ""): string {
 }
 
 function keyed(asked: SourceOptions): Pick<Call, "headers" | "signal" | "repeatable"> {
-  const headers = { "Idempotency-Key": asked.idempotencyKey ?? crypto.randomUUID() };
+  const headers = { "Idempotency-Key": asked.idempotencyKey ?? randomKey() };
   return { headers, signal: asked.signal, repeatable: true };
 }

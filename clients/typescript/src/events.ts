@@ -1,5 +1,5 @@
 import { ApiError, ConnectionError, UnexpectedAnswerError, secondsOf } from "./errors.js";
-import { type Http, pause, readJson } from "./http.js";
+import { type Call, type Http, pause, readJson } from "./http.js";
 import type { JobBody, JobState } from "./schema.js";
 
 /** What a job tells while it runs. `id` resumes after this event; events that were polled have none. */
@@ -20,10 +20,10 @@ export interface JobEvent {
 
 export interface FollowOptions {
   /** The id of the last event that is known. */
-  after?: string;
-  signal?: AbortSignal;
+  after?: string | undefined;
+  signal?: AbortSignal | undefined;
   /** Ask for the state again and again instead of listening. */
-  poll?: boolean;
+  poll?: boolean | undefined;
 }
 
 const FINAL = new Set<JobState>(["succeeded", "failed", "cancelled"]);
@@ -126,10 +126,14 @@ async function* poll(http: Http, path: string, signal: AbortSignal | undefined):
   let tag: string | null = null;
   for (;;) {
     const headers: Record<string, string> = tag === null ? {} : { "If-None-Match": tag };
-    const response = await http.send({ method: "GET", path, headers, signal, accepted: tag === null ? [] : [304] });
+    const call: Call = { method: "GET", path, headers, signal, accepted: tag === null ? [] : [304] };
+    const [response, job]: [Response, JobBody | null] = await http.read(call, async (answer) => [
+      answer,
+      answer.status === 304 ? null : await readJson<JobBody>(answer, "id", "state"),
+    ]);
     tag = response.headers.get("ETag") ?? tag;
-    if (response.status !== 304) {
-      const event = eventOf(await readJson<JobBody>(response));
+    if (job !== null) {
+      const event = eventOf(job);
       yield event;
       if (event.type === "final") return;
     }
@@ -138,7 +142,8 @@ async function* poll(http: Http, path: string, signal: AbortSignal | undefined):
 }
 
 async function finalEvent(http: Http, path: string, signal: AbortSignal | undefined): Promise<JobEvent> {
-  return eventOf(await readJson<JobBody>(await http.send({ method: "GET", path, signal })));
+  const call = { method: "GET", path, signal };
+  return eventOf(await http.read(call, (response) => readJson<JobBody>(response, "id", "state")));
 }
 
 function eventOf(job: JobBody): JobEvent {

@@ -1,4 +1,12 @@
-import { ApiError, ConnectionError, SentilocError, UnexpectedAnswerError, apiError, secondsOf } from "./errors.js";
+import {
+  ApiError,
+  ConnectionError,
+  SentilocError,
+  UnexpectedAnswerError,
+  UploadError,
+  apiError,
+  secondsOf,
+} from "./errors.js";
 
 export type Query = Record<string, string | number | boolean | null | undefined | readonly (string | number)[]>;
 
@@ -8,7 +16,9 @@ export interface Call {
   query?: Query | undefined;
   headers?: Record<string, string> | undefined;
   json?: unknown;
-  body?: BodyInit | undefined;
+  body?: RequestInit["body"] | undefined;
+  /** The file in `body`, if `body` is not the file itself. */
+  file?: Blob | undefined;
   signal?: AbortSignal | undefined;
   /** Whether sending it twice does the same as sending it once. Default: for every method but POST. */
   repeatable?: boolean | undefined;
@@ -35,9 +45,9 @@ export class Http {
   readonly #retries: Required<Retries>;
 
   constructor(server: string, apiKey: string | undefined, send: typeof fetch, retries: Retries) {
-    const url = new URL(server.includes("://") || server.startsWith("/") ? server : `http://${server}`, pageOrigin());
+    const url = addressOf(server);
     this.base = `${url.origin}${url.pathname.replace(/\/+$/, "")}`;
-    this.#headers = authorization(apiKey);
+    this.#headers = authorization(url, apiKey);
     this.#fetch = send;
     this.#retries = { attempts: 5, firstWait: 500, longestWait: 30_000, ...retries };
   }
@@ -54,19 +64,24 @@ export class Http {
   }
 
   /** The answer. Throws `ApiError`, `ConnectionError` and `UnexpectedAnswerError`. */
-  async send(call: Call): Promise<Response> {
+  send(call: Call): Promise<Response> {
+    return this.read(call, async (response) => response);
+  }
+
+  /** What `read` reads of the answer. An answer that breaks off is asked for again, as one that does not come. */
+  async read<T>(call: Call, read: (response: Response) => Promise<T>): Promise<T> {
     for (let attempt = 1; ; attempt++) {
       const isLast = attempt >= this.#retries.attempts;
       const wait = Math.min(this.#retries.firstWait * 2 ** (attempt - 1), this.#retries.longestWait);
       let response: Response;
       try {
         response = await this.once(call);
+        if (response.ok || call.accepted?.includes(response.status)) return await read(response);
       } catch (error) {
         if (isLast || !isRepeatable(call) || !(error instanceof ConnectionError)) throw error;
         await pause(wait, call.signal);
         continue;
       }
-      if (response.ok || call.accepted?.includes(response.status)) return response;
       const error = await apiError(response);
       const asked = (secondsOf(response.headers.get("Retry-After")) ?? 0) * 1000;
       // 429 was not carried out, so it may be sent again whatever it is.
@@ -81,11 +96,11 @@ export class Http {
   /** Delete something; false if it was only cancelled. What is `gone`, as the server calls it, is no error. */
   async remove(call: Omit<Call, "method">, gone: string): Promise<boolean> {
     try {
-      const response = await this.send({ method: "DELETE", ...call });
-      if (response.status === 204) return true;
-      const { id } = (await readJson<{ id?: unknown } | null>(response)) ?? {};
-      if (typeof id !== "string") throw unexpected(response, "saying what it deleted");
-      return false;
+      return await this.read({ method: "DELETE", ...call }, async (response) => {
+        if (response.status === 204) return true;
+        await readJson<{ id: string }>(response, "id");
+        return false;
+      });
     } catch (error) {
       // Another 404 comes from a wrong address, where nothing was deleted.
       if (error instanceof ApiError && error.code === gone) return true;
@@ -97,6 +112,7 @@ export class Http {
   async once(call: Call): Promise<Response> {
     const headers: Record<string, string> = { ...this.#headers, ...call.headers };
     if (call.json !== undefined) headers["Content-Type"] = "application/json";
+    requireSendable(headers);
     const body = call.json === undefined ? call.body : JSON.stringify(call.json);
     // A redirect makes GET of most other methods, so a new reel would be a list of reels.
     // GET follows, because a file may be in an object store.
@@ -108,6 +124,7 @@ export class Http {
       response = await this.#fetch(this.url(call.path, call.query), init);
     } catch (error) {
       if (call.signal?.aborted) throw error;
+      await requireReadable(call.file ?? call.body);
       throw new ConnectionError(`${call.method} ${this.url(call.path)}: no answer`, { cause: error });
     }
     if (isRedirect(response)) {
@@ -120,13 +137,57 @@ export class Http {
   }
 }
 
+/** The server's address; in a page it may be a path. Throws `SentilocError` for a text that is none. */
+function addressOf(server: string): URL {
+  try {
+    // Only for a path: pages without an origin, such as a frame with `sandbox`, have no address to begin with.
+    if (server.startsWith("/")) return new URL(server, globalThis.location?.origin);
+    return new URL(server.includes("://") ? server : `http://${server}`);
+  } catch (error) {
+    throw new SentilocError("this is no address of a server", { cause: error });
+  }
+}
+
 /** The header with the key. Throws `SentilocError` for a key that cannot be sent; `fetch` would call it no answer. */
-function authorization(apiKey: string | undefined): Record<string, string> {
+function authorization(url: URL, apiKey: string | undefined): Record<string, string> {
   // Without the line end that a key read from a file has.
   const key = (apiKey ?? "").trim();
-  if (key === "") return {};
-  if (!/^[\x20-\x7e]+$/.test(key)) throw new SentilocError("the API key has characters that cannot be sent");
-  return { Authorization: `Bearer ${key}` };
+  if (key !== "" && !/^[\x20-\x7e]+$/.test(key)) {
+    throw new SentilocError("the API key has characters that cannot be sent");
+  }
+  if (url.username === "" && url.password === "") return key === "" ? {} : { Authorization: `Bearer ${key}` };
+  // A proxy's password. `fetch` refuses addresses with one, and it takes the header in which a key is usually sent.
+  const basic = `Basic ${base64(`${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`)}`;
+  return { Authorization: basic, ...(key && { "X-API-Key": key }) };
+}
+
+/** Throws `SentilocError` for headers that `fetch` would refuse as if there were no answer. */
+function requireSendable(headers: Record<string, string>): void {
+  try {
+    new Headers(headers);
+  } catch (error) {
+    throw new SentilocError("a header has characters that cannot be sent", { cause: error });
+  }
+}
+
+/** Throws `UploadError` if the file cannot be read, which `fetch` reports as if there were no answer. */
+async function requireReadable(sent: RequestInit["body"] | undefined): Promise<void> {
+  if (!(sent instanceof Blob)) return;
+  try {
+    await sent.slice(0, 1).arrayBuffer();
+  } catch (error) {
+    throw new UploadError("The file cannot be read. It has changed, or it is gone.", null, { cause: error });
+  }
+}
+
+/** A key that nobody else has. `crypto.randomUUID` is missing in pages without TLS. */
+export function randomKey(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+export function base64(text: string): string {
+  return btoa(Array.from(new TextEncoder().encode(text), (byte) => String.fromCharCode(byte)).join(""));
 }
 
 /** Whether another program, such as a proxy, refused. For passing faults and a wrong length the status says enough. */
@@ -143,14 +204,22 @@ function isRedirect({ status, type }: Response): boolean {
   return type === "opaqueredirect" || [301, 302, 303, 307, 308].includes(status);
 }
 
-/** The JSON of an answer. Throws `UnexpectedAnswerError` if it is something else, such as a page to log in. */
-export async function readJson<T>(response: Response): Promise<T> {
+/**
+ * The JSON of an answer. Throws `UnexpectedAnswerError` if it is something else, such as a page to log in, or an object
+ * without these fields.
+ */
+export async function readJson<T extends object>(response: Response, ...fields: (keyof T & string)[]): Promise<T> {
   const text = await readBody(response, () => response.text());
+  let found: unknown;
   try {
-    return JSON.parse(text) as T;
+    found = JSON.parse(text);
   } catch {
     throw unexpected(response, "JSON");
   }
+  if (typeof found !== "object" || found === null || !fields.every((field) => field in found)) {
+    throw unexpected(response, ["an object", fields.join(" and ")].filter(Boolean).join(" with "));
+  }
+  return found as T;
 }
 
 /** The file of an answer. */
@@ -184,10 +253,6 @@ export function unexpected(response: Response, wanted: string): UnexpectedAnswer
 
 function isRepeatable(call: Call): boolean {
   return call.repeatable ?? call.method !== "POST";
-}
-
-function pageOrigin(): string | undefined {
-  return "location" in globalThis ? globalThis.location.origin : undefined;
 }
 
 /** Waits; an aborted signal ends it with the signal's reason. */

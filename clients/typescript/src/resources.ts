@@ -4,6 +4,7 @@ import {
   type Http,
   type Query,
   pause,
+  randomKey,
   readBody,
   readFile,
   readJson,
@@ -33,18 +34,18 @@ import type {
 
 export interface MakeOptions extends RequestOptions {
   /** The same request with the same key makes the same thing once. Default: a new key for each call. */
-  idempotencyKey?: string;
+  idempotencyKey?: string | undefined;
 }
 
 export interface WaitOptions extends RequestOptions {
   /** Milliseconds between two questions. Default: 2,000. */
-  interval?: number;
+  interval?: number | undefined;
 }
 
 /** One page of a list; `cursor` is the `next_cursor` of the page before. */
 export interface PageOptions extends RequestOptions {
-  limit?: number;
-  cursor?: string | null;
+  limit?: number | undefined;
+  cursor?: string | null | undefined;
 }
 
 /** The state and result of one video of a batch. */
@@ -68,20 +69,27 @@ class Resource {
     return `${this.root}/${encodeURIComponent(id)}${rest}`;
   }
 
-  protected send(method: string, path: string, call: Partial<Call>, options: RequestOptions): Promise<Response> {
-    return this.http.send({ method, path, ...call, signal: options.signal });
+  protected read<T extends object>(
+    method: string,
+    path: string,
+    call: Partial<Call>,
+    options: RequestOptions,
+    ...fields: (keyof T & string)[]
+  ): Promise<T> {
+    const whole = { method, path, ...call, signal: options.signal };
+    return this.http.read(whole, (response) => readJson<T>(response, ...fields));
   }
 
-  protected async read<T>(method: string, path: string, call: Partial<Call>, options: RequestOptions): Promise<T> {
-    return readJson(await this.send(method, path, call, options));
+  protected file(path: string, call: Partial<Call>, options: RequestOptions): Promise<Blob> {
+    return this.http.read({ method: "GET", path, ...call, signal: options.signal }, readFile);
   }
 
-  protected make<T>(json: unknown, options: MakeOptions): Promise<T> {
-    const headers = { "Idempotency-Key": options.idempotencyKey ?? crypto.randomUUID() };
+  protected make<T extends object>(json: unknown, options: MakeOptions): Promise<T> {
+    const headers = { "Idempotency-Key": options.idempotencyKey ?? randomKey() };
     return this.read("POST", this.root, { json, headers, repeatable: true }, options);
   }
 
-  protected page<T>({ limit, cursor, ...options }: PageOptions): Promise<T> {
+  protected page<T extends object>({ limit, cursor, ...options }: PageOptions): Promise<T> {
     const query: Query = { limit, cursor };
     return this.read("GET", this.root, { query }, options);
   }
@@ -100,7 +108,7 @@ export class Batches extends Resource {
 
   /** The batch as it is now. */
   get(id: string, options: RequestOptions = {}): Promise<BatchBody> {
-    return this.read("GET", this.path(id), {}, options);
+    return this.read<BatchBody>("GET", this.path(id), {}, options, "id", "state");
   }
 
   /** One page of the batches, newest first. */
@@ -119,7 +127,7 @@ export class Batches extends Resource {
 
   /** The state and result of every video, in order, as they arrive. */
   async *results(id: string, options: RequestOptions = {}): AsyncGenerator<BatchLine, void> {
-    const response = await this.send("GET", this.path(id, "/results"), {}, options);
+    const response = await this.http.send({ method: "GET", path: this.path(id, "/results"), signal: options.signal });
     requireFile(response);
     if (response.body === null) return;
     let waiting = "";
@@ -139,8 +147,8 @@ export class Batches extends Resource {
   }
 
   /** All results in one format, as a zip. */
-  async export(id: string, format: string, options: RequestOptions = {}): Promise<Blob> {
-    return readFile(await this.send("GET", this.path(id, "/export"), { query: { format } }, options));
+  export(id: string, format: string, options: RequestOptions = {}): Promise<Blob> {
+    return this.file(this.path(id, "/export"), { query: { format } }, options);
   }
 
   /** End the jobs that have not ended. */
@@ -179,8 +187,8 @@ export class Reels extends Resource {
   }
 
   /** The rendered MP4. */
-  async video(id: string, options: RequestOptions = {}): Promise<Blob> {
-    return readFile(await this.send("GET", this.path(id, "/video"), {}, options));
+  video(id: string, options: RequestOptions = {}): Promise<Blob> {
+    return this.file(this.path(id, "/video"), {}, options);
   }
 }
 
@@ -192,7 +200,7 @@ export class Keys extends Resource {
 
   /** Every key, oldest first. */
   async list(options: RequestOptions = {}): Promise<ApiKeyBody[]> {
-    return (await this.read<KeyListBody>("GET", this.root, {}, options)).keys;
+    return (await this.read<KeyListBody>("GET", this.root, {}, options, "keys")).keys;
   }
 
   /** Create a key; its text, `key`, is in this answer only. Not sent again by itself. */
@@ -219,7 +227,7 @@ export class Webhooks extends Resource {
 
   /** The webhooks of the key, oldest first. */
   async list(options: RequestOptions = {}): Promise<WebhookBody[]> {
-    return (await this.read<WebhookListBody>("GET", this.root, {}, options)).webhooks;
+    return (await this.read<WebhookListBody>("GET", this.root, {}, options, "webhooks")).webhooks;
   }
 
   /** Register a webhook; its `secret` is in this answer only. Not sent again by itself. */
@@ -249,7 +257,8 @@ export class Webhooks extends Resource {
 
   /** The last 100 delivery attempts, oldest first. */
   async deliveries(id: string, options: RequestOptions = {}): Promise<SentEvent[]> {
-    return (await this.read<DeliveriesBody>("GET", this.path(id, "/deliveries"), {}, options)).deliveries;
+    const path = this.path(id, "/deliveries");
+    return (await this.read<DeliveriesBody>("GET", path, {}, options, "deliveries")).deliveries;
   }
 }
 

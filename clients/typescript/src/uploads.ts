@@ -1,22 +1,22 @@
 import { ApiError, ConnectionError, UploadError, apiError } from "./errors.js";
-import { type Http, pause, readJson } from "./http.js";
+import { type Http, base64, pause, readJson } from "./http.js";
 import type { JobOptions, UploadBody } from "./schema.js";
 
 /** Bytes that the server has stored, of all. */
 export type Progress = (sent: number, total: number) => void;
 
 export interface UploadOptions {
-  options?: JobOptions;
+  options?: JobOptions | undefined;
   /** The name of the video; default: the file's own. */
-  name?: string;
-  onProgress?: Progress;
+  name?: string | undefined;
+  onProgress?: Progress | undefined;
   /** Called with the id of the upload. Keep it, and pass it as `resume` to continue after a restart. */
-  onStart?: (uploadId: string) => void;
+  onStart?: ((uploadId: string) => void) | undefined;
   /** The id of an upload that was begun earlier with the same file. */
-  resume?: string;
-  signal?: AbortSignal;
+  resume?: string | undefined;
+  signal?: AbortSignal | undefined;
   /** Bytes of one request. Default: 8 MiB. Less is sent where a proxy allows less. */
-  chunkBytes?: number;
+  chunkBytes?: number | undefined;
 }
 
 const TUS = { "Tus-Resumable": "1.0.0" };
@@ -29,6 +29,7 @@ const LONGEST_WAIT = 15_000;
 export async function uploadFile(http: Http, file: Blob, asked: UploadOptions): Promise<string> {
   const { signal, onProgress = () => {} } = asked;
   let chunkBytes = asked.chunkBytes ?? CHUNK_BYTES;
+  if (!(chunkBytes >= 1)) throw new RangeError("chunkBytes is less than 1");
   const id = asked.resume ?? (await create(http, file, asked));
   asked.onStart?.(id);
   const path = `/v1/uploads/${encodeURIComponent(id)}`;
@@ -91,7 +92,7 @@ async function sendChunk(
 }
 
 async function offsetOf(http: Http, path: string, size: number, signal: AbortSignal | undefined): Promise<number> {
-  const upload = await readJson<UploadBody>(await http.send({ method: "GET", path, signal }));
+  const upload = await http.read({ method: "GET", path, signal }, (response) => readJson<UploadBody>(response, "offset"));
   if (upload.length !== null && upload.length !== size) {
     throw new UploadError(`The upload is of a file with ${upload.length} bytes, this one has ${size}.`, upload.id);
   }
@@ -107,9 +108,5 @@ function mayContinue(error: unknown): boolean {
   if (error instanceof ConnectionError) return true;
   // Busy with an earlier request, another offset than ours, too many requests, or a passing fault.
   return error instanceof ApiError && ([408, 409, 423, 429].includes(error.status) || error.status >= 502);
-}
-
-function base64(text: string): string {
-  return btoa(Array.from(new TextEncoder().encode(text), (byte) => String.fromCharCode(byte)).join(""));
 }
 

@@ -10,9 +10,9 @@ export interface WebhookEvent {
 
 export interface VerifyOptions {
   /** Seconds that the event may be old or early. Default: 300. */
-  tolerance?: number;
+  tolerance?: number | undefined;
   /** The present time in Unix seconds; for tests. */
-  now?: number;
+  now?: number | undefined;
 }
 
 /** The request is not an event of this server. */
