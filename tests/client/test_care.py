@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import os
 import socket
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from time import monotonic
+from typing import Any, BinaryIO, cast
 
 import pytest
 
@@ -22,12 +25,13 @@ from sentiloc.client import (
     ClientError,
     ConnectionFailedError,
     InvalidKeyError,
+    Retry,
     ServerError,
     TimeRange,
     WrongVideoError,
 )
 from tests.app.asking import VIDEO
-from tests.client.scripted import answer, events, hang_up, scripted
+from tests.client.scripted import answer, events, hang_up, problem, scripted
 from tests.client.test_clients import BUSY, JOB, QUICK, event, job, kind, parts
 from tests.client.test_unexpected import service
 from tests.support.quick_service import QuickService
@@ -186,3 +190,63 @@ def test_a_key_with_a_line_end(kind: type[Client], monkeypatch: pytest.MonkeyPat
         ):
             client.status("abc")
         assert key not in str(caught.value)
+
+
+def test_a_name_on_disk_may_be_of_another_encoding(
+    kind: type[Client], service: QuickService, tmp_path: Path
+) -> None:
+    video = tmp_path / os.fsdecode(b"caf\xe9.mp4")
+    video.write_bytes(VIDEO)
+    with kind(service.url) as client:
+        for send in (client.submit, client.submit_resumable):
+            assert send(video).source.name == "caf\ufffd.mp4"
+
+
+def test_a_file_without_a_name_is_a_video(kind: type[Client]) -> None:
+    with (
+        tempfile.SpooledTemporaryFile() as spooled,
+        tempfile.TemporaryFile() as numbered,
+        scripted(answer(202, JOB)) as server,
+        kind(server.url) as client,
+    ):
+        for file in (spooled, numbered):
+            client.submit(cast("BinaryIO", file))
+    names = [parts(asked.headers, asked.body)["video"].get_filename() for asked in server.requests]
+    assert names == ["video", "video"]
+
+
+def test_an_outage_may_last_long() -> None:
+    assert Retry(attempts=10**6, longest_wait=5.0).wait(10**5) <= 5.0
+
+
+def test_what_cannot_be_sent_is_not_tried_again(kind: type[Client]) -> None:
+    with scripted(answer(202, JOB)) as server, kind(server.url) as client:
+        with pytest.raises(ConnectionFailedError, match="Illegal header value"):
+            client.submit(io.BytesIO(VIDEO), idempotency_key="a\nb")
+        with pytest.raises(ValueError, match="less than 1"):
+            client.submit_resumable(io.BytesIO(VIDEO), piece_bytes=0)
+    assert server.requests == []
+
+
+def test_a_piece_waits_as_long_as_the_server_asks(kind: type[Client]) -> None:
+    begun = answer(201, Location="/v1/uploads/u1")
+    refused = problem(503, "storage_unavailable", Retry_After="0.4")
+    script = (begun, refused, answer(200, {"offset": 0}), answer(204, Upload_Offset="5"), answer(202, JOB))
+    with scripted(*script) as server, kind(server.url, retry=QUICK) as client:
+        started = monotonic()
+        client.submit_resumable(io.BytesIO(b"video"))
+        assert monotonic() - started >= 0.4
+    with scripted(begun, problem(503, "storage_unavailable", Retry_After="60")) as server:
+        with kind(server.url, retry=QUICK) as client, pytest.raises(ServerError) as caught:
+            client.submit_resumable(io.BytesIO(b"video"))
+        assert (caught.value.retry_after, len(server.requests)) == (60.0, 2)
+
+
+def test_a_password_of_a_proxy_may_be_in_the_address(kind: type[Client]) -> None:
+    with (
+        scripted(answer(200, JOB)) as server,
+        kind(f" {server.url.replace('//', '//me:pass@')}\n", api_key="k1") as client,
+    ):
+        client.status("abc")
+    assert server.sent("Authorization") == ["Basic bWU6cGFzcw=="]
+    assert server.sent("X-API-Key") == ["k1"]

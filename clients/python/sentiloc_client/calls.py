@@ -101,12 +101,20 @@ def connection(server: str | None, api_key: str | None) -> dict[str, Any]:
     key = (api_key or os.environ.get("SENTILOC_API_KEY") or "").strip()
     if not (key.isascii() and key.isprintable()):
         raise InvalidKeyError("the API key has characters that cannot be sent")
+    address = _address(url.strip())
     headers = {"User-Agent": f"sentiloc-client/{__version__}"}
-    if key:
+    if key and address.userinfo:
+        # httpx sends a proxy's password in the header that a key usually has.
+        headers["X-API-Key"] = key
+    elif key:
         headers["Authorization"] = f"Bearer {key}"
+    return {"base_url": address, "headers": headers}
+
+
+def _address(url: str) -> httpx.URL:
     try:
         # So `localhost:8000` works as well.
-        return {"base_url": httpx.URL(url if "://" in url else f"http://{url}"), "headers": headers}
+        return httpx.URL(url if "://" in url else f"http://{url}")
     except httpx.InvalidURL as error:
         raise ConnectionFailedError(f"{url!r} is no address: {error}") from error
 

@@ -71,7 +71,7 @@ class Highlights:
 
 
 class HighlightOptions(TypedDict, total=False):
-    """Options for finding highlights. None means the server's default."""
+    """Options for finding highlights. The server has a default for each."""
 
     created_after: datetime
     created_before: datetime
@@ -86,7 +86,7 @@ class HighlightOptions(TypedDict, total=False):
 
 
 class ReelOptions(TypedDict, total=False):
-    """The look of a reel. None means the server's default."""
+    """The look of a reel. The server has a default for each."""
 
     title: str
     fps: float
@@ -120,7 +120,9 @@ class Reel:
 def highlights(jobs: Sequence[str], options: HighlightOptions) -> Call[Highlights]:
     """The best moments of these jobs, or of all jobs in the time range."""
     params: dict[str, Any] = {
-        name: value.isoformat() if isinstance(value, datetime) else value for name, value in options.items()
+        name: value.isoformat() if isinstance(value, datetime) else value
+        for name, value in options.items()
+        if value is not None
     }
     if jobs:
         params["job"] = list(jobs)

@@ -30,7 +30,8 @@ class Retry:
 
     def wait(self, attempt: int) -> float:
         """Seconds to wait after attempt `number`, counted from 1."""
-        longest = min(self.longest_wait, self.first_wait * 2.0 ** (attempt - 1))
+        # Without a limit, the power of a long outage is not a number that a float can have.
+        longest = min(self.longest_wait, self.first_wait * 2.0 ** min(attempt - 1, 99))
         # Jitter, so that clients which lost one server do not come back at the same moment.
         return float(random.uniform(0.5, 1.0) * longest)  # noqa: S311
 
@@ -57,7 +58,8 @@ class Attempts:
         self._made += 1
         # No connection was made, so the server cannot have seen the request.
         never_arrived = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
-        hopeless = isinstance(error, httpx.UnsupportedProtocol)
+        # Local: something that cannot be sent, such as a line end in an idempotency key.
+        hopeless = isinstance(error, httpx.UnsupportedProtocol | httpx.LocalProtocolError)
         may = (self._repeatable or never_arrived) and not hopeless
         if not may or self._made >= self._retry.attempts:
             raise ConnectionFailedError(_explain(error)) from error

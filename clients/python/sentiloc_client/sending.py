@@ -53,6 +53,8 @@ def resumable(
     After a failure it continues at the server's offset; `retry` counts consecutive failures. Where a proxy refuses the
     length of a piece, smaller pieces are sent.
     """
+    if piece_bytes < 1:
+        raise ValueError("piece_bytes is less than 1")
     file = VideoFile(video, name, progress)
     offset, failures = 0, 0
     if upload is None:
@@ -70,9 +72,10 @@ def resumable(
                 piece_bytes = max(_SMALLEST_PIECE, piece_bytes // 4)
                 continue
             failures += 1
-            if failures >= retry.attempts or not _may_resume(error):
+            wait = _wait(error, retry, failures)
+            if failures >= retry.attempts or not _may_resume(error) or wait > retry.longest_wait:
                 raise
-            yield retry.wait(failures)
+            yield wait
             # A broken chunk may have arrived in part. Then the connection works, and failures are counted from 0 again.
             known, offset = offset, (yield _where(upload, file))
             failures = 0 if offset > known else failures
@@ -141,6 +144,12 @@ def _upload(upload: str) -> str:
 def _is_of_proxy(error: ClientError) -> bool:
     """True if a proxy refuses the length of the request; the server's own refusals have a code."""
     return isinstance(error, ApiError) and error.status == 413 and error.code == "http_413"
+
+
+def _wait(error: ClientError, retry: Retry, failures: int) -> float:
+    """The seconds that the server asks for, or those of `retry`."""
+    asked = error.retry_after if isinstance(error, ApiError) else None
+    return retry.wait(failures) if asked is None else asked
 
 
 def _may_resume(error: ClientError) -> bool:

@@ -39,7 +39,7 @@ class VideoFile:
         self._file = None if isinstance(video, str | PathLike) else video
         self._progress = progress
         self._at = self._file.tell() if self._file is not None else 0
-        self.name = name or self._own_name()
+        self.name = _sendable(name or self._own_name())
         with self._opened(0) as file:
             self.total = file.seek(0, 2) - self._at
             file.seek(self._at)
@@ -83,7 +83,11 @@ class VideoFile:
             yield file
 
     def _own_name(self) -> str:
-        return self._path.name if self._path else Path(str(getattr(self._file, "name", "video"))).name
+        if self._path is not None:
+            return self._path.name
+        # A file without a name has a number, or None.
+        name = getattr(self._file, "name", None)
+        return Path(name).name if isinstance(name, str) else "video"
 
 
 class FormBody:
@@ -161,6 +165,11 @@ def _checked(chunk: bytes) -> bytes:
     if not chunk:
         raise OSError("the video became shorter while it was sent")
     return chunk
+
+
+def _sendable(name: str) -> str:
+    """A name in Unicode. Names on disk may be bytes of another encoding, which Python reads as surrogates."""
+    return "".join("\ufffd" if "\ud800" <= one <= "\udfff" else one for one in name)
 
 
 def _escaped(name: str) -> str:
