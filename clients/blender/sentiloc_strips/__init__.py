@@ -6,6 +6,7 @@ separate thread, so that the window stays responsive.
 
 from __future__ import annotations
 
+import http.client
 import json
 import threading
 import time
@@ -28,13 +29,21 @@ bl_info = {
 }
 
 FINAL = {"succeeded", "failed", "cancelled"}
+# Statuses of a server or proxy that is busy or restarting.
+PASSING = {429, 502, 503, 504}
 POLL_SECONDS = 1.0
+# A server that restarts, or a network that is away for a moment, must not end the wait for a job.
+PATIENCE_SECONDS = 60.0
 # Bytes read at once: a video of several gigabytes must not be held in memory.
 PIECE = 1 << 20
 
 
 class ServerError(Exception):
-    """A request that the server refused, or that did not reach it."""
+    """A request that the server refused, or that did not reach it. `passes`: the same request may succeed later."""
+
+    def __init__(self, detail: str, *, passes: bool = False) -> None:
+        super().__init__(detail)
+        self.passes = passes
 
 
 class _StayHere(urllib.request.HTTPRedirectHandler):
@@ -71,29 +80,28 @@ class Server:
             f'--{boundary}\r\nContent-Disposition: form-data; name="options"\r\n\r\n{options}\r\n'
             f'--{boundary}\r\nContent-Disposition: form-data; name="video"; filename="{name}"\r\n'
             "Content-Type: application/octet-stream\r\n\r\n"
-        ).encode()
+            # A name on disk may be bytes of another encoding.
+        ).encode(errors="replace")
         tail = f"\r\n--{boundary}--\r\n".encode()
-        size = len(head) + video.stat().st_size + len(tail)
+        length = video.stat().st_size
 
         def body():
             yield head
-            with video.open("rb") as file:
-                while piece := file.read(PIECE):
-                    yield piece
+            yield from _pieces(video, length)
             yield tail
 
         headers = {
             "Content-Type": f"multipart/form-data; boundary={boundary}",
             # Stated, because urllib would otherwise send the body in chunks, which some proxies refuse.
-            "Content-Length": str(size),
+            "Content-Length": str(len(head) + length + len(tail)),
             "Idempotency-Key": uuid.uuid4().hex,
         }
-        return self._ask("/v1/localize", data=body(), headers=headers)["id"]
+        return self._ask("/v1/localize", {"id"}, data=body(), headers=headers)["id"]
 
     def wait(self, job_id: str, tell) -> None:
         """Wait until the job has ended; raises ServerError unless it succeeded."""
         while True:
-            job = self._ask(f"/v1/jobs/{job_id}")
+            job = self._job(job_id)
             tell(f"{job['stage'] or job['state']} {job['progress']:.0%}")
             if job["state"] in FINAL:
                 break
@@ -101,21 +109,48 @@ class Server:
         if job["state"] != "succeeded":
             raise ServerError((job["error"] or {}).get("detail", f"The job is {job['state']}."))
 
+    def _job(self, job_id: str) -> dict:
+        """The job as it is now; asks again while the server is away."""
+        last = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                return self._ask(f"/v1/jobs/{job_id}", {"state", "stage", "progress", "error"})
+            except ServerError as error:
+                if not error.passes or time.monotonic() >= last:
+                    raise
+            time.sleep(POLL_SECONDS)
+
     def segments(self, job_id: str) -> list[dict]:
         """The segments of a job that has succeeded."""
-        return self._ask(f"/v1/jobs/{job_id}/result?format=json")["segments"]
+        return self._ask(f"/v1/jobs/{job_id}/result?format=json", {"segments"})["segments"]
 
-    def _ask(self, path: str, data=None, headers=None) -> dict:
-        asked = urllib.request.Request(self._address + path, data=data, headers=headers or {})
-        if self._key:
-            asked.add_header("Authorization", f"Bearer {self._key}")
+    def _ask(self, path: str, fields: set[str], data=None, headers=None) -> dict:
         try:
+            asked = urllib.request.Request(self._address + path, data=data, headers=headers or {})
+            if self._key:
+                asked.add_header("Authorization", f"Bearer {self._key}")
             with _OPENER.open(asked, timeout=120) as answer:
-                return json.loads(answer.read())
+                found = json.loads(answer.read())
         except urllib.error.HTTPError as error:
-            raise ServerError(_detail(error)) from error
-        except (urllib.error.URLError, TimeoutError, ValueError) as error:
-            raise ServerError(f"The server does not answer: {error}") from error
+            raise ServerError(_detail(error), passes=error.code in PASSING) from error
+        except (ValueError, http.client.InvalidURL) as error:
+            raise ServerError(f"This is no answer of Sentiloc. Is the address right? ({error})") from error
+        except (OSError, http.client.HTTPException) as error:
+            raise ServerError(f"The server does not answer: {error}", passes=True) from error
+        if not isinstance(found, dict) or not fields <= found.keys():
+            raise ServerError("This is no answer of Sentiloc. Is the address right?")
+        return found
+
+
+def _pieces(video: Path, length: int):
+    """The first `length` bytes of a file, also if it grows meanwhile."""
+    with video.open("rb") as file:
+        while length:
+            piece = file.read(min(PIECE, length))
+            if not piece:
+                raise ServerError("The video became shorter while it was sent.")
+            yield piece
+            length -= len(piece)
 
 
 def _detail(error: urllib.error.HTTPError) -> str:
@@ -126,7 +161,7 @@ def _detail(error: urllib.error.HTTPError) -> str:
             place = urllib.parse.urljoin(error.url, location).partition("?")[0]
             return f"The server redirects to {place}. Is the address in the settings right?"
         return json.loads(error.read())["detail"]
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, TypeError, OSError, http.client.HTTPException):
         return f"The server answered {error.code}."
 
 
@@ -249,7 +284,11 @@ class SENTILOC_OT_localize(bpy.types.Operator):
         if self._error:
             self.report({"ERROR"}, self._error)
             return self._end(context, {"CANCELLED"})
-        strip = context.scene.sequence_editor.sequences_all[self._strip]
+        editor = context.scene.sequence_editor
+        strip = editor and editor.sequences_all.get(self._strip)
+        if strip is None:
+            self.report({"ERROR"}, f"The strip {self._strip} is no longer there.")
+            return self._end(context, {"CANCELLED"})
         self.report({"INFO"}, place(context.scene, strip, self._segments, self.cuts))
         return self._end(context, {"FINISHED"})
 
