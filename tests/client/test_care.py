@@ -28,10 +28,12 @@ from sentiloc.client import (
     Retry,
     ServerError,
     TimeRange,
+    WaitTimeoutError,
     WrongVideoError,
+    retries,
 )
 from tests.app.asking import VIDEO
-from tests.client.scripted import answer, events, hang_up, problem, scripted
+from tests.client.scripted import Handler, answer, events, hang_up, problem, scripted
 from tests.client.test_clients import BUSY, JOB, QUICK, event, job, kind, parts
 from tests.client.test_unexpected import service
 from tests.support.quick_service import QuickService
@@ -250,3 +252,33 @@ def test_a_password_of_a_proxy_may_be_in_the_address(kind: type[Client]) -> None
         client.status("abc")
     assert server.sent("Authorization") == ["Basic bWU6cGFzcw=="]
     assert server.sent("X-API-Key") == ["k1"]
+
+
+def hold(handler: Handler) -> None:
+    """No answer for a long time, as of a server that hangs."""
+    handler.connection.settimeout(60.0)
+    handler.connection.recv(1)
+
+
+def test_waiting_ends_in_time_if_the_server_hangs(
+    kind: type[Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retries, "_LAST_SECONDS", 0.2)
+    started = monotonic()
+    with scripted(answer(200, job("queued"), Retry_After="0.1"), hold) as server, kind(server.url) as client:
+        with pytest.raises(WaitTimeoutError) as caught:
+            client.wait("abc", timeout=0.4)
+        assert caught.value.job.state == "queued"
+        with pytest.raises(ConnectionFailedError):
+            client.wait("abc", timeout=0.4)
+        with pytest.raises(ConnectionFailedError):
+            client.wait_batch("b1", timeout=0.4)
+    assert monotonic() - started < 5.0
+
+
+def test_waiting_ends_in_time_if_the_server_is_busy(kind: type[Client]) -> None:
+    script = (answer(200, job("queued"), Retry_After="0.1"), problem(503, "busy", Retry_After="20"))
+    started = monotonic()
+    with scripted(*script) as server, kind(server.url) as client, pytest.raises(WaitTimeoutError):
+        client.wait("abc", timeout=0.5)
+    assert monotonic() - started < 5.0

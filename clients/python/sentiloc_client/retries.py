@@ -14,6 +14,8 @@ from .errors import ApiError, ConnectionFailedError, UnexpectedAnswerError, api_
 # Statuses after which the same request may succeed: rate limits, and a service or proxy that is restarting.
 _TRANSIENT = frozenset({429, 502, 503, 504})
 _PROBLEM = "application/problem+json"
+# The last request before a limit of time has these seconds for its answer.
+_LAST_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,16 +39,33 @@ class Retry:
 
 
 class Attempts:
-    """The attempts of one request. A request that is not `repeatable` is only resent if it certainly did not arrive."""
+    """The attempts of one request. A request that is not `repeatable` is only resent if it certainly did not arrive.
 
-    def __init__(self, retry: Retry, *, repeatable: bool) -> None:
+    None begins after `ends_at`, a time of `time.monotonic`.
+    """
+
+    def __init__(self, retry: Retry, *, repeatable: bool, ends_at: float | None = None) -> None:
         self._retry = retry
         self._repeatable = repeatable
+        self._ends_at = float("inf") if ends_at is None else ends_at
         self._made = 0
 
     def begin_again(self) -> None:
         """Reset the count after a success."""
         self._made = 0
+
+    def timeout(self, usual: httpx.Timeout) -> httpx.Timeout:
+        """The seconds for the next attempt: the usual ones, or those that are left."""
+        left = max(_LAST_SECONDS, self._ends_at - time.monotonic())
+        parts = {name: left if given is None else min(left, given) for name, given in usual.as_dict().items()}
+        return usual if left == float("inf") else httpx.Timeout(**parts)
+
+    def _is_over(self) -> bool:
+        return self._made >= self._retry.attempts or time.monotonic() >= self._ends_at
+
+    def _within(self, delay: float) -> float:
+        """The delay, or what is left: the last attempt is at the limit."""
+        return max(0.0, min(delay, self._ends_at - time.monotonic()))
 
     def after_error(self, error: httpx.RequestError) -> float:
         """Seconds to wait before the next attempt; raises the `ClientError` if there is none."""
@@ -61,9 +80,9 @@ class Attempts:
         # Local: something that cannot be sent, such as a line end in an idempotency key.
         hopeless = isinstance(error, httpx.UnsupportedProtocol | httpx.LocalProtocolError)
         may = (self._repeatable or never_arrived) and not hopeless
-        if not may or self._made >= self._retry.attempts:
+        if not may or self._is_over():
             raise ConnectionFailedError(_explain(error)) from error
-        return self._retry.wait(self._made)
+        return self._within(self._retry.wait(self._made))
 
     def after_silence(self, response: httpx.Response) -> float:
         """The same after a stream that ended at once, without an event or a heartbeat."""
@@ -84,9 +103,9 @@ class Attempts:
         delay = self._retry.wait(self._made) if error.retry_after is None else error.retry_after
         # 429 is sent before the request has any effect, so it may be repeated in any case.
         transient = response.status_code in _TRANSIENT and (self._repeatable or response.status_code == 429)
-        if not transient or self._made >= self._retry.attempts or delay > self._retry.longest_wait:
+        if not transient or self._is_over() or delay > self._retry.longest_wait:
             raise error
-        return delay
+        return self._within(delay)
 
 
 def _explain(error: httpx.TransportError) -> str:

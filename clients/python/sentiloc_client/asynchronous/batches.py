@@ -37,7 +37,7 @@ class AsyncBatches(AsyncTransport):
     async def wait_batch(self, batch_id: str, *, timeout: float | None = None) -> Batch:
         """Poll until every job of the batch has ended; raises `BatchTimeoutError` after `timeout` seconds."""
         ends_at = None if timeout is None else monotonic() + timeout
-        while (found := await self.batch(batch_id)).state != "finished":
+        while (found := await self._send(batches.get(batch_id), ends_at)).state != "finished":
             left = _POLL_SECONDS if ends_at is None else ends_at - monotonic()
             if left <= 0:
                 raise BatchTimeoutError(found, timeout or 0.0)

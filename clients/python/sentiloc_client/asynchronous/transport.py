@@ -102,11 +102,11 @@ class AsyncTransport:
             job: Job = end.value
             return job
 
-    async def _send(self, call: calls.Call[T]) -> T:
-        attempts = Attempts(self._retry, repeatable=call.repeatable)
+    async def _send(self, call: calls.Call[T], ends_at: float | None = None) -> T:
+        attempts = Attempts(self._retry, repeatable=call.repeatable, ends_at=ends_at)
         while True:
             try:
-                response = await self._request(call)
+                response = await self._request(call, attempts.timeout(self._http.timeout))
             except httpx.RequestError as error:
                 delay = attempts.after_error(error)
             else:
@@ -134,19 +134,19 @@ class AsyncTransport:
             if error.code != gone:
                 raise
 
-    async def _request(self, call: calls.Call[T]) -> httpx.Response:
+    async def _request(self, call: calls.Call[T], timeout: httpx.Timeout) -> httpx.Response:
         if call.body is None:
-            return await self._exchange(call, None)
+            return await self._exchange(call, None, timeout)
         # Closed at once, so that the video is not left open until the garbage collector finds it.
         async with aclosing(call.body.achunks()) as content:
-            return await self._exchange(call, content)
+            return await self._exchange(call, content, timeout)
 
     async def _exchange(
-        self, call: calls.Call[T], content: AsyncGenerator[bytes, None] | None
+        self, call: calls.Call[T], content: AsyncGenerator[bytes, None] | None, timeout: httpx.Timeout
     ) -> httpx.Response:
         if call.foreign:
             # A new client: this one would send the API key to the object store.
-            async with httpx.AsyncClient(timeout=self._http.timeout) as http:
+            async with httpx.AsyncClient(timeout=timeout) as http:
                 return await http.request(call.method, call.path, headers=call.headers, content=content)
         return await self._http.request(
             call.method,
@@ -155,4 +155,5 @@ class AsyncTransport:
             headers=call.headers,
             json=call.json,
             content=content,
+            timeout=timeout,
         )

@@ -13,7 +13,7 @@ import httpx
 
 from .. import batches, calls, sending
 from ..batches import Deleted, Summary
-from ..errors import Code, WaitTimeoutError
+from ..errors import Code, ConnectionFailedError, ServerError, WaitTimeoutError
 from ..events import EventLines
 from ..models import Event, Filters, Job, JobOptions, JobPage, WebhookLog
 from ..retries import Attempts
@@ -98,7 +98,12 @@ class Jobs(Transport):
         etag, job = "", None
         while True:
             # With the ETag, an unchanged job costs the server an empty 304.
-            found = self._send(calls.poll(job_id, etag))
+            try:
+                found = self._send(calls.poll(job_id, etag), ends_at)
+            except (ConnectionFailedError, ServerError) as error:
+                if job is None or ends_at is None or monotonic() < ends_at:
+                    raise
+                raise WaitTimeoutError(job, timeout or 0.0) from error
             etag = found.etag
             if found.job is not None:
                 job = found.job

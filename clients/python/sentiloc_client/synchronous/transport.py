@@ -99,11 +99,11 @@ class Transport:
             job: Job = end.value
             return job
 
-    def _send(self, call: calls.Call[T]) -> T:
-        attempts = Attempts(self._retry, repeatable=call.repeatable)
+    def _send(self, call: calls.Call[T], ends_at: float | None = None) -> T:
+        attempts = Attempts(self._retry, repeatable=call.repeatable, ends_at=ends_at)
         while True:
             try:
-                response = self._request(call)
+                response = self._request(call, attempts.timeout(self._http.timeout))
             except httpx.RequestError as error:
                 delay = attempts.after_error(error)
             else:
@@ -131,17 +131,19 @@ class Transport:
             if error.code != gone:
                 raise
 
-    def _request(self, call: calls.Call[T]) -> httpx.Response:
+    def _request(self, call: calls.Call[T], timeout: httpx.Timeout) -> httpx.Response:
         if call.body is None:
-            return self._exchange(call, None)
+            return self._exchange(call, None, timeout)
         # Closed at once, so that the video is not left open until the garbage collector finds it.
         with closing(call.body.chunks()) as content:
-            return self._exchange(call, content)
+            return self._exchange(call, content, timeout)
 
-    def _exchange(self, call: calls.Call[T], content: Generator[bytes, None] | None) -> httpx.Response:
+    def _exchange(
+        self, call: calls.Call[T], content: Generator[bytes, None] | None, timeout: httpx.Timeout
+    ) -> httpx.Response:
         if call.foreign:
             # A new client: this one would send the API key to the object store.
-            with httpx.Client(timeout=self._http.timeout) as http:
+            with httpx.Client(timeout=timeout) as http:
                 return http.request(call.method, call.path, headers=call.headers, content=content)
         return self._http.request(
             call.method,
@@ -150,4 +152,5 @@ class Transport:
             headers=call.headers,
             json=call.json,
             content=content,
+            timeout=timeout,
         )
