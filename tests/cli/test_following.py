@@ -9,10 +9,12 @@ from typing import cast
 
 import pytest
 
+from sentiloc.app.schemas.jobs import EXAMPLE_QUEUED
 from sentiloc.cli.remote.following import follow
 from sentiloc.cli.remote.session import print_json
-from sentiloc.client import Client, Event, Job, JobState, ServerError
+from sentiloc.client import Client, Event, Job, JobState, Retry, ServerError
 from sentiloc.client.errors import Code
+from tests.client.scripted import Answer, answer, scripted
 
 STATES = (("queued", None, 0.0, 2), ("decoding", "decoding", 0.4, None), ("succeeded", None, 1.0, None))
 POLLED = [
@@ -46,6 +48,16 @@ def test_polling_prints_what_events_would(capsys: pytest.CaptureFixture[str]) ->
 
 def test_polling_without_a_reader_of_events_ends_with_the_job() -> None:
     assert follow(cast("Client", Busy()), "abcdefgh").state == "succeeded"
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [answer(502, "<h1>Bad Gateway</h1>", "text/html"), answer(200, "<h1>Hello</h1>", "text/html")],
+)
+def test_a_proxy_that_lets_no_events_through_does_not_end_the_wait(refusal: Answer) -> None:
+    job = answer(200, {**EXAMPLE_QUEUED, "state": "succeeded"})
+    with scripted(refusal, job) as server, Client(server.url, retry=Retry(attempts=1)) as client:
+        assert follow(client, "abc").state is JobState.SUCCEEDED
 
 
 class Bars:

@@ -1,12 +1,19 @@
-"""Follows a job with a progress bar on stderr, using its events, or polling if the server has too many listeners."""
+"""Follows a job with a progress bar on stderr, using its events, or polling if these do not come through."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from sentiloc.cli.progress import progress_bars
-from sentiloc.client import Client, Event, Job, JobState, ServerError
-from sentiloc.client.errors import Code
+from sentiloc.client import (
+    Client,
+    ConnectionFailedError,
+    Event,
+    Job,
+    JobState,
+    ServerError,
+    UnexpectedAnswerError,
+)
 
 
 def follow(client: Client, job_id: str, on_event: Callable[[Event], None] | None = None) -> Job:
@@ -22,10 +29,9 @@ def follow(client: Client, job_id: str, on_event: Callable[[Event], None] | None
         try:
             for event in client.watch(job_id):
                 tell(event)
-        except ServerError as error:
-            if error.code != Code.TOO_MANY_STREAMS:
-                raise
-            # Polling takes no stream, so it works beside any number of listeners.
+        except (ServerError, ConnectionFailedError, UnexpectedAnswerError):
+            # Polling takes no stream, so it works beside any number of listeners, and behind a proxy that lets none
+            # through. If the server is away altogether, it says so.
             return client.wait(job_id, on_change=lambda job: tell(_event(job)))
     # An event has neither the error nor the name of the video.
     return client.status(job_id)
