@@ -74,6 +74,24 @@ def write_red(path: Path, size: tuple[int, int], matrix: Colorspace, *, is_state
         container.mux(stream.encode(None))
 
 
+def write_wide(path: Path, levels: NDArray[np.uint16], transfer: ColorTrc) -> None:
+    """A still video of RGB levels in BT.2020, without loss."""
+    frame = av.VideoFrame.from_ndarray(levels, "rgb48le").reformat(
+        format="yuv444p10le", dst_colorspace=Colorspace.BT2020, dst_color_range=ColorRange.MPEG
+    )
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height, stream.pix_fmt = levels.shape[1], levels.shape[0], "yuv444p10le"
+        context = stream.codec_context
+        context.colorspace, context.color_range = Colorspace.BT2020, ColorRange.MPEG
+        context.color_primaries, context.color_trc = ColorPrimaries.BT2020, transfer
+        for number in range(5):
+            frame.pts = number
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("reels") / "clip.mp4"
@@ -170,6 +188,28 @@ class TestRender:
         assert (frame.colorspace, frame.color_range) == (Colorspace.ITU709, ColorRange.MPEG)
         assert (frame.color_primaries, frame.color_trc) == (ColorPrimaries.BT709, ColorTrc.BT709)
         assert np.abs(frame.to_ndarray(format="rgb24").mean((0, 1)) - RED).max() < 6
+
+    @pytest.mark.parametrize(
+        ("transfer", "coded", "shown"),
+        [
+            # 50 and 203 cd/m2, and the red of BT.709 at 50.
+            (ColorTrc.SMPTE2084, (0.440, 0.440, 0.440), (142, 142, 142)),
+            (ColorTrc.SMPTE2084, (0.581, 0.581, 0.581), (230, 230, 230)),
+            (ColorTrc.SMPTE2084, (0.3915, 0.2187, 0.1334), (142, 0, 0)),
+            (ColorTrc.ARIB_STD_B67, (0.5, 0.5, 0.5), (143, 143, 143)),
+            (ColorTrc.ARIB_STD_B67, (0.75, 0.75, 0.75), (230, 230, 230)),
+            (ColorTrc.BT2020_10, (0.5, 0.5, 0.5), (128, 128, 128)),
+            # Red of BT.709 at half of the code.
+            (ColorTrc.BT2020_10, (0.412, 0.164, 0.0901), (128, 0, 0)),
+        ],
+    )
+    def test_high_range_and_wide_gamuts_look_right_on_ordinary_screens(
+        self, tmp_path: Path, transfer: ColorTrc, coded: tuple[float, ...], shown: tuple[int, ...]
+    ) -> None:
+        levels = np.full((*SIZE[::-1], 3), coded) * 65535
+        write_wide(tmp_path / "wide.mkv", levels.astype(np.uint16), transfer)
+        render_reel(plan(part(tmp_path / "wide.mkv", 1, 3)), tmp_path / "reel.mp4", DecodeLimits(), ignore)
+        assert np.abs(pictures(tmp_path / "reel.mp4")[1].mean((0, 1)) - shown).max() < 6
 
     def test_other_shapes_are_fitted_onto_black(self, tmp_path: Path) -> None:
         make_clip(tmp_path / "tall.mp4", seconds=1.0, size=(64, 128))

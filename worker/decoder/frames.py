@@ -28,6 +28,7 @@ from sentiloc.worker.decoder.source.limits import (
     too_many_frames,
 )
 from sentiloc.worker.decoder.task import SnippetImages
+from sentiloc.worker.decoder.tone import WIDE_FORMAT, colours_of, to_screen
 from sentiloc.worker.timeline.shots import GRID
 from sentiloc.worker.timeline.stamps import GAP_SECONDS
 from sentiloc.worker.timeline.visual_choice import Chosen, VisualChoice
@@ -157,8 +158,11 @@ class Scaler:
         return self._reformat(frame, "rgb24")
 
     def _reformat(self, frame: VideoFrame, pixel_format: str) -> Image:
+        return self._shape.orient(np.asarray(self._scaled(frame, pixel_format).to_ndarray(), np.uint8))
+
+    def _scaled(self, frame: VideoFrame, pixel_format: str) -> VideoFrame:
         width, height = self._size
-        scaled = self._reformatter.reformat(
+        return self._reformatter.reformat(
             frame,
             width,
             height,
@@ -167,7 +171,6 @@ class Scaler:
             interpolation=Interpolation.BILINEAR,
             threads=1,
         )
-        return self._shape.orient(np.asarray(scaled.to_ndarray(), np.uint8))
 
     def _matrix(self, frame: VideoFrame) -> Colorspace | None:  # noqa: ARG002
         """The matrix of the frame's colours; None for the stated one, which is BT.601 if none is stated."""
@@ -175,11 +178,25 @@ class Scaler:
 
 
 class ColourScaler(Scaler):
-    """Shows colours as players do: large pictures that state no matrix have that of BT.709."""
+    """Shows colours as players do: large pictures that state no matrix have that of BT.709, and high dynamic range is
+    compressed.
+    """
+
+    def __call__(self, frame: VideoFrame) -> Image:
+        """`frame` as (height, width, 3)."""
+        colours = colours_of(frame)
+        if not colours.is_wide:
+            return super().__call__(frame)
+        coded = self._scaled(frame, WIDE_FORMAT).to_ndarray()
+        return self._shape.orient(to_screen(np.asarray(coded, np.uint16), colours))
 
     def _matrix(self, frame: VideoFrame) -> Colorspace | None:
+        if frame.colorspace != _UNSTATED:
+            return None
+        if colours_of(frame).is_high_range:
+            return Colorspace.BT2020
         is_large = frame.width >= _HD_WIDTH or frame.height > _SD_HEIGHT
-        return Colorspace.ITU709 if is_large and frame.colorspace == _UNSTATED else None
+        return Colorspace.ITU709 if is_large else None
 
 
 class PlaneScaler(Scaler):
