@@ -92,6 +92,22 @@ def write_wide(path: Path, levels: NDArray[np.uint16], transfer: ColorTrc) -> No
         container.mux(stream.encode(None))
 
 
+def write_fields(path: Path) -> None:
+    """A bar that moves four pixels in each field, lower field first, as libx264 states it."""
+    bars = np.zeros((32, *SIZE[::-1]), np.uint8)
+    for number, bar in enumerate(bars):
+        bar[:, 4 * number : 4 * number + 16] = 255
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"crf": "4", "x264-params": "bff=1"})
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height, stream.pix_fmt = *SIZE, "yuv420p"
+        for lower, upper in zip(bars[::2], bars[1::2], strict=True):
+            woven = lower.copy()
+            woven[::2] = upper[::2]
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(woven, "gray").reformat(format="yuv420p")))
+        container.mux(stream.encode(None))
+
+
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("reels") / "clip.mp4"
@@ -210,6 +226,18 @@ class TestRender:
         write_wide(tmp_path / "wide.mkv", levels.astype(np.uint16), transfer)
         render_reel(plan(part(tmp_path / "wide.mkv", 1, 3)), tmp_path / "reel.mp4", DecodeLimits(), ignore)
         assert np.abs(pictures(tmp_path / "reel.mp4")[1].mean((0, 1)) - shown).max() < 6
+
+    def test_pictures_of_two_fields_have_no_combs(self, tmp_path: Path) -> None:
+        write_fields(tmp_path / "fields.mp4")
+        render_reel(plan(part(tmp_path / "fields.mp4", 3, 10)), tmp_path / "reel.mp4", DecodeLimits(), ignore)
+        shown = pictures(tmp_path / "reel.mp4")
+        assert len(shown) == 10
+        for number, picture in enumerate(shown, 3):
+            rows = picture[:, :, 0].astype(int)
+            assert np.abs(2 * rows[2:-2] - rows[1:-3] - rows[3:-1]).mean() < 4
+            # The bar is where the first field has it.
+            bright = np.flatnonzero(rows[48] > 128)
+            assert abs(bright.mean() - (8 * number + 7.5)) < 2
 
     def test_other_shapes_are_fitted_onto_black(self, tmp_path: Path) -> None:
         make_clip(tmp_path / "tall.mp4", seconds=1.0, size=(64, 128))

@@ -16,6 +16,7 @@ from av.video.frame import VideoFrame
 
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.worker.decoder.disposable import disposable_test
+from sentiloc.worker.decoder.fields import Fields
 from sentiloc.worker.decoder.findings import Seen, draft_warning, find_warnings
 from sentiloc.worker.decoder.frames import Clock, SnippetBuilder, brightness, shape_of
 from sentiloc.worker.decoder.request import DecodeRequest
@@ -61,6 +62,7 @@ class Decoding:
         self._skipped = _skipped(media, task)
         self._sent, self._shown = array("d"), array("d")
         self._builder: SnippetBuilder | None = None
+        self._fields = Fields() if task.request.for_people else None
         self._last: VideoFrame | None = None
         self._begins, self._ends = _span(task.request, media)
         # Without a declared duration, the duration is only known at the end.
@@ -192,15 +194,24 @@ class Decoding:
         if frame is None:
             self._gap += 1
             if self._builder is not None:
+                self._push_last_fields(self._builder)
                 self._builder.pass_time(seconds)
             return
         if self._builder is None:
             self._builder = self._begin(frame)
-        self._builder.push(frame, seconds)
+        if self._fields is None:
+            self._builder.push(frame, seconds)
+        else:
+            for whole, shown_from in self._fields.push(frame, seconds):
+                self._builder.push(whole, shown_from)
         self._last = frame
         if not frame.is_corrupt:
             self._shown.append(seconds)
             self._look_for_shots(frame, seconds)
+
+    def _push_last_fields(self, builder: SnippetBuilder) -> None:
+        for whole, shown_from in self._fields.flush() if self._fields is not None else ():
+            builder.push(whole, shown_from)
 
     def _look_for_shots(self, frame: VideoFrame, seconds: float) -> None:
         grid = brightness(frame, GRID) if self._task.request.find_shots else None
@@ -231,6 +242,7 @@ class Decoding:
         declared_end = media.declared_end if is_unbroken else None
         trusted = max(media.trusted_length, source.others_end, sound_end)
         duration = self._clock.end(self._last, 1 / rate.fps, declared_end, trusted)
+        self._push_last_fields(self._builder)
         snippets = self._builder.finish(min(duration, self._task.limits.max_duration_seconds))
         is_part = self._has_all_frames
         seen = Seen(
