@@ -239,6 +239,25 @@ class TestRender:
             bright = np.flatnonzero(rows[48] > 128)
             assert abs(bright.mean() - (8 * number + 7.5)) < 2
 
+    @pytest.mark.parametrize("crossfade", [0, 10])
+    def test_cuts_and_ends_do_not_click(self, tmp_path: Path, crossfade: int) -> None:
+        make_clip(tmp_path / "tone.mp4", seconds=3.0, size=SIZE, audio="aac", beeps=((0.0, 3.0),))
+        parts = [part(tmp_path / "tone.mp4", first, 20) for first in (5, 41)]
+        # At 29.97 pictures a second, no cut falls on a whole period of the tone.
+        made = plan(*parts, rate="30000/1001", crossfade=crossfade)
+        render_reel(made, tmp_path / "reel.mp4", DecodeLimits(), ignore)
+        samples = sound(tmp_path / "reel.mp4")[0]
+        steps = np.abs(np.diff(np.pad(samples, 1)))
+        assert steps.max() < 1.6 * np.quantile(steps, 0.9)
+
+    def test_sound_that_goes_on_has_no_dip(self, tmp_path: Path) -> None:
+        make_clip(tmp_path / "tone.mp4", seconds=3.0, size=SIZE, audio="aac", beeps=((0.0, 3.0),))
+        parts = [part(tmp_path / "tone.mp4", first, 20) for first in (5, 25)]
+        render_reel(plan(*parts, rate="30000/1001"), tmp_path / "reel.mp4", DecodeLimits(), ignore)
+        middle = sound(tmp_path / "reel.mp4")[0][31_500:32_500]
+        peaks = np.abs(middle).reshape(10, 100).max(axis=1)
+        assert peaks.min() > 0.8 * peaks.max()
+
     def test_other_shapes_are_fitted_onto_black(self, tmp_path: Path) -> None:
         make_clip(tmp_path / "tall.mp4", seconds=1.0, size=(64, 128))
         render_reel(plan(part(tmp_path / "tall.mp4", 0, 10)), tmp_path / "reel.mp4", DecodeLimits(), ignore)

@@ -35,14 +35,16 @@ class Joiner:
         self._held: list[Block] = []
         self._fades: list[Block] = []
         self._length = self._fade_in = self._fade_out = self._position = 0
+        self._rise = self._fall = 0
 
-    def begin(self, length: int, fade_in: int, fade_out: int) -> None:
+    def begin(self, length: int, fade_in: int, fade_out: int, *, rise: int = 0, fall: int = 0) -> None:
         """Start a clip of `length` items.
 
         The first `fade_in` items are mixed with those that the previous clip held back; the last `fade_out` are held
-        back.
+        back. The first `rise` items grow from nothing, and the last `fall` shrink to nothing.
         """
         self._length, self._fade_in, self._fade_out = length, fade_in, fade_out
+        self._rise, self._fall = rise, fall
         self._position = 0
         self._fades, self._held = self._held, []
 
@@ -53,12 +55,21 @@ class Joiner:
 
     def push(self, block: Block) -> None:
         """Take the next items. Items beyond the clip's length are dropped."""
-        block = block[: self.missing]
+        block = self._shaped(block[: self.missing])
         mixed = max(0, min(len(block), self._fade_in - self._position))
         if mixed:
             self._pass_on(self._mix(block[:mixed]))
         if len(block) > mixed:
             self._pass_on(block[mixed:])
+
+    def _shaped(self, block: Block) -> Block:
+        first, last = self._position, self._position + len(block)
+        if first >= self._rise and last <= self._length - self._fall:
+            return block
+        places = np.arange(first, last, dtype=np.float32)
+        up, down = (places + 1) / (self._rise + 1), (self._length - places) / (self._fall + 1)
+        gains = np.minimum(np.minimum(up, down), 1).reshape((-1,) + (1,) * (block.ndim - 1))
+        return np.asarray(block * gains, block.dtype)
 
     def _pass_on(self, block: Block) -> None:
         free = max(0, min(len(block), self._length - self._fade_out - self._position))

@@ -30,6 +30,8 @@ Report = Callable[[str, float], None]
 RENDERING = "rendering"
 QUALITY = 20
 """x264's constant rate factor: visually close to the source."""
+_EDGE_SAMPLES = SOUND_RATE // 200
+"""5 ms, in which sound rises and falls at hard cuts and at both ends of the reel: a wave that is cut off clicks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,8 +112,19 @@ class _Work:
                 _sample(end, plan) - _sample(start, plan),
                 _sample(start + fade_in, plan) - _sample(start, plan),
                 _sample(end, plan) - _sample(end - fade_out, plan),
+                rise=_EDGE_SAMPLES if self._is_cut(number) else 0,
+                fall=_EDGE_SAMPLES if self._is_cut(number + 1) else 0,
             )
             self._play(clip, pictures, sounds)
+
+    def _is_cut(self, number: int) -> bool:
+        """Whether the sound of the clip before `number` ends where that of `number` begins, and is another one."""
+        clips = self._plan.clips
+        if number in (0, len(clips)):
+            return True
+        one, two = clips[number - 1], clips[number]
+        goes_on = (one.source, one.first + one.frames) == (two.source, two.first)
+        return not self._plan.overlaps[number] and not goes_on
 
     def _play(self, clip: ReelClip, pictures: Joiner, sounds: Joiner) -> None:
         """Push one clip. If the video ends early, its last picture is held, in silence."""
