@@ -30,9 +30,9 @@ def copy_reel(
 ) -> int | None:
     """Write the reel of `plan` to `path` without encoding; None if it has to be rendered.
 
-    It can be copied if it has hard cuts and no captions, if every part begins and ends, within a frame, where H.264
-    can be cut, and if all videos share codec settings, size and rate with the reel. A copy is never larger than the
-    videos together.
+    It can be copied if it has hard cuts and no captions, if every part begins and ends where H.264 can be cut, or would
+    if it were a frame shorter, and if all videos share codec settings, size and rate with the reel. A copy is never
+    larger than the videos together.
 
     Args:
         plan: The plan of the reel, whose sources are paths.

@@ -40,7 +40,7 @@ class Part:
 
     `start` is the time stamp of the keyframe in ticks of the stream. `order` has the place of each picture, counted
     from the keyframe, in the order of the packets. `lengths` are the numbers of packets after which no picture is
-    missing, at most one frame from the wanted length.
+    missing, none or one less than wanted.
     """
 
     start: int
@@ -49,21 +49,21 @@ class Part:
 
 
 def find_part(media: Media, wanted: Wanted) -> Part:
-    """The packets of a part that begins at a keyframe, at most one frame from the wanted one.
+    """The packets of a part that begins at a keyframe: the wanted one, or the one after it.
 
-    Raises UncopyableError.
+    No picture from outside of the part is copied, because it may be of another shot. Raises UncopyableError.
     """
-    start = _find_key(media, wanted)
+    start, late = _find_key(media, wanted)
     media.seek(_seconds(media, start))
     order: list[int] = []
     for packet in _from_key(media, start):
         order.append(place_of(media, packet, start, wanted.rate))
         if order[-1] < 0:
             raise UncopyableError("pictures before the keyframe follow it")
-        if len(order) == wanted.frames + 1:
+        if len(order) == wanted.frames:
             break
     # The exact length is preferred.
-    near = (wanted.frames, wanted.frames - 1, wanted.frames + 1)
+    near = range(wanted.frames - late, wanted.frames - 2, -1)
     lengths = tuple(count for count in near if 0 < count <= len(order) and _is_whole(order[:count]))
     if not lengths:
         raise UncopyableError("the last pictures need later ones")
@@ -74,28 +74,28 @@ def _is_whole(order: list[int]) -> bool:
     return sorted(order) == list(range(len(order)))
 
 
-def _find_key(media: Media, wanted: Wanted) -> int:
-    """The time stamp of the keyframe nearest to the first picture, in ticks of the stream."""
+def _find_key(media: Media, wanted: Wanted) -> tuple[int, int]:
+    """The keyframe at the first picture or one picture later: its time stamp in ticks of the stream, and 0 or 1."""
     base = media.video.time_base
     assert base is not None  # noqa: S101
     at, frame = float(wanted.first / wanted.rate), float(1 / wanted.rate)
     # A seek lands on a keyframe at or before its target; a little earlier also finds the one just before.
     media.seek(max(0.0, at - 1.5 * frame))
-    best: tuple[float, Packet[Any]] | None = None
+    best: tuple[int, Packet[Any]] | None = None
     for packet in media.container.demux(media.video):
         seconds = media.packet_seconds(packet)
         if packet.dts is not None and packet.dts * base - media.zero > at + 1.5 * frame:
             break
         if packet.is_keyframe and packet.pts is not None and seconds is not None:
-            away = abs(seconds - at)
-            if away < 1.25 * frame and (best is None or away < best[0]):
-                best = (away, packet)
+            late = round((seconds - at) / frame)
+            if late in (0, 1) and (best is None or late < best[0]):
+                best = (late, packet)
     if best is None:
         raise UncopyableError("the part does not begin at a keyframe")
     if not _is_fresh(bytes(best[1]), media.video.codec_context.extradata or b""):
         raise UncopyableError("the keyframe does not end all references")
     assert best[1].pts is not None  # noqa: S101
-    return best[1].pts
+    return best[1].pts, best[0]
 
 
 def _from_key(media: Media, start: int) -> Iterator[Packet[Any]]:
