@@ -147,14 +147,16 @@ class Clip:
         """The first frame of the source after the clip."""
         return self.first + self.source_frames
 
-    def counted_at(self, rate: Fraction, ahead: Fraction = Fraction(0)) -> tuple[int, int]:
+    def counted_at(self, rate: Fraction, ahead: Fraction, margin: Fraction = Fraction(0)) -> tuple[int, int]:
         """The clip's first frame and number of frames in its source, counted at `rate`.
 
         None of them shows a picture from outside of the cut. A program that shows the nearest picture shows each one
-        `ahead` of its time, by half a frame of the source.
+        `ahead` of its time, by half a frame of the source. One that takes pictures for on screen that begin a little
+        later needs a `margin` at the end. Both are in frames of the source.
         """
         scale = rate / self.source.base.rate
-        first, end = (max(0, ceil((frame - ahead) * scale)) for frame in (self.first, self.until))
+        ends = (self.first - ahead, self.until - ahead - margin)
+        first, end = (max(0, ceil(frame * scale)) for frame in ends)
         return first, max(1, end - first)
 
     @property

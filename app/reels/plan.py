@@ -9,6 +9,9 @@ from typing import Any
 
 from sentiloc.app.cuts.sequence import Clip, Sequence
 
+_MARGIN_SECONDS = Fraction(2, 1000)
+"""Longer than the rounding errors of time stamps."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReelClip:
@@ -116,7 +119,9 @@ def make_plan(sequence: Sequence, sources: dict[str, str], look: ReelLook) -> Re
 
 
 def _clip(clip: Clip, sequence: Sequence, source: str) -> ReelClip:
-    first, frames = clip.counted_at(sequence.base.rate)
+    own, rate = clip.source.base.rate, sequence.base.rate
+    # The middle of a frame of the reel is looked at.
+    first, frames = clip.counted_at(rate, own / rate / 2, _MARGIN_SECONDS * own)
     return ReelClip(
         source=source,
         name=clip.source.name,

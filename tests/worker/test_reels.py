@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from fractions import Fraction
+from math import floor
 from pathlib import Path
 
 import av
@@ -131,11 +132,22 @@ class TestRender:
         ours = [round(seconds * 25) for seconds in shown]
         assert ours[:20] == list(range(13, 33))
         assert ours[45:] == list(range(80, 100))
-        # A video of another rate shows the picture on screen at that time, at most 1/29.97 s old.
-        wanted = np.arange(50, 75) / 25
+        # A video of another rate shows the picture on screen in the middle of the frame, at most 1/29.97 s old.
+        wanted = np.arange(50.5, 75) / 25
         lag = wanted - np.array(shown[20:45])
         assert (lag > -0.002).all()
         assert (lag < 1001 / 30000 + 0.002).all()
+
+    @pytest.mark.parametrize("start", [0.313, 0.333])
+    def test_pictures_beside_the_frames_are_those_of_the_shot(self, tmp_path: Path, start: float) -> None:
+        times = [start + number / 25 for number in range(60)]
+        make_clip(tmp_path / "late.mkv", times=times, size=SIZE, audio="pcm_s16le", audio_spans=((0.0, 2.7),))
+        for cut in (10, 30):
+            first = floor(times[cut] * 25 + 0.5)
+            made = plan(part(tmp_path / "late.mkv", first, 10))
+            render_reel(made, tmp_path / "reel.mp4", DecodeLimits(), ignore)
+            shown = [read_time(picture) for picture in pictures(tmp_path / "reel.mp4")]
+            assert shown == pytest.approx(times[cut : cut + 10], abs=0.002)
 
     def test_the_file_states_its_length(self, clip: Path, tmp_path: Path) -> None:
         path = tmp_path / "reel.mp4"

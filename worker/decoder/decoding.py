@@ -294,6 +294,7 @@ def _selection(media: Media, request: DecodeRequest) -> Selection | KeyframeSele
     every = 1 if request.visual_by_shots else request.visual_stride
     looks = Looks(
         rate=float(_grid_rate(request, media)),
+        offset=request.looked_at,
         length=count,
         positions=request.face_samples,
         first=request.first_snippet * count,

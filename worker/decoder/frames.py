@@ -313,7 +313,9 @@ class SnippetBuilder:
 
     def _fill(self, until: float) -> None:
         while (
-            self._held is not None and self._slot / self._rate < until - ROUNDING_SECONDS and not self.is_full
+            self._held is not None
+            and (self._slot + self._request.looked_at) / self._rate < until - ROUNDING_SECONDS
+            and not self.is_full
         ):
             self._place()
 

@@ -14,6 +14,7 @@ class DecodeRequest:
     """The frames and samples to decode.
 
     `frame_rate` is the rate of the frame grid in frames per second; None means the video's average rate.
+    `looked_at` is the part of a grid frame after which its picture is looked up: 0 for its start, 0.5 for its middle.
     `face_samples` are the positions within a snippet of the frames for the face stream, at up to `face_max_side`
     pixels. `face_grey` requests them as grey instead of RGB, which takes less time. `face_by_planes` scales larger ones
     before they become RGB, which takes half the time and is good enough for networks. `for_people` requests colours as
@@ -30,6 +31,7 @@ class DecodeRequest:
 
     frame_rate: float | None = 25.0
     snippet_frames: int = 16
+    looked_at: float = 0.0
     face_samples: tuple[int, ...] = ()
     face_max_side: int = 640
     face_grey: bool = False
@@ -50,6 +52,8 @@ class DecodeRequest:
     def __post_init__(self) -> None:
         if self.audio_channels not in (1, 2):
             raise ValueError(f"audio_channels is {self.audio_channels}, not 1 or 2")
+        if not 0 <= self.looked_at < 1:
+            raise ValueError(f"looked_at is {self.looked_at}, not in [0, 1)")
         if any(not 0 <= sample < self.snippet_frames for sample in self.face_samples):
             raise ValueError(f"face samples {self.face_samples} lie outside 0..{self.snippet_frames - 1}")
         if list(self.face_samples) != sorted(set(self.face_samples)):

@@ -49,7 +49,7 @@ class Moment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Samples:
-    """The sample times: k / `rate` seconds, `first` <= k < `end`, k modulo `length` in `positions`.
+    """The sample times: (k + `offset`) / `rate` seconds, `first` <= k < `end`, k modulo `length` in `positions`.
 
     With `whole_stride`, all k of every so many snippets of `length` are samples, counted from the first one on.
     """
@@ -60,11 +60,12 @@ class Samples:
     first: int
     end: int | None
     whole_stride: int | None = None
+    offset: float = 0.0
 
     def any_between(self, start: float, end: float) -> bool:
         """Whether a sample lies in [start, end) seconds, by the same rule as in `SnippetBuilder`."""
-        low = max(self.first, ceil((start - ROUNDING_SECONDS - _TINY) * self.rate))
-        high = floor((end - ROUNDING_SECONDS + _TINY) * self.rate)
+        low = max(self.first, ceil((start - ROUNDING_SECONDS - _TINY) * self.rate - self.offset))
+        high = floor((end - ROUNDING_SECONDS + _TINY) * self.rate - self.offset)
         high = high if self.end is None else min(high, self.end - 1)
         # Beyond one period, all kinds of slots are there: a picture may stay on screen for hours.
         high = min(high, low + self.length * (self.whole_stride or 1) - 1)

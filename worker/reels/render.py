@@ -1,7 +1,7 @@
 """Renders a reel: decodes each part in the sandbox, joins the parts, and encodes the result.
 
-Every picture of the reel is the one on screen at that time in its source, so lengths are frame-exact. Sound is placed
-by sample count, so it cannot drift from the pictures.
+Every picture of the reel is the one on screen in its source in the middle of that frame, so lengths are frame-exact.
+Sound is placed by sample count, so it cannot drift from the pictures.
 """
 
 from __future__ import annotations
@@ -157,10 +157,15 @@ class _Work:
 
 
 def _request(clip: ReelClip, plan: ReelPlan) -> DecodeRequest:
-    """The decoder's request: every frame of the clip at the reel's rate, no larger than shown, and its sound."""
+    """The decoder's request: every frame of the clip at the reel's rate, no larger than shown, and its sound.
+
+    Pictures are looked up in the middle of a frame. A cut is rounded to the nearest frame, and pictures may lie beside
+    the frames, so the picture before the cut may still be on screen at the start of the frame.
+    """
     return DecodeRequest(
         frame_rate=float(plan.frames_per_second),
         snippet_frames=1,
+        looked_at=0.5,
         face_samples=(0,),
         face_max_side=max(plan.width, plan.height),
         for_people=True,
