@@ -95,10 +95,7 @@ class Source:
     @property
     def channels(self) -> int:
         """Sound channels to show: none, one or two."""
-        track = self.video.audio_track
-        if not self.video.has_audio:
-            return 0
-        return 1 if track is not None and track.layout == "mono" else 2
+        return self.timeline.channels
 
     @property
     def path(self) -> str:
@@ -169,9 +166,9 @@ class Clip:
 
     @property
     def seconds(self) -> tuple[float, float]:
-        """Start and end in seconds of the source, at frame boundaries."""
+        """Start and end of the cut in seconds of the source, at frame boundaries."""
         rate = self.source.base.rate
-        return float(self.first / rate), float(self.last / rate)
+        return float(self.first / rate), float(self.until / rate)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

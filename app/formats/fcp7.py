@@ -21,32 +21,42 @@ def fcp7_xml(timeline: Timeline) -> str:
     media = ET.SubElement(sequence, "media")
     video = ET.SubElement(media, "video")
     add_picture(ET.SubElement(video, "format"), timeline.base, timeline.video.width, timeline.video.height)
-    clip = _clip(ET.SubElement(video, "track"), timeline, "video")
+    clip = _clip(ET.SubElement(video, "track"), timeline, "video-1")
     _file(clip, timeline)
     for marker in timeline.markers:
         _marker(clip, timeline, marker)
-    if timeline.video.has_audio:
-        sound = _clip(ET.SubElement(ET.SubElement(media, "audio"), "track"), timeline, "audio")
-        # The id alone: it refers to the file that the picture's clip describes.
-        ET.SubElement(sound, "file", {"id": "file-1"})
-        add_texts(ET.SubElement(sound, "sourcetrack"), mediatype="audio", trackindex=1)
-        # Each item lists all links, its own included, as in files that Premiere writes.
-        for part in (clip, sound):
-            for kind in ("video", "audio"):
-                add_texts(
-                    ET.SubElement(part, "link"),
-                    linkclipref=f"{kind}-1",
-                    mediatype=kind,
-                    trackindex=1,
-                    clipindex=1,
-                )
+    if timeline.channels:
+        _sound(ET.SubElement(media, "audio"), clip, timeline)
     ET.indent(root)
     return ET.tostring(root, encoding="unicode", xml_declaration=True)
 
 
-def _clip(track: ET.Element, timeline: Timeline, kind: str) -> ET.Element:
+def _sound(audio: ET.Element, picture: ET.Element, timeline: Timeline) -> None:
+    """A track for each channel: an item plays one channel of its file."""
+    add_texts(audio, numOutputChannels=2)
+    channels = range(1, timeline.channels + 1)
+    items = [picture]
+    for channel in channels:
+        item = _clip(ET.SubElement(audio, "track"), timeline, f"audio-{channel}")
+        # The id alone: it refers to the file that the picture's clip describes.
+        ET.SubElement(item, "file", {"id": "file-1"})
+        add_texts(ET.SubElement(item, "sourcetrack"), mediatype="audio", trackindex=channel)
+        items.append(item)
+    # Each item lists all links, its own included, as in files that Premiere writes.
+    for item in items:
+        for kind, number in (("video", 1), *(("audio", channel) for channel in channels)):
+            add_texts(
+                ET.SubElement(item, "link"),
+                linkclipref=f"{kind}-{number}",
+                mediatype=kind,
+                trackindex=number,
+                clipindex=1,
+            )
+
+
+def _clip(track: ET.Element, timeline: Timeline, name: str) -> ET.Element:
     """The whole video on a track."""
-    clip = ET.SubElement(track, "clipitem", {"id": f"{kind}-1"})
+    clip = ET.SubElement(track, "clipitem", {"id": name})
     add_texts(clip, name=timeline.title, duration=timeline.frames)
     add_rate(clip, timeline.base)
     end = timeline.frames
@@ -62,8 +72,8 @@ def _file(clip: ET.Element, timeline: Timeline) -> None:
     add_timecode(file, timeline.base, timeline.source_start)
     media = ET.SubElement(file, "media")
     add_picture(ET.SubElement(media, "video"), timeline.base, timeline.video.width, timeline.video.height)
-    if timeline.video.has_audio:
-        add_texts(ET.SubElement(media, "audio"), channelcount=2)
+    if timeline.channels:
+        add_texts(ET.SubElement(media, "audio"), channelcount=timeline.channels)
 
 
 def _marker(clip: ET.Element, timeline: Timeline, marker: Marker) -> None:

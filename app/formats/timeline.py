@@ -151,6 +151,15 @@ class Timeline:
         return max(1, self.base.frame(self.video.duration))
 
     @property
+    def channels(self) -> int:
+        """Sound channels to show: none, one or two."""
+        track = self.video.audio_track
+        if not self.video.has_audio:
+            return 0
+        # Several mono tracks are the channels of one recording.
+        return 1 if track is not None and track.layout == "mono" and len(track.numbers) == 1 else 2
+
+    @property
     def markers(self) -> tuple[Marker, ...]:
         """The segments on the frame grid, in order, each at least one frame long and inside the video."""
         return tuple(self._marker(segment) for segment in self.segments)

@@ -31,7 +31,7 @@ from sentiloc.app.formats.timeline import (
     make_timeline,
     without_overlap,
 )
-from sentiloc.model.segments import Segment, VideoInfo
+from sentiloc.model.segments import AudioTrack, Segment, VideoInfo
 from tests.proofs.formats import RATES as PROOF_RATES
 from tests.proofs.formats import measure
 
@@ -179,6 +179,9 @@ def test_elan_reads_back(tmp_path: Path) -> None:
         for start, end, *_ in read.get_annotation_data_for_tier(tier)
     ]
     assert_boundaries(found, made, tolerance=0.0006)
+    slots = ElementTree.parse(path).findall("TIME_ORDER/TIME_SLOT")
+    times = [int(slot.attrib["TIME_VALUE"]) for slot in slots]
+    assert times == sorted(times)
 
 
 def test_no_boundary_is_off_by_more_than_half_a_frame_at_any_rate() -> None:
@@ -403,6 +406,20 @@ def test_sound_and_picture_format_are_in_the_sequence() -> None:
     assert looks is not None
     assert (looks.findtext("width"), looks.findtext("height")) == ("1920", "1080")
     assert root.find("sequence/media/audio/track/clipitem") is not None
+
+
+@pytest.mark.parametrize(
+    ("layout", "numbers", "channels"), [("stereo", (1,), 2), ("mono", (1,), 1), ("mono", (1, 2), 2)]
+)
+def test_premiere_plays_every_channel(layout: str, numbers: tuple[int, ...], channels: int) -> None:
+    track = AudioTrack(numbers=numbers, count=len(numbers), chosen="only", codec="aac", layout=layout)
+    made = make_timeline(TITLE, replace(video(), audio_track=track), segments(2))
+    root = ElementTree.fromstring(FORMATS["fcp7"].render(made))
+    played = [item.findtext("sourcetrack/trackindex") for item in root.findall(".//audio/track/clipitem")]
+    assert played == [str(channel) for channel in range(1, channels + 1)]
+    items = {item.get("id") for item in root.iter("clipitem")}
+    for item in root.iter("clipitem"):
+        assert {link.findtext("linkclipref") for link in item.findall("link")} == items
 
 
 def test_ranges_can_be_seen_in_final_cut() -> None:
