@@ -14,6 +14,10 @@ from sentiloc.app.formats.timeline import TimelineError
 MOST_EVENTS = 999
 # CMX3600 limits reel names to eight characters.
 _REEL = 8
+_RESERVED = ("BL", "AX")
+"""Names with a meaning: black, and a source without timecode."""
+_TRACKS = ("V", "B", "AA/V")
+"""By the number of sound channels."""
 _NOT_REEL = re.compile(r"[^A-Z0-9]")
 
 
@@ -34,7 +38,7 @@ def cmx3600(sequence: Sequence) -> str:
 
 def notes(sequence: Sequence) -> list[str]:
     """What this format cannot represent: a source whose frame rate differs from the sequence's."""
-    others = [source for source in sequence.sources if source.base.nominal != sequence.base.nominal]
+    others = [source for source in sequence.sources if source.base.rate != sequence.base.rate]
     return sequence.renamed() + [
         f"{source.name} has another frame rate than the sequence; an EDL cannot say so. Set it when relinking."
         for source in others
@@ -46,18 +50,16 @@ def reel_names(sources: tuple[Source, ...]) -> dict[str, str]:
     names: dict[str, str] = {}
     for source in sources:
         stem = _NOT_REEL.sub("", source.name.rpartition(".")[0].upper()) or "REEL"
-        name = stem[:_REEL]
-        if name in names.values():
-            mark = str(source.number)
-            name = stem[: _REEL - len(mark)] + mark
+        name, number = stem[:_REEL], source.number
+        while name in _RESERVED or name in names.values():
+            name = f"{stem[: _REEL - len(str(number))]}{number}"
+            number += 1
         names[source.id] = name
     return names
 
 
 def _event(number: int, clip: Clip, reel: str, sequence: Sequence) -> list[str]:
     source, base = clip.source, sequence.base
-    # B is "both": picture and sound.
-    tracks = "B" if source.channels else "V"
     times = (
         source.base.timecode(source.first + clip.first),
         source.base.timecode(source.first + clip.last),
@@ -65,7 +67,7 @@ def _event(number: int, clip: Clip, reel: str, sequence: Sequence) -> list[str]:
         base.timecode(sequence.first + clip.end),
     )
     return [
-        f"{number:03}  {reel:<8} {tracks:<5} C        {' '.join(times)}",
+        f"{number:03}  {reel:<8} {_TRACKS[source.channels]:<5} C        {' '.join(times)}",
         f"* FROM CLIP NAME: {one_line(source.name)}",
         f"* SOURCE FILE: {one_line(source.path)}",
         f"* COMMENT: {one_line(clip.title)}",

@@ -44,6 +44,8 @@ def eaf(timeline: Timeline) -> str:
         for number, segment in enumerate(timeline.segments):
             if segment.label == label:
                 _annotate(tier, slots, number, segment)
+    # The order of the slots is that of their times.
+    slots[:] = sorted(slots, key=lambda slot: int(slot.attrib["TIME_VALUE"]))
     ET.SubElement(
         root,
         "LINGUISTIC_TYPE",

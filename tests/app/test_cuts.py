@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from dataclasses import replace
 from fractions import Fraction
 from itertools import product
 from math import floor
@@ -26,7 +27,7 @@ from sentiloc.app.cuts.sequence import (
 )
 from sentiloc.app.formats.timeline import TimelineError
 from sentiloc.app.reels.plan import ReelLook, make_plan
-from sentiloc.model.segments import VideoInfo
+from sentiloc.model.segments import AudioTrack, VideoInfo
 
 RATES = ("24000/1001", "24/1", "25/1", "30000/1001", "30/1", "50/1", "60000/1001", "60/1")
 SPANS = (("a", 1.0, 3.48), ("b", 2.04, 4.6), ("a", 10.0, 12.52), ("b", 0.0, 1.0))
@@ -340,3 +341,49 @@ def test_an_edl_has_no_more_events_than_it_can_number() -> None:
     clips = [GivenClip(source_id="a", start=0, end=1)] * 1000
     with pytest.raises(TimelineError, match="999"):
         text("edl", make_sequence(clips, sources, SequenceOptions()))
+
+
+def test_every_reel_of_an_edl_is_one_source_of_pictures() -> None:
+    names = [
+        "clip3.mp4",
+        "clip.mp4",
+        "clip.mov",
+        "BL.mp4",
+        "ax.mov",
+        *(f"a long name {n}.mp4" for n in range(12)),
+    ]
+    sources = [GivenSource(id=name, name=name, video=video()) for name in names]
+    clips = [GivenClip(source_id=name, start=0, end=1) for name in names]
+    made = make_sequence(clips, sources, SequenceOptions())
+    reels = set(reel_names(made.sources).values())
+    assert len(reels) == len(names)
+    assert all(len(reel) <= 8 for reel in reels)
+    read = oti.adapters.read_from_string(text("edl", made), "cmx_3600", rate=25)
+    assert not any(
+        isinstance(clip.media_reference, oti.schema.GeneratorReference) for clip in read.find_clips()
+    )
+
+
+@pytest.mark.parametrize(
+    ("layout", "numbers", "tracks"), [("stereo", (1,), 2), ("mono", (1,), 1), ("mono", (1, 2), 2)]
+)
+def test_an_edl_reader_finds_every_sound_channel(layout: str, numbers: tuple[int, ...], tracks: int) -> None:
+    track = AudioTrack(numbers=numbers, count=len(numbers), chosen="only", codec="aac", layout=layout)
+    source = GivenSource(id="a", name="a.mp4", video=replace(video(), audio_track=track))
+    made = make_sequence([GivenClip(source_id="a", start=0, end=1)], [source], SequenceOptions())
+    read = oti.adapters.read_from_string(text("edl", made), "cmx_3600", rate=25)
+    assert len(read.audio_tracks()) == tracks
+
+
+def test_an_edl_says_that_a_source_has_nearly_the_same_rate() -> None:
+    source = GivenSource(id="a", name="a.mp4", video=video("30000/1001"))
+    made = make_sequence([GivenClip(source_id="a", start=0, end=50)], [source], SequenceOptions(fps=30))
+    assert "another frame rate" in CUT_FORMATS["edl"].notes(made)[0]
+
+
+def test_losslesscut_cuts_at_the_source_s_own_frames() -> None:
+    source = GivenSource(id="a", name="a.mp4", video=video("30/1"))
+    clip = GivenClip(source_id="a", start=1, end=2.1)
+    made = make_sequence([clip], [source], SequenceOptions(fps=25))
+    (found,) = cast("dict[str, Any]", json5.loads(text("llc", made)))["cutSegments"]
+    assert (found["start"], found["end"]) == (1.0, 2.1)
