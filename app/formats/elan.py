@@ -5,7 +5,7 @@ from __future__ import annotations
 from xml.etree import ElementTree as ET
 
 from sentiloc.app.formats.media_types import video_type
-from sentiloc.app.formats.timeline import Timeline
+from sentiloc.app.formats.timeline import Timeline, milliseconds
 from sentiloc.model.segments import Segment
 
 _SCHEMA = "http://www.mpi.nl/tools/elan/EAFv3.0.xsd"
@@ -56,9 +56,9 @@ def eaf(timeline: Timeline) -> str:
 
 def _annotate(tier: ET.Element, slots: ET.Element, number: int, segment: Segment) -> None:
     ids = (f"ts{2 * number + 1}", f"ts{2 * number + 2}")
-    for slot, seconds in zip(ids, (segment.start, segment.end), strict=True):
+    for slot, time in zip(ids, milliseconds(segment), strict=True):
         # Each annotation has two slots of its own: shared ones would move both when a person drags an edge.
-        ET.SubElement(slots, "TIME_SLOT", {"TIME_SLOT_ID": slot, "TIME_VALUE": str(round(seconds * 1000))})
+        ET.SubElement(slots, "TIME_SLOT", {"TIME_SLOT_ID": slot, "TIME_VALUE": str(time)})
     annotation = ET.SubElement(
         ET.SubElement(tier, "ANNOTATION"),
         "ALIGNABLE_ANNOTATION",

@@ -212,6 +212,12 @@ def check_options(options: TimelineOptions) -> None:
         _require_drop(_legal(options.fps), options.drop_frame)
 
 
+def milliseconds(segment: Segment) -> tuple[int, int]:
+    """Start and end for formats that count milliseconds, and have no segment without length."""
+    start = round(segment.start * 1000)
+    return start, max(start + 1, round(segment.end * 1000))
+
+
 def sureness(confidence: float, *, by_hand: bool) -> str:
     """`92%`, or `by hand`. A probability below 1 is never shown as `100%`."""
     if by_hand:

@@ -8,6 +8,7 @@ import io
 import re
 from dataclasses import replace
 from fractions import Fraction
+from html import unescape
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -154,6 +155,23 @@ def test_subtitles_read_back(tmp_path: Path) -> None:
         assert_boundaries([(cue.start_in_seconds, cue.end_in_seconds) for cue in cues], made, tolerance=1.0)
         assert cues[0].text == "Positive 50%"
         assert cues[0].start == "00:00:01.234"
+
+
+def test_cues_and_annotations_have_a_length_and_hold_every_label() -> None:
+    label = "sad & <glad>"
+    short = [Segment(start=at, end=at + 0.0003, label=label, confidence=0.5, peak=at) for at in (1.0, 4.9997)]
+    made = make_timeline(TITLE, video(), short)
+    texts = {name: FORMATS[name].render(made) for name in ("vtt", "srt", "eaf")}
+    for name in ("vtt", "srt"):
+        spans = re.findall(r"(\S+) --> (\S+)", texts[name])
+        assert [start < end for start, end in spans] == [True, True]
+    times = [
+        int(slot.attrib["TIME_VALUE"]) for slot in ElementTree.fromstring(texts["eaf"]).iter("TIME_SLOT")
+    ]
+    assert times == [1000, 1001, 5000, 5001]
+    # In WebVTT, & and < begin a character reference and a tag.
+    (cue, _) = re.findall(r"<c\.([^\s<>&.]+)>([^<]*)</c>", texts["vtt"])
+    assert unescape(cue[1]) == "Sad & <glad> 50%"
 
 
 def test_tables_read_back() -> None:
