@@ -19,6 +19,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
+from sentiloc.worker.decoder.looks.tone import WIDE_FORMAT, colours_of, to_screen
 from sentiloc.worker.decoder.request import ROUNDING_SECONDS, DecodeLimits, DecodeRequest
 from sentiloc.worker.decoder.source.limits import (
     DURATION_MARGIN,
@@ -28,7 +29,6 @@ from sentiloc.worker.decoder.source.limits import (
     too_many_frames,
 )
 from sentiloc.worker.decoder.task import SnippetImages
-from sentiloc.worker.decoder.tone import WIDE_FORMAT, colours_of, to_screen
 from sentiloc.worker.timeline.shots import GRID
 from sentiloc.worker.timeline.stamps import GAP_SECONDS
 from sentiloc.worker.timeline.visual_choice import Chosen, VisualChoice

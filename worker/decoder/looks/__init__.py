@@ -1,0 +1,1 @@
+"""How pictures look to people: whole ones instead of two fields, in the colours of ordinary screens."""
