@@ -229,7 +229,15 @@ def test_pure_model_modules_stay_pure() -> None:
     ],
 )
 def test_serving_does_not_load_torch(entry: str) -> None:
-    script = f"import sys, {entry}; sys.exit('torch' in sys.modules)"
+    assert_unloaded("torch", entry)
+
+
+def test_workers_do_not_load_the_web_framework() -> None:
+    assert_unloaded("fastapi", "sentiloc.worker.tasks")
+
+
+def assert_unloaded(package: str, entry: str) -> None:
+    script = f"import sys, {entry}; sys.exit({package!r} in sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
     )

@@ -17,9 +17,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sentiloc.app.http.handlers import error_response
 from sentiloc.app.http.lifecycle import Deprecation
-from sentiloc.app.http.lingering import LingeringResponse
 from sentiloc.app.http.problems import ProblemCode, ProblemError
 from sentiloc.app.settings import ROOT_PATH, get_settings
 
@@ -101,9 +99,7 @@ class Addressing:
             await self._app(scope, receive, send)
             return
         if _CONTROL.search(scope["path"]):
-            # Its body is unread.
-            nothing = ProblemError(404, ProblemCode.NOT_FOUND, "There is nothing at this path.")
-            await LingeringResponse(error_response(nothing))(scope, receive, send)
+            await _nothing()(scope, receive, send)
             return
         root = self._root(scope)
         # The server has decoded the path; links are encoded.
@@ -144,6 +140,16 @@ class Addressing:
         except ValueError:
             return False
         return any(found in network for network in self._networks)
+
+
+def _nothing() -> ASGIApp:
+    # Imported late, because workers import this module and need no web framework.
+    from sentiloc.app.http.handlers import error_response
+    from sentiloc.app.http.lingering import LingeringResponse
+
+    nothing = ProblemError(404, ProblemCode.NOT_FOUND, "There is nothing at this path.")
+    # The request's body is unread.
+    return LingeringResponse(error_response(nothing))
 
 
 def _split_version(path: str) -> tuple[str, str]:
