@@ -17,6 +17,7 @@ const SORTS = ["-created", "created", "name", "-duration", "-confidence"];
 const FILTERS = ["job-state", "job-label", "job-sort"];
 
 let jobs = [];
+let isRead = false;
 let cursor = null;
 // How many pages of the list are shown.
 let pages = 1;
@@ -78,6 +79,7 @@ async function load(wanted = 1) {
     }
     if (mine !== asked) return;
     jobs = found;
+    isRead = true;
     cursor = page.next_cursor;
     pages = wanted;
     chosen = new Set(jobs.map(({ id }) => id).filter((id) => chosen.has(id)));
@@ -103,7 +105,8 @@ function draw() {
   $("more").hidden = !cursor;
   const isEmpty = !jobs.length && !isNarrowed();
   for (const id of ["search", ...FILTERS]) $(id).hidden = isEmpty;
-  $("no-jobs").hidden = jobs.length > 0;
+  // Without a server it is not known.
+  $("no-jobs").hidden = !isRead || jobs.length > 0;
   $("no-jobs").textContent = isEmpty ? text.noJobs : text.noMatch;
 }
 
