@@ -10,7 +10,8 @@ import io
 import json
 import zipfile
 
-from sentiloc.app.cuts.sequence import Sequence, Source
+from sentiloc.app.cuts.sequence import Sequence, Source, unused_name
+from sentiloc.model.names import folded
 
 _VERSION = 1
 # The earliest date in a ZIP archive. With a fixed date the same cut gives the same bytes.
@@ -25,10 +26,13 @@ def losslesscut_project(sequence: Sequence) -> str:
 def archive(sequence: Sequence) -> bytes:
     """A ZIP archive with a project for each video, in the order of their first clips."""
     data = io.BytesIO()
+    names: set[str] = set()
     with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as file:
         for source in sequence.sources:
-            entry = zipfile.ZipInfo(file_name(source), _EPOCH)
-            file.writestr(entry, _project(sequence, source))
+            # `a.mp4` and `a.mov` differ in their endings only.
+            name = unused_name(file_name(source), names)
+            names.add(folded(name))
+            file.writestr(zipfile.ZipInfo(name, _EPOCH), _project(sequence, source))
     return data.getvalue()
 
 

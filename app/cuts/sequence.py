@@ -252,7 +252,7 @@ def _sources(given: Iterable[GivenSource], folder: str) -> dict[str, Source]:
     names: set[str] = set()
     for number, source in enumerate(given, 1):
         shown = shown_name(source.name)
-        name = _unused(shown, names)
+        name = unused_name(shown, names)
         names.add(folded(name))
         made[source.id] = Source(
             number=number,
@@ -266,8 +266,8 @@ def _sources(given: Iterable[GivenSource], folder: str) -> dict[str, Source]:
     return made
 
 
-def _unused(name: str, taken: set[str]) -> str:
-    """`clip.mp4` as `clip-2.mp4` if the name is taken."""
+def unused_name(name: str, taken: set[str]) -> str:
+    """`clip.mp4` as `clip-2.mp4` if the name is taken; `taken` are folded names."""
     path, found, number = PurePosixPath(name), name, 1
     while folded(found) in taken:
         number += 1

@@ -381,6 +381,18 @@ def test_an_edl_says_that_a_source_has_nearly_the_same_rate() -> None:
     assert "another frame rate" in CUT_FORMATS["edl"].notes(made)[0]
 
 
+def test_losslesscut_projects_of_one_stem_are_two_files() -> None:
+    names = ["a.mp4", "a.mov", "A.mp4", "a-2.mp4"]
+    sources = [GivenSource(id=name, name=name, video=video()) for name in names]
+    clips = [GivenClip(source_id=name, start=0, end=1) for name in names]
+    made = make_sequence(clips, sources, SequenceOptions())
+    with zipfile.ZipFile(io.BytesIO(CUT_FORMATS["llc"].write(made).data)) as file:
+        found = file.namelist()
+        videos = [json5.loads(file.read(name).decode())["mediaFileName"] for name in found]
+    assert len({name.casefold() for name in found}) == len(names)
+    assert videos == [source.name for source in made.sources]
+
+
 def test_losslesscut_cuts_at_the_source_s_own_frames() -> None:
     source = GivenSource(id="a", name="a.mp4", video=video("30/1"))
     clip = GivenClip(source_id="a", start=1, end=2.1)
