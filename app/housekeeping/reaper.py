@@ -31,8 +31,10 @@ logger = logging.getLogger(__name__)
 
 # By default an upload without data ends long before this, so the writer of an older unfinished file is dead.
 _UNFINISHED_SECONDS = 3600.0
-# Both list all files, which an object store charges for.
-_ORPHAN_INTERVAL_SECONDS = _UNFINISHED_INTERVAL_SECONDS = 600.0
+# Lists all files, which an object store charges for.
+_ORPHAN_INTERVAL_SECONDS = 600.0
+# Lists all files of this machine's disk.
+_UNFINISHED_INTERVAL_SECONDS = 600.0
 # Walks over all jobs, so it is rare; only jobs of old versions need it.
 _INDEX_INTERVAL_SECONDS = 3600.0
 # While messages wait, only jobs near the front can be late because of a lost message.
