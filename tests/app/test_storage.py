@@ -19,7 +19,7 @@ from sentiloc.app.storage.local import LocalStorage, Storage
 from sentiloc.model.errors import ErrorCode, SentilocError
 from tests.client.scripted import answer, scripted
 from tests.support.full_disk import fill, small_volume
-from tests.support.s3_server import KINDS, s3_server, s3_settings
+from tests.support.s3_server import KINDS, give_credentials, s3_server, s3_settings
 
 KEY = "uploads/abcdefgh.src"
 
@@ -240,11 +240,7 @@ def test_a_full_disk_for_copies_is_typed(s3_url: str, tmp_path: Path) -> None:
 def test_an_upload_that_the_store_refuses_is_no_outage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("boto3")
-    # The session would keep these credentials for later tests.
-    monkeypatch.setattr("boto3.DEFAULT_SESSION", None)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
+    give_credentials(monkeypatch)
     refuse = answer(403, "<Error><Code>AccessDenied</Code></Error>", "application/xml")
     with scripted(refuse) as server:
         where = {"storage_url": "s3://bucket/x", "storage_endpoint": server.url}

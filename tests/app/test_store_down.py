@@ -15,6 +15,7 @@ from sentiloc.app.storage.s3_objects import open_object
 from sentiloc.model.errors import ErrorCode, SentilocError
 from tests.app.asking import assert_problem
 from tests.support.listeners import listening
+from tests.support.s3_server import give_credentials
 
 
 def finished_job(store: JobStore) -> str:
@@ -24,13 +25,6 @@ def finished_job(store: JobStore) -> str:
     assert claimed is not None
     assert store.succeed(claimed.lease, result_key(job_id, 1), ["positive"], thumbnails=1)
     return job_id
-
-
-def give_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
-    # The session would keep these credentials for later tests.
-    monkeypatch.setattr("boto3.DEFAULT_SESSION", None)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
 
 
 @pytest.mark.parametrize("path", ["result", "curve", "video", "thumbnails/0", "result?format=edl"])

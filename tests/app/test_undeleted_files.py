@@ -32,6 +32,7 @@ from sentiloc.model.errors import ErrorCode, SentilocError
 from tests.app.asking import VIDEO, assert_problem, upload
 from tests.client.scripted import Handler, ScriptedServer, answer, scripted
 from tests.support.full_disk import small_volume
+from tests.support.s3_server import give_credentials
 
 PATIENCE = "sentiloc.app.storage.failures._PATIENCE_SECONDS"
 MOST_DELETED = "sentiloc.app.routes.jobs.listing._MOST_DELETED"
@@ -76,11 +77,7 @@ def read_only(folder: Path) -> Iterator[None]:
 @pytest.fixture
 def down(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedServer]:
     """An object store that refuses everything."""
-    pytest.importorskip("boto3")
-    # The session would keep these credentials for later tests.
-    monkeypatch.setattr("boto3.DEFAULT_SESSION", None)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
+    give_credentials(monkeypatch)
     monkeypatch.setattr(PATIENCE, 0.5)
     refuse = answer(503, "<Error><Code>ServiceUnavailable</Code></Error>", "application/xml")
 

@@ -60,13 +60,21 @@ def seaweedfs() -> Iterator[SeaweedFS]:
 @contextmanager
 def _keys() -> Iterator[None]:
     """The credentials of the servers in this process's environment."""
-    pytest.importorskip("boto3", reason="needs boto3")
     with pytest.MonkeyPatch.context() as patch:
-        # It keeps the credentials that it found first, perhaps those of an earlier test.
-        patch.setattr("boto3.DEFAULT_SESSION", None)
-        patch.setenv("AWS_ACCESS_KEY_ID", _KEY)
-        patch.setenv("AWS_SECRET_ACCESS_KEY", _KEY)
+        give_credentials(patch)
         yield
+
+
+def give_credentials(patch: pytest.MonkeyPatch) -> None:
+    """Let this process's clients of object stores find credentials: those of the servers here.
+
+    Skips the test if the client is not installed.
+    """
+    pytest.importorskip("boto3", reason="needs boto3")
+    # A session keeps the credentials that it found first, perhaps those of an earlier test.
+    patch.setattr("boto3.DEFAULT_SESSION", None)
+    patch.setenv("AWS_ACCESS_KEY_ID", _KEY)
+    patch.setenv("AWS_SECRET_ACCESS_KEY", _KEY)
 
 
 def _make_bucket(url: str) -> None:
