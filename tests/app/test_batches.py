@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator
@@ -36,7 +37,7 @@ from sentiloc.app.settings import Settings
 from sentiloc.app.storage.local import LocalStorage
 from sentiloc.model.errors import ErrorCode
 from tests.app.asking import assert_problem, finish, storage_deletes_nothing
-from tests.support.services import wait_for
+from tests.support.services import PATIENCE, wait_for
 
 URL = "https://media.example/week/{}.mp4"
 RESULT = json.dumps(EXAMPLE_RESULT).encode()
@@ -281,12 +282,14 @@ def test_a_body_that_is_wrong_in_very_many_places_takes_little_work(
 def test_few_batches_are_read_at_once(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """One of 8 MiB takes hundreds of megabytes while it is read, and all threads may have one."""
     running, most = 0, 0
-    submit = BatchStore.submit
+    submit, two = BatchStore.submit, threading.Barrier(2)
 
     def watched(*given: Any) -> BatchRecord:
         nonlocal running, most
         running += 1
         most = max(most, running)
+        two.wait(PATIENCE)
+        # A third one would come now.
         time.sleep(0.05)
         running -= 1
         return submit(*given)
