@@ -69,6 +69,7 @@ const isNarrowed = () => Boolean($("search").value.trim() || $("job-state").valu
 async function load(wanted = 1) {
   const mine = ++asked;
   let why = "";
+  let pause = REFRESH * wanted;
   clearTimeout(timer);
   try {
     let page = await listJobs(query());
@@ -86,11 +87,12 @@ async function load(wanted = 1) {
     draw();
   } catch (error) {
     why = error.message;
+    pause = Math.max(pause, 1000 * (error.retrySeconds ?? 0));
   }
   // What is shown may be out of date, or not what was searched for. A deletion that failed has said why.
   if (mine === asked) $("list-note").textContent = $("chosen-note").textContent.includes(why) ? "" : why;
   const goesOn = why || jobs.some(({ state }) => !FINAL.includes(state)) || isAwaitingSecondPress();
-  if (goesOn && mine === asked && !$("intake").hidden) timer = setTimeout(() => load(pages), REFRESH * pages);
+  if (goesOn && mine === asked && !$("intake").hidden) timer = setTimeout(() => load(pages), pause);
 }
 
 const isAwaitingSecondPress = () => $("job-list").querySelector("[data-sure]") !== null;

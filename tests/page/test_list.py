@@ -74,6 +74,29 @@ def test_a_list_that_was_never_read_is_not_called_empty(visit: Visitor, three: l
     person.errors.clear()
 
 
+def test_a_list_is_read_again_no_sooner_than_the_server_asks(visit: Visitor, three: list[str]) -> None:
+    person = visit()
+    page = person.page
+    refusal = {"status": 429, "headers": {"Retry-After": "60"}, "json": {"detail": "Try again later."}}
+    asked: list[str] = []
+
+    def refuse(route: Route) -> None:
+        asked.append(route.request.url)
+        route.fulfill(**refusal)  # type: ignore[arg-type]
+
+    page.clock.install()
+    page.route("**/v1/jobs?**", refuse)
+    person.go()
+    page.wait_for_selector("#list-note:text('Try again later.')")
+    page.clock.fast_forward(50_000)
+    assert page.is_visible("#list-note")
+    assert len(asked) == 1
+    page.clock.fast_forward(20_000)
+    wait_for(lambda: page.is_visible("#list-note") and len(asked) == 2)
+    page.unroute_all(behavior="wait")
+    person.errors.clear()
+
+
 def test_a_row_shows_picture_length_counts_and_segments(
     visit: Visitor, service: SteadyService, three: list[str]
 ) -> None:
