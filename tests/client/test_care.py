@@ -33,7 +33,7 @@ from sentiloc.client import (
     retries,
 )
 from tests.app.asking import VIDEO
-from tests.client.scripted import Handler, answer, events, hang_up, problem, scripted
+from tests.client.scripted import Answer, Handler, answer, events, hang_up, problem, scripted
 from tests.client.test_clients import BUSY, JOB, QUICK, event, job, kind, parts
 from tests.client.test_unexpected import service
 from tests.support.quick_service import QuickService
@@ -276,9 +276,17 @@ def test_waiting_ends_in_time_if_the_server_hangs(
     assert monotonic() - started < 5.0
 
 
-def test_waiting_ends_in_time_if_the_server_is_busy(kind: type[Client]) -> None:
-    script = (answer(200, job("queued"), Retry_After="0.1"), problem(503, "busy", Retry_After="20"))
+BUSY_LATER = problem(503, "busy", Retry_After="20")
+LIMITED_LATER = problem(429, "rate_limited", Retry_After="20")
+
+
+@pytest.mark.parametrize("refusal", [BUSY_LATER, LIMITED_LATER], ids=["busy", "rate limited"])
+def test_waiting_ends_in_time_if_the_server_is_busy(kind: type[Client], refusal: Answer) -> None:
+    script = (answer(200, job("queued"), Retry_After="0.1"), refusal)
     started = monotonic()
     with scripted(*script) as server, kind(server.url) as client, pytest.raises(WaitTimeoutError):
-        client.wait("abc", timeout=0.5)
+        client.wait("abc", timeout=0.3)
+    with scripted(answer(200, BATCH), refusal) as server, kind(server.url) as client:
+        with pytest.raises(BatchTimeoutError, match="50%"):
+            client.wait_batch("b1", timeout=0.3)
     assert monotonic() - started < 5.0

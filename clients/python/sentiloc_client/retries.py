@@ -9,13 +9,22 @@ from email.utils import parsedate_to_datetime
 
 import httpx
 
-from .errors import ApiError, ConnectionFailedError, UnexpectedAnswerError, api_error
+from .errors import (
+    ApiError,
+    ConnectionFailedError,
+    RateLimitedError,
+    ServerError,
+    UnexpectedAnswerError,
+    api_error,
+)
 
 # Statuses after which the same request may succeed: rate limits, and a service or proxy that is restarting.
 _TRANSIENT = frozenset({429, 502, 503, 504})
 _PROBLEM = "application/problem+json"
 # The last request before a limit of time has these seconds for its answer.
 _LAST_SECONDS = 5.0
+AWAY = (ConnectionFailedError, RateLimitedError, ServerError)
+"""What a poll ends with whose server is away or busy until the limit of time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from .. import batches
 from ..batches import Batch, BatchItem, BatchLine, BatchPage
 from ..errors import BatchTimeoutError, Code
 from ..models import JobOptions, Webhook
+from ..retries import AWAY
 from .transport import Transport
 
 _POLL_SECONDS = 2.0
@@ -38,13 +39,21 @@ class Batches(Transport):
     def wait_batch(self, batch_id: str, *, timeout: float | None = None) -> Batch:
         """Poll until every job of the batch has ended; raises `BatchTimeoutError` after `timeout` seconds."""
         ends_at = None if timeout is None else monotonic() + timeout
-        while (found := self._send(batches.get(batch_id), ends_at)).state != "finished":
+        found: Batch | None = None
+        while True:
+            try:
+                found = self._send(batches.get(batch_id), ends_at)
+            except AWAY as error:
+                if found is None or ends_at is None or monotonic() < ends_at:
+                    raise
+                raise BatchTimeoutError(found, timeout or 0.0) from error
+            if found.state == "finished":
+                return found
             left = _POLL_SECONDS if ends_at is None else ends_at - monotonic()
             if left <= 0:
                 raise BatchTimeoutError(found, timeout or 0.0)
             # The last poll is at the limit, because the batch may end until then.
             time.sleep(min(_POLL_SECONDS, left))
-        return found
 
     def list_batches(self, *, limit: int = 20, cursor: str | None = None) -> BatchPage:
         """One page of batches, newest first."""

@@ -13,10 +13,10 @@ import httpx
 
 from .. import batches, calls, sending
 from ..batches import Deleted, Summary
-from ..errors import Code, ConnectionFailedError, ServerError, WaitTimeoutError
+from ..errors import Code, WaitTimeoutError
 from ..events import EventLines
 from ..models import Event, Filters, Job, JobOptions, JobPage, WebhookLog
-from ..retries import Attempts
+from ..retries import AWAY, Attempts
 from ..uploads import Progress, Video
 from .transport import Transport
 
@@ -100,7 +100,7 @@ class Jobs(Transport):
             # With the ETag, an unchanged job costs the server an empty 304.
             try:
                 found = self._send(calls.poll(job_id, etag), ends_at)
-            except (ConnectionFailedError, ServerError) as error:
+            except AWAY as error:
                 if job is None or ends_at is None or monotonic() < ends_at:
                     raise
                 raise WaitTimeoutError(job, timeout or 0.0) from error
