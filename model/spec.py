@@ -194,7 +194,7 @@ def parse_spec(text: str) -> ModelSpec:
         _check_values(spec)
     except RecursionError as error:
         raise SentilocError(ErrorCode.SPEC_MISMATCH, "not a model spec: nested too deeply") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise SentilocError(ErrorCode.SPEC_MISMATCH, f"not a model spec: {error}") from error
     return spec
 

@@ -143,6 +143,7 @@ def test_a_damaged_file_of_a_package_is_named(
         ("frame_rate", "25"),
         ("frame_rate", 0),
         ("frame_rate", float("nan")),
+        pytest.param("frame_rate", 10**400, id="frame_rate-beyond a float"),
         ("snippet_frames", 16.5),
         ("snippet_frames", True),
         ("confidence_threshold", 1.5),
