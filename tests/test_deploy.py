@@ -73,6 +73,17 @@ def one(kind: str, name: str, changes: dict[str, Any]) -> dict[str, Any]:
     )
 
 
+def helm_objects(changes: dict[str, Any]) -> list[dict[str, Any]]:
+    """The objects as Helm renders them."""
+    helm = pytest.importorskip("helm_python", reason="needs helm-python-sdk")
+    with helm.Chart.load(str(CHART)) as chart:
+        texts = chart.render(changes, name="clips", namespace="default")
+    objects = [
+        yaml.load_all(texts[name], Loader=UniqueKeys) for name in sorted(texts) if name.endswith(".yaml")
+    ]
+    return [found for part in objects for found in part if found]
+
+
 @pytest.mark.parametrize("changes", [{}, EVERYTHING], ids=["as shipped", "everything on"])
 def test_the_charts_objects_are_valid(changes: dict[str, Any]) -> None:
     validate = pytest.importorskip("kubernetes_validate", reason="needs kubernetes-validate")
@@ -87,12 +98,7 @@ def test_the_charts_objects_are_valid(changes: dict[str, Any]) -> None:
 def test_helm_itself_renders_the_same(changes: dict[str, Any]) -> None:
     """The other tests use a small renderer of their own, because Helm is not everywhere."""
     helm = pytest.importorskip("helm_python", reason="needs helm-python-sdk")
-    with helm.Chart.load(str(CHART)) as chart:
-        texts = chart.render(changes, name="clips", namespace="default")
-    objects = [
-        yaml.load_all(texts[name], Loader=UniqueKeys) for name in sorted(texts) if name.endswith(".yaml")
-    ]
-    assert [found for part in objects for found in part if found] == render(changes)
+    assert helm_objects(changes) == render(changes)
     found = helm.lint(str(CHART))
     assert found["errors"] == []
     # Helm recommends an icon, and says no more than that.
@@ -144,6 +150,24 @@ def test_what_is_given_takes_precedence_over_the_charts_own() -> None:
         "nginx.ingress.kubernetes.io/proxy-buffering": "off",
         "nginx.ingress.kubernetes.io/affinity": "cookie",
     }
+
+
+def test_an_empty_or_false_value_takes_precedence_too() -> None:
+    """Helm's `merge` takes such a value for one that is not given."""
+    given = {
+        "nginx.ingress.kubernetes.io/affinity": "",
+        "nginx.ingress.kubernetes.io/proxy-buffering": False,
+    }
+    changes = {
+        **EVERYTHING,
+        "settings": {"SENTILOC_STORAGE_ENDPOINT": ""},
+        "api": {"ingress": {"enabled": True, "annotations": given}},
+    }
+    for objects in (render(changes), helm_objects(changes)):
+        found = {one["kind"]: one for one in objects}
+        assert found["ConfigMap"]["data"]["SENTILOC_STORAGE_ENDPOINT"] == ""
+        annotations = found["Ingress"]["metadata"]["annotations"]
+        assert [annotations[name] for name in given] == ["", "false"]
 
 
 def test_images_may_lie_in_a_private_registry() -> None:

@@ -18,6 +18,7 @@ import yaml
 CHART = Path(__file__).parents[2] / "deploy/helm/sentiloc"
 _TOKEN = re.compile(r"(\{\{-?.*?-?\}\})", re.DOTALL)
 _ACTION = re.compile(r"^\{\{(-?)\s*(.*?)\s*(-?)\}\}$", re.DOTALL)
+_ASSIGNMENT = re.compile(r"^(\$\w+) := (.+)$")
 _WORD = re.compile(r'"(?:[^"\\]|\\.)*"|[()|]|[^\s()|]+')
 Values = dict[str, Any]
 
@@ -87,19 +88,17 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "and": lambda first, second: first and second,
     "concat": lambda *lists: [item for one in lists for item in one],
     "default": lambda default, value: value or default,
-    "dict": dict,
     "eq": lambda first, second: first == second,
     "floor": lambda value: math.floor(value) if _is_kind("float64", value) else 0,
     "fromYaml": yaml.safe_load,
     "get": lambda mapping, name: mapping.get(name, ""),
     "kindIs": _is_kind,
-    # The first mapping that has a name gives its value.
-    "merge": lambda *mappings: {name: value for one in reversed(mappings) for name, value in one.items()},
     "nindent": _nindent,
     "not": lambda value: not value,
     "or": lambda first, second: first or second,
     "printf": lambda form, *values: form % values,
     "quote": _quote,
+    "set": lambda mapping, name, value: mapping.update({name: value}) or mapping,
     "sha256sum": lambda text: hashlib.sha256(text.encode()).hexdigest(),
     "toJson": lambda value: json.dumps(value, separators=(",", ":"), sort_keys=True),
     "trim": str.strip,
@@ -138,6 +137,8 @@ class _Renderer:
                 out.append(self._if(words[3:], scope, live=live))
             elif words.startswith("range "):
                 out.append(self._range(words, scope, live=live))
+            elif live and (variable := _ASSIGNMENT.match(words)):
+                scope[variable[1]] = self._value(variable[2], scope)
             elif live:
                 out.append(str(self._value(words, scope)))
         return "".join(out)

@@ -29,9 +29,14 @@ envFrom:
   - configMapRef: {name: {{ .Release.Name }}-settings}
 {{- end }}
 
-{{- /* The settings as a ConfigMap's data: those of the chart, and those that are given, which take precedence. */}}
+{{- /* The settings as a ConfigMap's data: those of the chart, and those that are given, which take precedence. Not by
+`merge`, which takes an empty or false value for one that is not given. */}}
 {{- define "sentiloc.data" -}}
-  {{- range $name, $value := merge (dict) .Values.settings (include "sentiloc.defaults" . | fromYaml) }}
+  {{- $all := include "sentiloc.defaults" . | fromYaml }}
+  {{- range $name, $value := .Values.settings }}
+    {{- $_ := set $all $name $value }}
+  {{- end }}
+  {{- range $name, $value := $all }}
 {{ $name }}: {{ include "sentiloc.value" $value }}
   {{- end }}
 {{- end }}
