@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -53,12 +54,17 @@ def ordinary_user() -> Iterator[None]:
         os.setresuid(0, 0, 0)
 
 
-def test_a_file_that_is_read_only_stays(tmp_path: Path) -> None:
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that every user can reach. Folders above `tmp_path` let nobody else in."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o777)
+        yield Path(name)
+
+
+def test_a_file_that_is_read_only_stays(open_folder: Path) -> None:
     # Everybody may create files here, so only the file's own mode protects it.
-    tmp_path.chmod(0o777)
-    for folder in tmp_path.parents[:2]:
-        folder.chmod(0o711)
-    output = tmp_path / "cut.edl"
+    output = open_folder / "cut.edl"
     output.write_text("mine", encoding="utf-8")
     output.chmod(0o444)
     with ordinary_user():
@@ -67,11 +73,11 @@ def test_a_file_that_is_read_only_stays(tmp_path: Path) -> None:
         with pytest.raises(typer.BadParameter, match="is read-only"):
             require_file(output)
     assert output.read_text(encoding="utf-8") == "mine"
-    tmp_path.chmod(0o555)
+    open_folder.chmod(0o555)
     with ordinary_user(), pytest.raises(typer.BadParameter, match="no file can be created"):
-        require_file(tmp_path / "new.edl")
-    tmp_path.chmod(0o755)
-    require_file(tmp_path / "new.edl")
+        require_file(open_folder / "new.edl")
+    open_folder.chmod(0o755)
+    require_file(open_folder / "new.edl")
 
 
 def test_a_write_that_fails_leaves_nothing(tmp_path: Path) -> None:
