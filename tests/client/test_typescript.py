@@ -411,11 +411,13 @@ def test_a_password_of_a_proxy_may_be_in_the_address(built: Path, tmp_path: Path
     lines = """
         const server = process.argv[2].replace("//", "//me:p%C3%A4ss@");
         await new client.Sentiloc({ server, apiKey: "k1" }).job("abc");
+        const unescaped = process.argv[2].replace("//", "//me:50%off@");
+        await new client.Sentiloc({ server: unescaped, apiKey: "k1" }).job("abc");
     """
     with scripted(answer(200, EXAMPLE_QUEUED)) as server:
         told(built, tmp_path, lines, server.url)
-    assert server.sent("Authorization") == ["Basic bWU6cMOkc3M="]
-    assert server.sent("X-API-Key") == ["k1"]
+    assert server.sent("Authorization") == ["Basic bWU6cMOkc3M=", "Basic bWU6NTAlb2Zm"]
+    assert server.sent("X-API-Key") == ["k1", "k1"]
 
 
 def test_types_need_no_browser_and_take_undefined(built: Path, tmp_path: Path) -> None:

@@ -157,8 +157,17 @@ function authorization(url: URL, apiKey: string | undefined): Record<string, str
   }
   if (url.username === "" && url.password === "") return key === "" ? {} : { Authorization: `Bearer ${key}` };
   // A proxy's password. `fetch` refuses addresses with one, and it takes the header in which a key is usually sent.
-  const basic = `Basic ${base64(`${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`)}`;
+  const basic = `Basic ${base64(`${decoded(url.username)}:${decoded(url.password)}`)}`;
   return { Authorization: basic, ...(key && { "X-API-Key": key }) };
+}
+
+/** A name or password of an address. One with a bare `%` stays as it is. */
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 /** Throws `SentilocError` for headers that `fetch` would refuse as if there were no answer. */
