@@ -273,7 +273,7 @@ def test_waiting_ends_in_time_if_the_server_hangs(
             client.wait("abc", timeout=0.4)
         with pytest.raises(ConnectionFailedError):
             client.wait_batch("b1", timeout=0.4)
-    assert monotonic() - started < 5.0
+    assert monotonic() - started < 15.0
 
 
 BUSY_LATER = problem(503, "busy", Retry_After="20")
@@ -289,4 +289,4 @@ def test_waiting_ends_in_time_if_the_server_is_busy(kind: type[Client], refusal:
     with scripted(answer(200, BATCH), refusal) as server, kind(server.url) as client:
         with pytest.raises(BatchTimeoutError, match="50%"):
             client.wait_batch("b1", timeout=0.3)
-    assert monotonic() - started < 5.0
+    assert monotonic() - started < 15.0
