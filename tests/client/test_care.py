@@ -286,7 +286,10 @@ def test_waiting_ends_in_time_if_the_server_is_busy(kind: type[Client], refusal:
     started = monotonic()
     with scripted(*script) as server, kind(server.url) as client, pytest.raises(WaitTimeoutError):
         client.wait("abc", timeout=0.3)
-    with scripted(answer(200, BATCH), refusal) as server, kind(server.url) as client:
-        with pytest.raises(BatchTimeoutError, match="50%"):
-            client.wait_batch("b1", timeout=0.3)
+    with (
+        scripted(answer(200, BATCH), refusal) as server,
+        kind(server.url) as client,
+        pytest.raises(BatchTimeoutError, match="50%"),
+    ):
+        client.wait_batch("b1", timeout=0.3)
     assert monotonic() - started < 15.0
