@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -130,6 +131,18 @@ def anchors(page: Path) -> set[str]:
     code = re.compile(r"^\s*```.*?^\s*```", re.DOTALL | re.MULTILINE)
     headings = re.findall(r"^#+ (.+)$", code.sub("", page.read_text(encoding="utf-8")), re.MULTILINE)
     return {re.sub(r"\s+", "-", re.sub(r"[^\w\s-]", "", text).strip().lower()) for text in headings}
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_wrapped_line_begins_a_list(path: Path) -> None:
+    """`the exit status is`, and `1. Later runs` on the next line, are shown as a list."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    found = [
+        line
+        for before, line in pairwise(lines)
+        if re.match(r"\s*1[.)] ", line) and before.strip() and not before.startswith("#")
+    ]
+    assert found == []
 
 
 def test_modules_that_documents_run_are_there() -> None:
