@@ -18,6 +18,8 @@ from sentiloc.app.reels.plan import ReelClip, ReelPlan, parse_plan
 from sentiloc.model.errors import ErrorCode, KilledProcessError, SentilocError
 from sentiloc.worker.decoder.request import DecodeLimits
 from sentiloc.worker.reels.captions import Caption
+from sentiloc.worker.reels.encoder import Encoder
+from sentiloc.worker.reels.encoder_child import CHANNELS, SOUND_RATE
 from sentiloc.worker.reels.join import Block, Joiner, equal_power, linear
 from sentiloc.worker.reels.render import render_reel
 from sentiloc.worker.reels.storing import _delete_abandoned
@@ -195,6 +197,22 @@ class TestRender:
         render_reel(plan(part(ntsc, 5, 30), rate="30000/1001"), path, DecodeLimits(), ignore)
         assert np.abs(sound(path)).max() < 1e-3
         assert len(pictures(path)) == 30
+
+    def test_long_silence_is_sent_in_pieces(
+        self, ntsc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Half an hour in one piece took more memory than the encoder may use."""
+        sizes = []
+        send = Encoder.sound
+
+        def counted(self: Encoder, data: memoryview) -> None:
+            sizes.append(data.nbytes)
+            send(self, data)
+
+        monkeypatch.setattr(Encoder, "sound", counted)
+        render_reel(plan(part(ntsc, 10, 60)), tmp_path / "reel.mp4", DecodeLimits(), ignore)
+        assert max(sizes) <= SOUND_RATE * CHANNELS * 4
+        assert sum(sizes) == round(60 / 25 * SOUND_RATE) * CHANNELS * 4
 
     @pytest.mark.parametrize(
         ("size", "matrix", "is_stated"),
@@ -376,6 +394,16 @@ class TestJoiner:
         clips = [noise.standard_normal((40_000, 1)).astype(np.float32) for _ in range(2)]
         faded = self.joined(clips, [0, 20_000], 1000, equal_power)[20_000:40_000]
         assert float(np.square(faded).mean()) == pytest.approx(1.0, abs=0.05)
+
+    def test_the_end_of_a_long_clip_falls_evenly(self) -> None:
+        ends: list[Block] = []
+        joiner = Joiner(lambda block: ends.append(block[-300:].copy()), linear)
+        joiner.begin(40_000_001, 0, 0, fall=240)
+        block = np.ones((1_000_000, 1), np.float32)
+        while joiner.missing:
+            joiner.push(block)
+        fall = np.concatenate(ends)[-241:, 0]
+        assert np.diff(fall) == pytest.approx(-1 / 241, rel=0.01)
 
     def test_excess_thumbnails_are_left_out(self) -> None:
         out: list[Block] = []

@@ -66,7 +66,7 @@ class Joiner:
         first, last = self._position, self._position + len(block)
         if first >= self._rise and last <= self._length - self._fall:
             return block
-        places = np.arange(first, last, dtype=np.float32)
+        places = np.arange(first, last)
         up, down = (places + 1) / (self._rise + 1), (self._length - places) / (self._fall + 1)
         gains = np.minimum(np.minimum(up, down), 1).reshape((-1,) + (1,) * (block.ndim - 1))
         return np.asarray(block * gains, block.dtype)

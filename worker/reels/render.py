@@ -150,7 +150,9 @@ class _Work:
             raise SentilocError(ErrorCode.CORRUPT_MEDIA, detail)
         while pictures.missing:
             pictures.push(last[None])
-        sounds.push(np.zeros((sounds.missing, CHANNELS), np.float32))
+        while sounds.missing:
+            # In pieces, because a silent clip may last half an hour.
+            sounds.push(np.zeros((min(sounds.missing, SOUND_RATE), CHANNELS), np.float32))
 
     def _on_wait(self) -> None:
         self._report(RENDERING, self.progress)
