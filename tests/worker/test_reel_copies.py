@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,8 @@ from sentiloc.app.reels.plan import ReelClip, ReelPlan
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.worker.decoder.request import DecodeLimits
 from sentiloc.worker.reels import copier
+from sentiloc.worker.reels.encoder_child import FAILED, send
+from sentiloc.worker.reels.made_file import MadeFile
 from sentiloc.worker.reels.render import Rendered, render_reel
 from tests.support.media import make_clip, read_time
 
@@ -172,6 +175,18 @@ def test_a_copying_process_that_lies_fills_no_disk(
     path = tmp_path / "reel.mp4"
     assert copier.copy_reel(plan, path, DecodeLimits(wall_seconds=2.0), lambda _: None) is None
     assert path.stat().st_size <= 2 * clip.stat().st_size + (1 << 20)
+
+
+def test_the_log_has_the_error_at_the_end_of_a_traceback(tmp_path: Path) -> None:
+    made, out = os.pipe()
+    with os.fdopen(made, "rb"), os.fdopen(out, "wb"):
+        file = MadeFile(tmp_path / "reel.mp4", made, 1)
+        file.start()
+        send(out, FAILED, b"line\n" * 300 + b"MemoryError: 8 bytes")
+        file.close()
+    assert file.failure is not None
+    assert file.failure.endswith("MemoryError: 8 bytes")
+    assert len(file.failure) < 1000
 
 
 def stand_still(_module: str, task: dict[str, Any], fds: tuple[int, ...]) -> subprocess.Popen[bytes]:

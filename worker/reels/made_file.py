@@ -106,7 +106,8 @@ class MadeFile:
         elif kind == child.DONE:
             self.done = data
         elif kind == child.FAILED:
-            self.failure = data[:_LONGEST_REASON].decode(errors="replace")
+            # The end, because a traceback names the error last.
+            self.failure = data[-_LONGEST_REASON:].decode(errors="replace")
         elif kind == child.CONFINED:
             _log_confinement(data)
         else:
