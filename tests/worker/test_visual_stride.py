@@ -40,10 +40,11 @@ def _read(snippets: Sequence[SnippetFrames]) -> list[int]:
     return [snippet.index for snippet in snippets if snippet.visual is not None]
 
 
-@pytest.mark.parametrize(("first", "expected"), [(0, [0, 3, 6, 9]), (2, [2, 5, 8])])
+@pytest.mark.parametrize(("first", "expected"), [(0, [0, 3, 6, 9]), (2, [2, 3, 6, 9])])
 def test_snippets_that_are_read_are_the_same_as_without_a_stride(
     tmp_path: Path, first: int, expected: list[int]
 ) -> None:
+    """A part reads the snippets that the whole video reads, and its first one."""
     make_clip(tmp_path / "clip.mp4", seconds=6.0, options=B_PICTURES)
     full = _snippets(tmp_path / "clip.mp4", replace(FULL, first_snippet=first))
     some = _snippets(tmp_path / "clip.mp4", replace(FULL, first_snippet=first, visual_stride=3))
@@ -70,8 +71,9 @@ def test_pictures_of_snippets_that_are_not_read_are_not_decoded(tmp_path: Path) 
 def test_samples_of_whole_snippets() -> None:
     looks = Samples(rate=25.0, length=16, positions=(), first=32, end=None, whole_stride=4)
     assert looks.any_between(1.28, 1.3), "the third snippet is the first requested one"
-    assert not looks.any_between(1.96, 3.8), "the three after it are not read"
-    assert looks.any_between(1.96, 3.9), "the fourth is"
+    assert not looks.any_between(1.96, 2.5), "the one after it is not read"
+    assert looks.any_between(1.96, 2.6), "the fifth of the video is"
+    assert not looks.any_between(3.21, 5.0), "the three after that are not read"
     assert looks.any_between(2.0, 9000.0), "a picture that stays for hours covers some"
 
 
@@ -94,6 +96,8 @@ def test_a_choice_counts_from_the_last_one() -> None:
     chosen = [choice.next(grid) for grid in (dark, dark, bright, bright, bright, bright, None, dark)]
     assert [one.is_read for one in chosen] == [True, False, True, False, False, True, False, False]
     assert [one.begins_shot for one in chosen].count(True) == 1
+    part = VisualChoice(stride=3, first=4)
+    assert [part.next(None).is_read for _ in range(6)] == [True, False, True, False, False, True]
     assert VisualChoice().next(None) == VisualChoice().next(bright) == Chosen(is_read=True)
 
 

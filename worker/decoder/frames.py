@@ -277,7 +277,7 @@ class SnippetBuilder:
         self._face: Scaler = _face_scaler(request)(shape, *fit(shape, request.face_max_side))
         self._still = ColourScaler(shape, *fit(shape, request.still_side)) if request.still_side else None
         self._visual = CentreCrop(shape, request.visual_size) if request.visual_size else None
-        self._choice = VisualChoice(request.visual_stride, request.visual_by_shots)
+        self._choice = VisualChoice(request.visual_stride, request.visual_by_shots, request.first_snippet)
         self._chosen = Chosen(is_read=False)
         self._held: VideoFrame | None = None
         self._made: dict[object, Image] = {}

@@ -20,8 +20,9 @@ class DecodeRequest:
     before they become RGB, which takes half the time and is good enough for networks. `for_people` requests colours as
     players show them; networks were trained on those of BT.601 wherever a video does not state its own. `still_side`,
     if given, requests the middle one of these frames once more, in colour at up to that many pixels, to show to people.
-    `visual_size`, if given, requests all frames of every `visual_stride`-th snippet: short side scaled to 8/7 of it,
-    then centre-cropped. With `visual_by_shots`, the first snippet of each shot is one of them (`VisualChoice`).
+    `visual_size`, if given, requests all frames of the first and of every `visual_stride`-th snippet of the video:
+    short side scaled to 8/7 of it, then centre-cropped. With `visual_by_shots`, the first snippet of each shot is one
+    of them (`VisualChoice`).
     `audio_rate`, if given, requests audio at that many samples per second with `audio_channels`: 1 (mono) or 2.
     `audio_track` is the number of a sound track, counted from 1; None chooses one. `first_snippet` (inclusive) and
     `end_snippet` (exclusive; None: the end) are the requested range, with its sound. `find_shots` requests the times at

@@ -51,7 +51,7 @@ class Moment:
 class Samples:
     """The sample times: (k + `offset`) / `rate` seconds, `first` <= k < `end`, k modulo `length` in `positions`.
 
-    With `whole_stride`, all k of every so many snippets of `length` are samples, counted from the first one on.
+    With `whole_stride`, all k of every so many snippets of `length`, and of the first one, are samples.
     """
 
     rate: float
@@ -72,7 +72,8 @@ class Samples:
         return any(self._is_sample(slot) for slot in range(low, high + 1))
 
     def _is_sample(self, slot: int) -> bool:
-        if self.whole_stride and (slot - self.first) // self.length % self.whole_stride == 0:
+        snippet = slot // self.length
+        if self.whole_stride and (snippet % self.whole_stride == 0 or snippet == self.first // self.length):
             return True
         return slot % self.length in self.positions
 

@@ -17,22 +17,27 @@ class Chosen:
 
 @dataclass(slots=True)
 class VisualChoice:
-    """Every `stride`-th snippet from the first one on.
+    """Every `stride`-th snippet of the video, and the first one.
 
     With `by_shots`, also each snippet whose first frame belongs to another shot than that of the snippet before. From
-    there, counting starts again.
+    there, counting starts again. `first` is the index of the first snippet, so that a part of a video is read like the
+    whole.
     """
 
     stride: int = 1
     by_shots: bool = False
+    first: int = 0
     _since: int | None = field(default=None, init=False)
     _before: Grid | None = field(default=None, init=False)
 
     def next(self, grid: Grid | None) -> Chosen:
         """The choice for the next snippet. `grid` is the brightness of its first frame; only `by_shots` needs it."""
         is_new = self._is_new_shot(grid) if self.by_shots else False
-        is_read = is_new or self._since is None or self._since + 1 >= self.stride
-        self._since = 0 if is_read or self._since is None else self._since + 1
+        if self._since is None:
+            self._since = self.first % self.stride
+            return Chosen(is_read=True)
+        is_read = is_new or self._since + 1 >= self.stride
+        self._since = 0 if is_read else self._since + 1
         return Chosen(is_read, is_new)
 
     def _is_new_shot(self, grid: Grid | None) -> bool:
