@@ -20,36 +20,38 @@ def fcp7_sequence(sequence: Sequence) -> str:
     add_picture(ET.SubElement(video, "format"), sequence.base, sequence.width, sequence.height)
     track = ET.SubElement(video, "track")
     described: set[str] = set()
-    for number, clip in enumerate(sequence.clips, 1):
-        _picture_clip(track, clip, number, described)
-    if sequence.channels:
+    clips = dict(enumerate(sequence.clips, 1))
+    heard = [number for number, clip in clips.items() if clip.source.channels]
+    links = {number: _links(number, heard, sequence.channels) for number in clips}
+    for number, clip in clips.items():
+        _picture_clip(track, clip, number, described).extend(links[number])
+    if heard:
         audio = ET.SubElement(media, "audio")
         add_texts(audio, numOutputChannels=2)
         for channel in range(1, sequence.channels + 1):
             sound = ET.SubElement(audio, "track")
-            for number, clip in enumerate(sequence.clips, 1):
-                if clip.source.channels:
-                    _sound_clip(sound, clip, number, channel)
+            for number in heard:
+                _sound_clip(sound, clips[number], number, channel).extend(links[number])
     ET.indent(root)
     return ET.tostring(root, encoding="unicode", xml_declaration=True)
 
 
-def _picture_clip(track: ET.Element, clip: Clip, number: int, described: set[str]) -> None:
+def _picture_clip(track: ET.Element, clip: Clip, number: int, described: set[str]) -> ET.Element:
     item = _item(track, clip, f"video-{number}")
     _file(item, clip.source, described)
     marker = ET.SubElement(item, "marker")
     # An out point of -1 is a marker without length.
     add_texts(marker, **{"name": clip.title, "comment": clip.label, "in": clip.first, "out": -1})
-    _links(item, clip, number)
+    return item
 
 
-def _sound_clip(track: ET.Element, clip: Clip, number: int, channel: int) -> None:
+def _sound_clip(track: ET.Element, clip: Clip, number: int, channel: int) -> ET.Element:
     item = _item(track, clip, f"audio-{number}-{channel}")
     ET.SubElement(item, "file", {"id": f"file-{clip.source.number}"})
     # A mono source plays its only channel on both tracks.
     used = min(channel, clip.source.channels)
     add_texts(ET.SubElement(item, "sourcetrack"), mediatype="audio", trackindex=used)
-    _links(item, clip, number)
+    return item
 
 
 def _item(track: ET.Element, clip: Clip, name: str) -> ET.Element:
@@ -70,21 +72,22 @@ def _item(track: ET.Element, clip: Clip, name: str) -> ET.Element:
     return item
 
 
-def _links(item: ET.Element, clip: Clip, number: int) -> None:
-    """Link picture and sound of a clip, so that they move together."""
-    names = [(f"video-{number}", "video", 1)]
-    channels = range(1, clip.source.channels + 1)
-    names += [(f"audio-{number}-{channel}", "audio", channel) for channel in channels]
-    if len(names) == 1:
-        return
-    for name, kind, track in names:
-        add_texts(
-            ET.SubElement(item, "link"),
-            linkclipref=name,
-            mediatype=kind,
-            trackindex=track,
-            clipindex=number,
-        )
+def _links(number: int, heard: list[int], channels: int) -> list[ET.Element]:
+    """Link picture and sound of a clip, so that they move together. Each item lists all links, its own included.
+
+    `heard` are the numbers of the clips that the sound tracks hold.
+    """
+    if number not in heard:
+        return []
+    names = [(f"video-{number}", "video", 1, number)]
+    place = heard.index(number) + 1
+    names += [(f"audio-{number}-{channel}", "audio", channel, place) for channel in range(1, channels + 1)]
+    made = []
+    for name, kind, track, index in names:
+        link = ET.Element("link")
+        add_texts(link, linkclipref=name, mediatype=kind, trackindex=track, clipindex=index)
+        made.append(link)
+    return made
 
 
 def _file(item: ET.Element, source: Source, described: set[str]) -> None:

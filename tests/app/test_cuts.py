@@ -105,6 +105,25 @@ def test_opentimelineio_reads_every_cut_to_the_frame(name: str, adapter: str, ra
     assert found == [row[1:] for row in expected(made)]
 
 
+def test_picture_and_sound_of_each_clip_are_linked() -> None:
+    mono = replace(
+        video(), audio_track=AudioTrack(numbers=(1,), count=1, chosen="only", codec="aac", layout="mono")
+    )
+    videos = {"quiet": video(sound=False), "mono": mono, "stereo": video()}
+    sources = [GivenSource(id=name, name=f"{name}.mp4", video=one) for name, one in videos.items()]
+    clips = [GivenClip(source_id=name, start=1.0, end=2.0) for name in (*videos, *videos)]
+    root = ET.fromstring(text("fcp7", make_sequence(clips, sources, SequenceOptions())))
+    tracks = {kind: root.findall(f"./sequence/media/{kind}/track") for kind in ("video", "audio")}
+    groups: dict[str, list[list[str]]] = {}
+    for item in root.iter("clipitem"):
+        links = [[str(part.text) for part in link] for link in item.findall("link")]
+        assert item.findtext("name") == "quiet.mp4" or item.get("id") in [link[0] for link in links]
+        for name, kind, track, place in links:
+            assert tracks[kind][int(track) - 1][int(place) - 1].get("id") == name
+            assert groups.setdefault(name, links) == links
+    assert [len(links) for links in groups.values()] == [3] * 12
+
+
 @pytest.mark.parametrize("rate", ["24/1", "25/1", "30000/1001", "30/1"])
 def test_an_edl_reader_reads_every_cut_to_the_frame(rate: str) -> None:
     made = sequence(rate, rate)
