@@ -405,7 +405,7 @@ class TestJoiner:
         fall = np.concatenate(ends)[-241:, 0]
         assert np.diff(fall) == pytest.approx(-1 / 241, rel=0.01)
 
-    def test_excess_thumbnails_are_left_out(self) -> None:
+    def test_items_beyond_the_length_are_dropped(self) -> None:
         out: list[Block] = []
         joiner = Joiner(out.append, linear)
         joiner.begin(5, 0, 0)
