@@ -72,6 +72,10 @@ def compare(
         raise typer.BadParameter(
             "float32 on every snippet is what is compared with: give --visual-stride, too"
         )
+    if visual_by_shots and stride == 1:
+        raise typer.BadParameter(
+            "--visual-by-shots changes nothing on every snippet: give --visual-stride, too"
+        )
     config = replace(config, visual_stride=stride, visual_by_shots=by_shots)
     with naming(model):
         pipeline, other = load_both(config, model or settings.model, precision)

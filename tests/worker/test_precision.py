@@ -146,6 +146,9 @@ def test_the_command_compares_a_stride(
     code, _, error = sentiloc(*words)
     assert code == 2
     assert "--visual-stride" in error
+    code, _, error = sentiloc(*words[:-1], "int8", "--visual-by-shots")
+    assert code == 2
+    assert "--visual-stride" in error
     code, shown, _ = sentiloc(*words, "--visual-stride", "3", "--visual-by-shots")
     assert code == 0
     assert shown.startswith(
