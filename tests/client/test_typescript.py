@@ -6,12 +6,8 @@ import json
 import secrets
 import shutil
 import subprocess
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +23,7 @@ from tests.support import typescript_types
 from tests.support.proxies import installed, redirecting
 from tests.support.quick_service import QuickService
 from tests.support.services import private_redis
+from tests.support.web_files import web_files
 
 ROOT = Path(__file__).parents[2]
 CLIENT = ROOT / "clients" / "typescript"
@@ -283,25 +280,6 @@ def test_the_readme_starts_with_lines_that_work(built: Path, server: QuickServic
     assert done.stdout.split() == ["3.2", "6.4", "positive", "0.83"]
 
 
-class Quiet(SimpleHTTPRequestHandler):
-    """Files of a folder, without a log."""
-
-    def log_message(self, *_: Any) -> None:
-        """Quiet."""
-
-
-@contextmanager
-def folder_server(folder: Path) -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder))) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
-
-
 def test_a_page_needs_neither_an_origin_nor_tls(built: Path) -> None:
     """As in a frame with `sandbox`, and on a server of the local network without TLS."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -315,7 +293,7 @@ def test_a_page_needs_neither_an_origin_nor_tls(built: Path) -> None:
     }"""
     with (
         scripted(answer(202, EXAMPLE_QUEUED)) as server,
-        folder_server(built) as files,
+        web_files(built) as files,
         playwright.sync_playwright() as started,
     ):
         # Such a page may only load files of other origins that allow it; the question here is another one.
