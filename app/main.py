@@ -45,6 +45,8 @@ from sentiloc.app.webhooks.sender import WebhookSender
 
 # How soon a finished upload gets its job if the server stopped between the two.
 _UPLOADS_SECONDS = 60.0
+# How long a batch may stay in the lists after its record has expired.
+_BATCHES_SECONDS = 3600.0
 _DESCRIPTION = (
     "Finds *when* a video conveys positive or negative sentiment. "
     "Upload a video, follow the job, fetch the segments. "
@@ -172,7 +174,10 @@ def _lifespan(services: Services) -> Callable[[FastAPI], AbstractAsyncContextMan
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         sys.setswitchinterval(_SWITCH_SECONDS)
-        chores = [Chore("uploads", _UPLOADS_SECONDS, services.upload_jobs.sweep)]
+        chores = [
+            Chore("uploads", _UPLOADS_SECONDS, services.upload_jobs.sweep),
+            Chore("batches", _BATCHES_SECONDS, lambda: services.batches.forget_expired(services.keys.ids())),
+        ]
         reaper = Reaper(services.settings, services.store, services.storage, services.dispatcher, chores)
         sender = WebhookSender(services.settings, services.webhooks, services.outbox)
         configure_tracing(services.settings, "api")

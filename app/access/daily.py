@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import cast
@@ -15,6 +15,9 @@ from sentiloc.app.redis.scripts import Scripts
 ERASED = "erased"
 """Stands for the keys whose data was erased. It is no key's id: those are hexadecimal."""
 FIRST_DAY = date(1970, 1, 1)
+# Keys asked for in one round trip. Redis answers other clients between two.
+_CHUNK = 500
+_UPDATE_DAYS = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,19 +37,57 @@ def today() -> date:
     return datetime.now(UTC).date()
 
 
-def used_by_day(redis: Redis, prefix: str, keys: Sequence[str], first: date, last: date) -> list[DayOfUse]:
-    """The days from `first` to `last`, both included, on which one of the keys was used, in order.
+def used_by_day(
+    redis: Redis, prefix: str, keys: Sequence[str], first: date, last: date
+) -> Iterator[list[DayOfUse]]:
+    """For each day from `first` to `last`, both included, in order: its use by those keys that were used.
 
-    The key '' stands for jobs without an API key.
+    The key '' stands for jobs without an API key. Days are read when they are asked for: there may be millions of
+    counters.
     """
+    indexed = _first_indexed(redis, prefix)
     # Days are numbered since the epoch in UTC, as the Lua script counts them.
-    days = [first + timedelta(days=number) for number in range((last - first).days + 1)]
-    wanted = [(day, key_id) for day in days for key_id in keys]
+    for number in range((first - FIRST_DAY).days, (last - FIRST_DAY).days + 1):
+        wanted = keys
+        if len(keys) > 1 and indexed is not None and number >= indexed:
+            used = cast("set[str]", redis.smembers(_used_key(prefix, number)))
+            wanted = [key_id for key_id in keys if key_id in used]
+        yield _used_on(redis, prefix, wanted, number)
+
+
+def _used_on(redis: Redis, prefix: str, keys: Sequence[str], number: int) -> list[DayOfUse]:
+    day = FIRST_DAY + timedelta(days=number)
+    found: list[DayOfUse] = []
+    for start in range(0, len(keys), _CHUNK):
+        part = keys[start : start + _CHUNK]
+        pipe = redis.pipeline(transaction=False)
+        for key_id in part:
+            pipe.hgetall(f"{prefix}daily:{key_id}:{number}")
+        rows = zip(part, cast("list[dict[str, str]]", pipe.execute()), strict=True)
+        found += [_day(day, key_id, fields) for key_id, fields in rows if fields]
+    return found
+
+
+def _first_indexed(redis: Redis, prefix: str) -> int | None:
+    """The first day from which on every day's owners are known; None if there is no such day."""
+    days = _kept_days()
     pipe = redis.pipeline(transaction=False)
-    for day, key_id in wanted:
-        pipe.hgetall(f"{prefix}daily:{key_id}:{(day - FIRST_DAY).days}")
-    found = cast("list[dict[str, str]]", pipe.execute())
-    return [_day(day, key_id, fields) for (day, key_id), fields in zip(wanted, found, strict=True) if fields]
+    for day in days:
+        pipe.exists(_used_key(prefix, day))
+    known = (day for day, exists in zip(days, pipe.execute(), strict=True) if exists)
+    first = next(known, None)
+    # For the rest of that day and for another one, workers of an earlier version may have ended jobs.
+    return None if first is None else first + _UPDATE_DAYS
+
+
+def _kept_days() -> range:
+    """The days whose counters may exist, and one more at either end, because Redis's clock may be at another day."""
+    now = (today() - FIRST_DAY).days
+    return range(now - KEPT_SECONDS // 86_400 - 1, now + 2)
+
+
+def _used_key(prefix: str, day: int) -> str:
+    return f"{prefix}used:{day}"
 
 
 def anonymize_days(redis: Redis, prefix: str, key_id: str) -> int:
@@ -56,13 +97,13 @@ def anonymize_days(redis: Redis, prefix: str, key_id: str) -> int:
     """
     if key_id == ERASED:
         raise ValueError("`erased` is no key: its days are the totals of all erased owners")
-    today = (datetime.now(UTC).date() - FIRST_DAY).days
-    # One more at either end, because Redis's clock may be at another day.
-    days = range(today - KEPT_SECONDS // 86_400 - 1, today + 2)
-    keys = [f"{prefix}daily:{owner}:{day}" for day in days for owner in (key_id, ERASED)]
-    return int(
-        cast("int", Scripts(redis, "sentiloc.app.access", prefix).run("anonymize", keys, [KEPT_SECONDS]))
-    )
+    keys = [
+        key
+        for day in _kept_days()
+        for key in (f"{prefix}daily:{key_id}:{day}", f"{prefix}daily:{ERASED}:{day}", _used_key(prefix, day))
+    ]
+    scripts = Scripts(redis, "sentiloc.app.access", prefix)
+    return int(cast("int", scripts.run("anonymize", keys, [KEPT_SECONDS, key_id, ERASED])))
 
 
 def _day(day: date, key_id: str, fields: dict[str, str]) -> DayOfUse:

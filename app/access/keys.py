@@ -11,7 +11,7 @@ import hmac
 import json
 import secrets
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -19,7 +19,7 @@ from redis import Redis
 from redis.client import Pipeline
 
 from sentiloc.app.access.caller import Caller, Scope
-from sentiloc.app.access.usage import used_minutes
+from sentiloc.app.access.usage import as_minutes, usage_key, used_minutes
 from sentiloc.app.signing import new_webhook_secret
 
 _MARK = "sentiloc"
@@ -28,6 +28,8 @@ _ID_BYTES = 6
 _SECRET_BYTES = 32
 # Two secrets sign during a rotation, so that the receiver can switch at any time.
 _WEBHOOK_SECRETS = 2
+# Keys read in one round trip. Redis answers other clients between two.
+_CHUNK = 500
 _NO_DIGEST = "-" * 64
 """Stands for a digest that is missing. It is as long as one, but no text has it, not even the empty one."""
 _NEVER = "-"
@@ -171,11 +173,31 @@ class KeyStore:
         pipe.hgetall(record)
         return _parse(pipe.execute()[-1])
 
+    def ids(self) -> list[str]:
+        """The ids of all keys, including revoked ones, oldest first."""
+        return cast("list[str]", self._redis.zrange(f"{self._prefix}keys", 0, -1))
+
+    def page(self, start: int = 0, limit: int | None = None) -> list[tuple[ApiKey, float]]:
+        """The keys from a place in the list on, oldest first, each with the minutes that it has used this month.
+
+        Keys never leave the list, so places stay what they are.
+        """
+        ids = self.ids()[start : None if limit is None else start + limit]
+        parts = (ids[first : first + _CHUNK] for first in range(0, len(ids), _CHUNK))
+        return [pair for part in parts for pair in self._with_use(part)]
+
     def all(self) -> list[ApiKey]:
         """Every key, including revoked ones, oldest first."""
-        ids = cast("list[str]", self._redis.zrange(f"{self._prefix}keys", 0, -1))
-        found = (self.get(key_id) for key_id in ids)
-        return [key for key in found if key is not None]
+        return [key for key, _ in self.page()]
+
+    def _with_use(self, key_ids: Sequence[str]) -> list[tuple[ApiKey, float]]:
+        pipe = self._redis.pipeline(transaction=False)
+        for key_id in key_ids:
+            pipe.hgetall(record_key(self._prefix, key_id))
+            pipe.get(usage_key(self._prefix, key_id))
+        answers = pipe.execute()
+        pairs = zip(map(parse_key, answers[::2]), map(as_minutes, answers[1::2]), strict=True)
+        return [(key, minutes) for key, minutes in pairs if key is not None]
 
     def get(self, key_id: str) -> ApiKey | None:
         """One key by its id."""

@@ -51,14 +51,18 @@ class FileNames:
 
     def __init__(self) -> None:
         self._taken: set[str] = set()
+        # The last number that each name was given: cameras number their files anew every day, so a folder may have
+        # thousands of one name.
+        self._numbers: dict[str, int] = {}
 
     def free(self, name: str) -> str:
         """The name without folders, numbered if it is already taken."""
         wanted = PurePosixPath(name.replace("\\", "/")).name or "video"
         stem, dot, ending = wanted.partition(".") if not wanted.startswith(".") else (wanted, "", "")
-        found, number = wanted, 1
+        found, number = wanted, self._numbers.get(folded(wanted), 1)
         while folded(found) in self._taken:
             number += 1
             found = f"{stem} ({number}){dot}{ending}"
         self._taken.add(folded(found))
+        self._numbers[folded(wanted)] = number
         return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 from redis import Redis
@@ -22,6 +22,7 @@ from sentiloc.app.redis.shared_connection import pairs
 
 # Jobs read in one round trip. Redis answers other clients between two chunks.
 _CHUNK = 100
+_LARGE_CHUNK = 1000
 _KEY_FULL = ["key", "full"]
 _REFUSED = {"used", "gone"}
 
@@ -89,6 +90,12 @@ class BatchStore:
         fields = cast("dict[str, str]", self._redis.hgetall(self._key(batch_id)))
         return read_batch(fields) if fields else None
 
+    def _get_many(self, batch_ids: Sequence[str]) -> list[BatchRecord | None]:
+        pipe = self._redis.pipeline(transaction=False)
+        for batch_id in batch_ids:
+            pipe.hgetall(self._key(batch_id))
+        return [read_batch(fields) if fields else None for fields in pipe.execute()]
+
     def counts(self, batch_id: str) -> BatchCounts:
         """The jobs of a batch by state."""
         found = cast(
@@ -123,17 +130,40 @@ class BatchStore:
                 "list[tuple[str, float]]",
                 self._redis.zrevrangebyscore(index, newest, "-inf", start=0, num=limit, withscores=True),
             )
-            for batch_id, at in rows:
-                newest = f"({at!r}"
-                record = self.get(batch_id)
-                if record is not None:
-                    kept.append(record)
-                else:
-                    # Its record has expired.
-                    self._redis.zrem(index, batch_id)
+            found = self._get_many([batch_id for batch_id, _ in rows])
+            # Without those whose records have expired.
+            kept += [record for record in found if record is not None]
+            if rows:
+                newest = f"({rows[-1][1]!r}"
             if len(rows) < limit:
                 break
         return kept[:limit]
+
+    def forget_expired(self, key_ids: Sequence[str]) -> int:
+        """Take the batches whose records have expired off the lists of all and of these API keys.
+
+        Nothing else does: Redis removes a record by itself, and then nothing says whose it was. Returns the number of
+        entries that went.
+        """
+        everyones = f"{self._prefix}batches"
+        lists = [everyones, *(f"{everyones}:{key_id}" for key_id in key_ids)]
+        return sum(self._tidy(lists[start : start + _CHUNK]) for start in range(0, len(lists), _CHUNK))
+
+    def _tidy(self, lists: Sequence[str]) -> int:
+        pipe = self._redis.pipeline(transaction=False)
+        for name in lists:
+            pipe.zrange(name, 0, -1)
+        entries = [(name, one) for name, ids in zip(lists, pipe.execute(), strict=True) for one in ids]
+        gone = 0
+        for start in range(0, len(entries), _LARGE_CHUNK):
+            part = entries[start : start + _LARGE_CHUNK]
+            for _, batch_id in part:
+                pipe.exists(self._key(batch_id))
+            expired = [one for one, exists in zip(part, pipe.execute(), strict=True) if not exists]
+            for name, batch_id in expired:
+                pipe.zrem(name, batch_id)
+            gone += sum(pipe.execute())
+        return gone
 
     def forget(self, record: BatchRecord) -> None:
         """Remove the record of a batch. Its jobs stay."""

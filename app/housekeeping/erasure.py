@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,6 +39,13 @@ KEPT = (
     "in Redis for a day: the ids of uploads that ended before, each with the key's id and without its name",
 )
 _PAGE = 200
+RecordKey = Callable[[str, str], str]
+"""The Redis key of a record: of the prefix of all keys, and an id."""
+_KINDS: tuple[tuple[str, RecordKey], ...] = (
+    ("jobs", job_key),
+    ("uploads", upload_key),
+    ("batches", batch_key),
+)
 # Workers that were off for less than this still learn which features they must delete.
 _FORGOTTEN_SECONDS = 400 * 86_400
 FEATURES_OF = "of-"
@@ -114,7 +121,8 @@ class Eraser:
         self._usage(owner or "", receipt)
         failures.raise_first()
         # Looked up again: jobs may have been created while the erasure ran.
-        receipt.complete = not any((self._job_ids(owner), self._upload_ids(owner), self._batch_ids(owner)))
+        left = (self._entries(name, owner, key) for name, key in _KINDS)
+        receipt.complete = all(entry is None for entries in left for entry in entries)
         receipt.at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         if receipt.complete:
             # Last: a person who has to call again must still be signed in.
@@ -122,18 +130,21 @@ class Eraser:
             self._redis.hdel(f"{self._prefix}turns", f"interactive {owner or ''}", f"batch {owner or ''}")
 
     def _jobs(self, owner: str | None, receipt: Receipt, failures: Failures) -> Iterator[None]:
-        # Every job before this place has files that cannot be deleted. If one of them goes meanwhile, a job may be
-        # missed. But then the erasure fails in any case, and is repeated.
-        begin = 0
-        while job_ids := self._job_ids(owner, begin):
-            for job_id in job_ids:
-                if failures.are_hopeless:
-                    return
-                begin += not self._job(job_id, owner, receipt, failures)
-                yield
+        for job_id in self._jobs_of_key(owner, failures) if owner else self._unowned("jobs", job_key):
+            if failures.are_hopeless:
+                return
+            if job_id is not None:
+                self._job(job_id, owner, receipt, failures)
+            yield
 
-    def _job(self, job_id: str, owner: str | None, receipt: Receipt, failures: Failures) -> bool:
-        """Delete a job; False if its files stay, and with them the job."""
+    def _jobs_of_key(self, owner: str, failures: Failures) -> Iterator[str]:
+        # Every job before the place `failures.count` has files that cannot be deleted. If one of them goes meanwhile, a
+        # job may be missed. But then the erasure fails in any case, and is repeated.
+        while job_ids := self._page("jobs", owner, failures.count, _PAGE):
+            yield from job_ids
+
+    def _job(self, job_id: str, owner: str | None, receipt: Receipt, failures: Failures) -> None:
+        """Delete a job. If its files stay, it stays with them."""
         # A running job cannot be deleted, and its worker must not store a result afterwards.
         self.store.cancel(job_id)
         has_feedback = self._redis.exists(f"{self._prefix}feedback:{job_id}")
@@ -141,7 +152,7 @@ class Eraser:
         earlier = failures.count
         gone = delete_ended(self.store, self.storage, [job_id], failures)
         if failures.count > earlier:
-            return False
+            return
         # The record of the upload has the job's id and would remember the file's name.
         self._redis.delete(upload_key(self._prefix, job_id))
         if not gone:
@@ -153,15 +164,15 @@ class Eraser:
             receipt.thumbnails += record.thumbnails
             receipt.feedback += bool(has_feedback)
             receipt.idempotency_keys += has_key
-        return True
 
     def _uploads(self, owner: str | None, receipt: Receipt, failures: Failures) -> Iterator[None]:
-        for upload_id in self._upload_ids(owner):
+        for upload_id in self._entries("uploads", owner, upload_key):
             if failures.are_hopeless:
                 return
-            with failures.kept():
-                self._upload(upload_id, owner)
-                receipt.uploads += 1
+            if upload_id is not None:
+                with failures.kept():
+                    self._upload(upload_id, owner)
+                    receipt.uploads += 1
             yield
 
     def _upload(self, upload_id: str, owner: str | None) -> None:
@@ -173,7 +184,10 @@ class Eraser:
         self._redis.zrem(self._index("uploads", owner), upload_id)
 
     def _batches(self, owner: str | None, receipt: Receipt) -> Iterator[None]:
-        for batch_id in self._batch_ids(owner):
+        for batch_id in self._entries("batches", owner, batch_key):
+            if batch_id is None:
+                yield
+                continue
             record = self.batches.get(batch_id)
             if record is not None:
                 receipt.idempotency_keys += self._has_key(batch_key(self._prefix, batch_id))
@@ -209,30 +223,29 @@ class Eraser:
         self._redis.zadd(forgotten_key(self._prefix), {owner: now})
         self._redis.zremrangebyscore(forgotten_key(self._prefix), "-inf", now - _FORGOTTEN_SECONDS)
 
-    def _job_ids(self, owner: str | None, begin: int = 0) -> list[str]:
-        """A page of the owner's jobs, the oldest first; without an owner, all."""
-        if owner:
-            end = begin + _PAGE - 1
-            return cast("list[str]", self._redis.zrange(self._index("jobs", owner), begin, end))
-        found = cast("list[str]", self._redis.zrange(self._index("jobs", None), 0, -1))
-        records = zip(found, self.store.get_many(found), strict=True)
-        return [job_id for job_id, record in records if record is None or record.key_id is None][begin:]
+    def _entries(self, name: str, owner: str | None, key: RecordKey) -> Iterator[str | None]:
+        """The ids in an index that belong to the owner; and None from time to time, because a walk may be long."""
+        return iter(self._page(name, owner, 0, 0)) if owner else self._unowned(name, key)
 
-    def _upload_ids(self, owner: str | None) -> list[str]:
-        if owner:
-            return self._all("uploads", owner)
-        found = ((upload_id, self.uploads.find(upload_id)) for upload_id in self.uploads.waiting(100_000))
-        return [upload_id for upload_id, upload in found if upload is None or upload.key_id is None]
+    def _page(self, name: str, owner: str, begin: int, count: int) -> list[str]:
+        """So many of the ids of a key from a place on, the oldest first; 0: all."""
+        return cast("list[str]", self._redis.zrange(self._index(name, owner), begin, begin + count - 1))
 
-    def _batch_ids(self, owner: str | None) -> list[str]:
-        if owner:
-            return self._all("batches", owner)
-        found = cast("list[str]", self._redis.zrange(self._index("batches", None), 0, -1))
-        records = ((batch_id, self.batches.get(batch_id)) for batch_id in found)
-        return [batch_id for batch_id, record in records if record is None or not record.key_id]
+    def _unowned(self, name: str, key: RecordKey) -> Iterator[str | None]:
+        """The ids in the index of all that belong to no key, or have no record; and None after each page.
 
-    def _all(self, name: str, owner: str) -> list[str]:
-        return cast("list[str]", self._redis.zrange(self._index(name, owner), 0, -1))
+        Backwards: what is deleted meanwhile moves only the places that were seen before.
+        """
+        place = int(self._redis.zcard(self._index(name, None)))
+        while place > 0:
+            first = max(0, place - _PAGE)
+            ids = cast("list[str]", self._redis.zrange(self._index(name, None), first, place - 1))
+            pipe = self._redis.pipeline(transaction=False)
+            for entry in ids:
+                pipe.hget(key(self._prefix, entry), "key_id")
+            yield from (entry for entry, owner in zip(ids, pipe.execute(), strict=True) if not owner)
+            yield None
+            place = first
 
     def _index(self, name: str, owner: str | None) -> str:
         return f"{self._prefix}{name}:{owner}" if owner else f"{self._prefix}{name}"

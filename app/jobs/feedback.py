@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import zipfile
+from collections.abc import Iterable, Iterator
 from enum import IntEnum
 from typing import Annotated, Any, cast
 
@@ -21,6 +22,8 @@ from sentiloc.app.redis.scripts import Scripts
 MAX_ENTRIES = 50
 # More than a segment every four seconds of a two-hour video.
 MAX_MARKS = 2000
+# Jobs whose feedback is read in one round trip.
+_CHUNK = 100
 # The labels and class indexes of TSL300's annotation files.
 _LETTERS = {"negative": "n", "positive": "p"}
 _CLASSES = {"negative": 0, "positive": 1}
@@ -145,37 +148,57 @@ class FeedbackStore:
         texts = cast("list[str]", self._redis.lrange(self._key(job_id), 0, -1))
         return [KeptFeedback.model_validate_json(text) for text in texts]
 
-    def latest(self) -> list[KeptFeedback]:
-        """The last feedback on each job that the caller may see, oldest first."""
-        ids = cast("list[str]", self._redis.zrange(f"{self._prefix}feedback", 0, -1))
-        pipe = self._redis.pipeline(transaction=False)
-        for job_id in ids:
-            pipe.lindex(self._key(job_id), -1)
-            pipe.hget(job_key(self._prefix, job_id), "key_id")
-        answers = pipe.execute()
-        caller = current_caller()
-        seen = [
-            text for text, owner in zip(answers[::2], answers[1::2], strict=True) if caller.may_see(owner)
-        ]
-        return [KeptFeedback.model_validate_json(text) for text in seen if text]
+    def latest(self) -> Iterator[KeptFeedback]:
+        """The last feedback on each job that the caller may see, oldest first, read a part at a time."""
+        ids = self._job_ids()
+        for start in range(0, len(ids), _CHUNK):
+            pipe = self._redis.pipeline(transaction=False)
+            for job_id in ids[start : start + _CHUNK]:
+                pipe.lindex(self._key(job_id), -1)
+            yield from (KeptFeedback.model_validate_json(text) for text in pipe.execute() if text)
+
+    def _job_ids(self) -> list[str]:
+        """The jobs with feedback that the caller may see, by the time of the last one."""
+        caller, index = current_caller(), f"{self._prefix}feedback"
+        if caller.sees_all:
+            return cast("list[str]", self._redis.zrange(index, 0, -1))
+        # Redis intersects the two, so that a key with few jobs does not pay for the feedback of all others.
+        times = {index: 1, f"{self._prefix}jobs:{caller.key_id}": 0}
+        return cast("list[str]", self._redis.zinter(times))
 
     def _key(self, job_id: str) -> str:
         return f"{self._prefix}feedback:{job_id}"
 
 
-def training_files(all_kept: list[KeptFeedback]) -> dict[str, str]:
+def training_files(all_kept: Iterable[KeptFeedback]) -> dict[str, str]:
     """The annotation files of `docs/training.md` by name. The name of a video is the id of its job."""
-    by_segments = [kept for kept in all_kept if kept.feedback.segments is not None]
+    train, fps, durations, segments = (io.StringIO() for _ in range(4))
+    points = io.StringIO()
+    rows = csv.writer(points, lineterminator="\n")
+    rows.writerow(["video_id", "point", "class_index"])
+    # Written as they come: as Python's objects, the marks of a large service take several times as much memory.
+    for kept in all_kept:
+        train.write(f"{kept.job_id}\n")
+        _add(fps, kept.job_id, kept.fps)
+        _add(durations, kept.job_id, kept.duration)
+        if kept.feedback.segments is not None:
+            _add(segments, kept.job_id, _annotations(kept))
+        rows.writerows(_points(kept))
     return {
-        "split_train.txt": "".join(f"{kept.job_id}\n" for kept in all_kept),
-        "fps_dict.json": json.dumps({kept.job_id: kept.fps for kept in all_kept}),
-        "len_duration_dict.json": json.dumps({kept.job_id: kept.duration for kept in all_kept}),
-        "gt.json": json.dumps({"database": {kept.job_id: _annotations(kept) for kept in by_segments}}),
-        "point_gaussian/point_labels.csv": _points(all_kept),
+        "split_train.txt": train.getvalue(),
+        "fps_dict.json": f"{{{fps.getvalue()}}}",
+        "len_duration_dict.json": f"{{{durations.getvalue()}}}",
+        "gt.json": f'{{"database": {{{segments.getvalue()}}}}}',
+        "point_gaussian/point_labels.csv": points.getvalue(),
     }
 
 
-def training_zip(all_kept: list[KeptFeedback]) -> bytes:
+def _add(members: io.StringIO, name: str, value: object) -> None:
+    """Add a member to the text of a JSON object, without its braces."""
+    members.write(f"{', ' if members.tell() else ''}{json.dumps(name)}: {json.dumps(value)}")
+
+
+def training_zip(all_kept: Iterable[KeptFeedback]) -> bytes:
     """`training_files` in one archive."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -196,11 +219,6 @@ def _frame(seconds: float, fps: float) -> int:
     return int((seconds + _ROUNDING) * fps)
 
 
-def _points(all_kept: list[KeptFeedback]) -> str:
-    text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(["video_id", "point", "class_index"])
-    for kept in all_kept:
-        for point in kept.feedback.points or ():
-            rows.writerow([kept.job_id, _frame(point.time, kept.fps), _CLASSES[point.label]])
-    return text.getvalue()
+def _points(kept: KeptFeedback) -> Iterator[list[object]]:
+    for point in kept.feedback.points or ():
+        yield [kept.job_id, _frame(point.time, kept.fps), _CLASSES[point.label]]

@@ -6,7 +6,7 @@ import csv
 import io
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -14,6 +14,7 @@ from fastapi.testclient import TestClient
 from redis import Redis
 
 from sentiloc.app.access.caller import Scope
+from sentiloc.app.access.daily import FIRST_DAY, today, used_by_day
 from sentiloc.app.access.keys import KeyStore
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.main import create_app
@@ -29,6 +30,7 @@ from tests.app.test_webhooks import (  # noqa: F401
     sender,
     settings,
 )
+from tests.support.commands import counted
 
 URL = "https://media.example/holiday.mp4"
 
@@ -231,6 +233,52 @@ def test_keys_are_managed_over_the_api(guarded: TestClient, redis: Redis, settin
         *({"name": "x", "weight": weight} for weight in (0, 0.009, 101)),
     ):
         assert_problem(guarded.post("/keys", json=wrong, headers=admin), 422, "invalid_request")
+
+
+def test_a_list_of_all_usage_asks_for_the_keys_of_each_day_only(redis: Redis, store: JobStore) -> None:
+    prefix, last = store.prefix, today()
+    names = ["", "erased", *(f"key{number}" for number in range(50))]
+    number = (last - FIRST_DAY).days
+    for day in (number - 9, number - 4):
+        redis.sadd(f"{prefix}used:{day}", "key7")
+        redis.hset(f"{prefix}daily:key7:{day}", "succeeded", 3)
+    # Before the first day whose owners are known, every key is asked for.
+    redis.hset(f"{prefix}daily:key3:{number - 12}", "failed", 1)
+    first = last - timedelta(days=6)
+    with counted(redis, "hgetall") as asked:
+        found = [one for day in used_by_day(redis, prefix, names, first, last) for one in day]
+    assert [(one.key_id, one.succeeded) for one in found] == [("key7", 3)]
+    assert asked == [1]
+    everything = used_by_day(redis, prefix, names, last - timedelta(days=20), last)
+    assert [one.key_id for day in everything for one in day] == ["key3", "key7", "key7"]
+
+
+def test_the_end_of_a_job_notes_its_owner_for_the_day(
+    client: TestClient, redis: Redis, store: JobStore
+) -> None:
+    store.cancel(make(client))
+    (name,) = redis.scan_iter(f"{store.prefix}used:*")
+    assert redis.smembers(name) == {""}
+    assert 0 < int(redis.ttl(name)) <= 400 * 86_400
+
+
+def test_keys_are_listed_page_by_page(guarded: TestClient, redis: Redis, settings: Settings) -> None:  # noqa: F811
+    keys = KeyStore(redis, settings.redis_prefix)
+    guarded.headers["X-API-Key"] = keys.create("admin", [Scope.ADMIN], rate_per_minute=0).text
+    made = [keys.create(f"key {number}", [Scope.READ], rate_per_minute=0).key.name for number in range(4)]
+    with counted(redis, "hgetall") as asked:
+        whole = guarded.get("/keys").json()
+    assert ([one["name"] for one in whole["keys"]], whole["next_cursor"]) == (["admin", *made], None)
+    # One for each key, and those of the guard.
+    assert asked[0] <= 10
+    seen, cursor = [], ""
+    while cursor is not None:
+        page = guarded.get("/keys", params={"limit": 2, **({"cursor": cursor} if cursor else {})}).json()
+        seen.append([one["name"] for one in page["keys"]])
+        cursor = page["next_cursor"]
+    assert seen == [["admin", made[0]], made[1:3], made[3:]]
+    assert_problem(guarded.get("/keys?cursor=x"), 422, "invalid_cursor")
+    assert_problem(guarded.get("/keys?limit=0"), 422, "invalid_request")
 
 
 def test_a_key_whose_expiry_cannot_be_shown_is_refused(

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,16 +22,22 @@ from sentiloc.app.access.daily import anonymize_days
 from sentiloc.app.access.keys import KeyStore, NewKey
 from sentiloc.app.access.sessions import SessionStore
 from sentiloc.app.access.usage import this_month
+from sentiloc.app.housekeeping import erasure
+from sentiloc.app.housekeeping.erasure import Receipt
+from sentiloc.app.jobs.record import NewJob
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.main import create_app
 from sentiloc.app.redis.shared_connection import SharedConnection
 from sentiloc.app.schemas.results import EXAMPLE_RESULT
+from sentiloc.app.services import Services
 from sentiloc.app.settings import Settings, get_settings
 from sentiloc.app.signing import new_webhook_secret
 from sentiloc.cli.server.keys import keys_app
 from sentiloc.worker.extraction.array_cache import ArrayCache, cached_for
 from sentiloc.worker.jobs.sweeper import Forgetter
 from tests.app.asking import VIDEO, assert_problem, finish, storage_deletes_nothing
+from tests.app.conftest import submit
+from tests.support.commands import counted
 
 NAME = "a-name-that-must-not-stay.mp4"
 
@@ -298,6 +305,28 @@ def test_a_server_without_keys_erases_data_without_an_owner(settings: Settings, 
         assert client.get("/jobs").json()["jobs"] == []
         assert client.get("/webhooks").json()["webhooks"] == []
         assert list(store.redis.scan_iter(f"{store.prefix}hook*")) == []
+
+
+def test_erasing_what_has_no_owner_reads_only_the_owners_of_others(
+    settings: Settings, store: JobStore, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(erasure, "_PAGE", 4)
+    mine = [submit(store).id for _ in range(30)]
+    new = NewJob(
+        source_key="uploads/abcdefgh", source_name="a.mp4", source_bytes=7, model="m", key_id="other"
+    )
+    others = [store.submit(replace(new, id=f"{number:022}")).id for number in range(30)]
+    services = Services.from_settings(settings)
+    receipt = Receipt(None)
+    services.eraser.erase(receipt)
+    assert (receipt.complete, receipt.jobs) == (True, 30)
+    assert store.get_many(mine) == [None] * 30
+    assert all(store.get_many(others))
+    # Of the others, whose walk is made twice, only the owner is read.
+    with counted(redis, "hgetall") as asked:
+        services.eraser.erase(Receipt(None))
+    days = 403
+    assert asked[0] <= days
 
 
 def test_an_owner_who_is_no_key_is_not_found(

@@ -11,13 +11,25 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from redis import Redis
 
-from sentiloc.app.jobs.feedback import MAX_ENTRIES, CorrectPoint, Feedback, KeptFeedback, training_files
+from sentiloc.app.access.caller import ANYONE, Caller, Scope, set_caller
+from sentiloc.app.jobs.feedback import (
+    MAX_ENTRIES,
+    Added,
+    CorrectPoint,
+    Feedback,
+    FeedbackStore,
+    KeptFeedback,
+    training_files,
+)
+from sentiloc.app.jobs.record import NewJob
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.schemas.results import EXAMPLE_RESULT
 from sentiloc.app.settings import Settings
 from sentiloc.model.fsenet.datasets import Problems, read_annotations
 from tests.app.asking import assert_problem, finish, upload
+from tests.support.commands import counted
 
 SEGMENTS = [{"start": 1.0, "end": 2.5, "label": "negative"}, {"start": 3.2, "end": 9.6, "label": "positive"}]
 POINTS = [{"time": 4.0, "label": "positive"}]
@@ -189,3 +201,26 @@ def test_a_deleted_job_takes_its_feedback_along(client: TestClient, job: str, st
     client.delete(job)
     left = [str(key).removeprefix(store.prefix) for key in store.redis.scan_iter(f"{store.prefix}*")]
     assert not [key for key in left if "feedback" in key]
+
+
+def test_an_export_does_not_read_the_feedback_of_others(redis: Redis, store: JobStore) -> None:
+    feedback = FeedbackStore(redis, store.prefix)
+    jobs = [
+        store.submit(
+            NewJob(source_key="uploads/abcdefgh", source_name="a", source_bytes=7, model="m", key_id=owner)
+        ).id
+        for owner in ("mine", *["other"] * 20, "mine")
+    ]
+    for number, job_id in enumerate(reversed(jobs)):
+        given = Feedback(points=[CorrectPoint(time=1.0, label="positive")])
+        kept = KeptFeedback(job_id=job_id, at=1000.0 + number, fps=25.0, duration=9.0, feedback=given)
+        assert feedback.add(kept) is Added.KEPT
+    set_caller(Caller(key_id="mine", scopes=frozenset({Scope.READ})))
+    try:
+        with counted(redis, "lindex", "hget") as asked:
+            found = [kept.job_id for kept in feedback.latest()]
+    finally:
+        set_caller(ANYONE)
+    assert found == [jobs[-1], jobs[0]]
+    assert asked == [2]
+    assert [kept.job_id for kept in feedback.latest()] == jobs[::-1]

@@ -222,7 +222,7 @@ def test_deletion_removes_every_redis_key(store: JobStore, redis: Redis) -> None
     store.delete_many([job.id])
     counters = {f"{store.prefix}{name}" for name in ("sequence", "figures", "turns")}
     # Answers are kept for a minute; a day's usage is kept for the account.
-    kept = (":answer:", ":daily:")
+    kept = (":answer:", ":daily:", ":used:")
     left = {key for key in redis.scan_iter(f"{store.prefix}*") if not any(part in key for part in kept)}
     assert left == counters
 

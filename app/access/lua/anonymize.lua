@@ -1,7 +1,8 @@
--- KEYS: counters of one owner and of nobody in particular, in turn. ARGV: seconds to keep a counter at most.
+-- KEYS: counters of one owner and of nobody in particular, and the owners of the day, in turn.
+-- ARGV: seconds to keep a counter at most, the owner, what stands for nobody in particular.
 -- Adds the first to the second, deletes it, and returns how many there were. An erasure makes no counter live longer.
 local count = 0
-for i = 1, #KEYS, 2 do
+for i = 1, #KEYS, 3 do
   local fields, left = redis.call('HGETALL', KEYS[i]), redis.call('TTL', KEYS[i])
   for j = 1, #fields, 2 do redis.call('HINCRBY', KEYS[i + 1], fields[j], fields[j + 1]) end
   if #fields > 0 then
@@ -9,6 +10,11 @@ for i = 1, #KEYS, 2 do
     redis.call('EXPIRE', KEYS[i + 1], math.max(left, redis.call('TTL', KEYS[i + 1])))
     redis.call('DEL', KEYS[i])
     count = count + 1
+  end
+  -- Added first: a set without members would lose its expiry. Days of earlier versions have no set.
+  if redis.call('SISMEMBER', KEYS[i + 2], ARGV[2]) == 1 then
+    redis.call('SADD', KEYS[i + 2], ARGV[3])
+    redis.call('SREM', KEYS[i + 2], ARGV[2])
   end
 end
 return count

@@ -154,8 +154,13 @@ local function count_down(name)
   tell(redis.call('HGET', batch, 'key_id'), 'batch.' .. name, 'batch.finished')
 end
 -- The counters of an API key for the present day (UTC), kept for 400 days.
-local function daily(owner)
-  return prefix .. 'daily:' .. owner .. ':' .. string.format('%.0f', math.floor(now / 86400))
+local today = string.format('%.0f', math.floor(now / 86400))
+local function daily(owner) return prefix .. 'daily:' .. owner .. ':' .. today end
+local function count_today(owner, what)
+  redis.call('HINCRBY', daily(owner), what, 1)
+  -- The owners of the day, so that whoever lists all usage need not ask for every key on every day.
+  redis.call('SADD', prefix .. 'used:' .. today, owner)
+  for _, key in ipairs({daily(owner), prefix .. 'used:' .. today}) do redis.call('EXPIRE', key, 34560000) end
 end
 local function close(state, code, detail, result)
   put('state', state, 'stage', '', 'error_code', code, 'error_detail', detail, 'result_key', result,
@@ -168,8 +173,7 @@ local function close(state, code, detail, result)
   if result ~= '' then keep('results') end
   keep('records')
   redis.call('HINCRBY', prefix .. 'figures', 'jobs ' .. state, 1)
-  redis.call('HINCRBY', daily(get('key_id')), state, 1)
-  redis.call('EXPIRE', daily(get('key_id')), 34560000)
+  count_today(get('key_id'), state)
   if get('webhook') ~= '' then redis.call('ZADD', prefix .. 'webhooks', stamp(now), id) end
   tell(get('key_id'), id, 'job.' .. state)
   announce('final')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from datetime import datetime
 from typing import Annotated, Any
@@ -14,6 +15,7 @@ from sentiloc.app.access.caller import Scope
 from sentiloc.app.access.keys import ApiKey, NewKey
 from sentiloc.app.http.address import address
 from sentiloc.app.http.body import UploadCutOff, UploadStalled, parse_body, read_body
+from sentiloc.app.http.cursors import InvalidCursor, decode_cursor, encode_cursor
 from sentiloc.app.http.problems import (
     BodyTooLarge,
     InvalidRequest,
@@ -30,6 +32,7 @@ from sentiloc.app.services import Services, ServicesDep
 
 router = APIRouter(prefix="/keys", tags=["account"])
 
+_MAX_PAGE = 1000
 _ID = "3f9a1c07be52"
 _ASKED: dict[str, Any] = {"name": "edit suite", "scopes": ["read", "write"], "quota_minutes": 600}
 _KEY: dict[str, Any] = {
@@ -121,18 +124,48 @@ class NewKeyBody(ApiKeyBody):
 
 
 class KeyListBody(Body):
-    """Every key, oldest first."""
+    """Keys, oldest first."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"keys": [_KEY]}]})
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"keys": [_KEY], "next_cursor": None}]}
+    )
 
     keys: list[ApiKeyBody]
+    next_cursor: str | None = Field(None, description="null: these are the last keys")
 
 
-@router.get("", operation_id="listKeys", summary="List API keys", responses=documented(RedisUnavailable))
-def list_keys(services: ServicesDep, response: Response) -> KeyListBody:
-    """All keys, including revoked and expired ones."""
+@router.get(
+    "",
+    operation_id="listKeys",
+    summary="List API keys",
+    responses=documented(
+        (422, ProblemCode.INVALID_REQUEST, "query.limit: must be at most 1000"),
+        InvalidCursor,
+        RedisUnavailable,
+    ),
+)
+def list_keys(
+    services: ServicesDep,
+    response: Response,
+    limit: Annotated[int | None, Query(ge=1, le=_MAX_PAGE, description="null: all keys")] = None,
+    cursor: Annotated[
+        str | None, Query(max_length=200, description="`next_cursor` of the previous page")
+    ] = None,
+) -> KeyListBody:
+    """All keys, including revoked and expired ones; with `limit`, page by page."""
     response.headers.update(NO_STORE)
-    return KeyListBody(keys=[_body(services, key) for key in services.keys.all()])
+    start = 0 if cursor is None else _place(cursor)
+    # One more, to see whether any follows.
+    found = services.keys.page(start, None if limit is None else limit + 1)
+    more = None if limit is None or len(found) <= limit else encode_cursor(str(start + limit))
+    return KeyListBody(keys=[_shown(key, minutes) for key, minutes in found[:limit]], next_cursor=more)
+
+
+def _place(cursor: str) -> int:
+    text = decode_cursor(cursor)
+    if not re.fullmatch(r"[0-9]{1,9}", text):
+        raise InvalidCursor
+    return int(text)
 
 
 @router.post(
@@ -218,6 +251,10 @@ def _new(services: Services, new: NewKey) -> NewKeyBody:
 
 
 def _body(services: Services, key: ApiKey) -> ApiKeyBody:
+    return _shown(key, services.keys.used_minutes(key.id))
+
+
+def _shown(key: ApiKey, used_minutes: float) -> ApiKeyBody:
     return ApiKeyBody(
         id=key.id,
         name=key.name,
@@ -226,7 +263,7 @@ def _body(services: Services, key: ApiKey) -> ApiKeyBody:
         quota_minutes=key.quota_minutes or None,
         weight=key.weight,
         s3_prefixes=list(key.s3_prefixes),
-        used_minutes=round(services.keys.used_minutes(key.id), 3),
+        used_minutes=round(used_minutes, 3),
         created_at=moment(key.created_at),
         expires_at=optional_moment(key.expires_at),
         revoked_at=optional_moment(key.revoked_at),

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Iterable, Iterator
 from datetime import date, timedelta
+from itertools import chain
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from sentiloc.app.access.caller import current_caller
@@ -109,11 +112,13 @@ def usage(query: Annotated[UsageQuery, Query()], request: Request, services: Ser
         raise InvalidRequest("query: `from` is after `to`, or more than 400 days before it")
     redis, prefix = services.store.redis, services.store.prefix
     days = used_by_day(redis, prefix, _visible(services, query.key), first, last)
+    # The first day is read now, so that a Redis that is away gets a problem as its answer. The others are sent as they
+    # are read: a large service has millions of rows in 400 days.
+    days = chain([next(days, [])], days)
     if query.format == "csv" or request.headers.get("accept", "").startswith("text/csv"):
         headers = {**NO_STORE, "Content-Disposition": 'attachment; filename="usage.csv"'}
-        return Response(_table(days), media_type="text/csv", headers=headers)
-    body = UsageBody(first=first, last=last, days=[_body(one) for one in days])
-    return Response(body.model_dump_json(by_alias=True), media_type=JSON_TYPE, headers=NO_STORE)
+        return StreamingResponse(_table(days), media_type="text/csv", headers=headers)
+    return StreamingResponse(_document(first, last, days), media_type=JSON_TYPE, headers=NO_STORE)
 
 
 def _visible(services: Services, key: str | None) -> list[str]:
@@ -123,17 +128,33 @@ def _visible(services: Services, key: str | None) -> list[str]:
         own = caller.key_id or ""
         # An empty answer, not 403: other keys' ids are not confirmed.
         return [own] if key in (None, own) else []
-    every = ["", ERASED, *(one.id for one in services.keys.all())]
+    every = ["", ERASED, *services.keys.ids()]
     return every if key is None else [one for one in every if one == key]
+
+
+def _document(first: date, last: date, days: Iterable[list[DayOfUse]]) -> Iterator[str]:
+    """The text of a `UsageBody`, in parts."""
+    head, tail = UsageBody(first=first, last=last, days=[]).model_dump_json(by_alias=True).split("[]")
+    yield f"{head}["
+    comma = ""
+    for day in days:
+        if day:
+            yield comma + ",".join(_body(one).model_dump_json() for one in day)
+            comma = ","
+    yield f"]{tail}"
 
 
 def _body(one: DayOfUse) -> DayBody:
     return DayBody(**{name: getattr(one, name) for name in _COLUMNS})
 
 
-def _table(days: list[DayOfUse]) -> str:
+def _table(days: Iterable[list[DayOfUse]]) -> Iterator[str]:
+    yield _rows([_COLUMNS])
+    for day in days:
+        yield _rows([getattr(one, name) for name in _COLUMNS] for one in day)
+
+
+def _rows(rows: Iterable[Iterable[object]]) -> str:
     table = io.StringIO()
-    rows = csv.writer(table)
-    rows.writerow(_COLUMNS)
-    rows.writerows([getattr(one, name) for name in _COLUMNS] for one in days)
+    csv.writer(table).writerows(rows)
     return table.getvalue()

@@ -608,9 +608,11 @@ export interface KeyBody {
   person: string | null;
 }
 
-/** Every key, oldest first. */
+/** Keys, oldest first. */
 export interface KeyListBody {
   keys: ApiKeyBody[];
+  /** null: these are the last keys */
+  next_cursor: string | null;
 }
 
 /** A key to create. */

@@ -130,8 +130,8 @@ def list_keys(data_dir: DataDir = None) -> None:
     """Show all keys: scopes, usage of this month, and whether each is valid."""
     store = _store(data_dir)
     table = Table("id", "name", "scopes", "per minute", "minutes used", "created", "last used", "state")
-    for key in store.all():
-        used = f"{store.used_minutes(key.id):.1f}"
+    for key, minutes in store.page():
+        used = f"{minutes:.1f}"
         table.add_row(
             key.id,
             key.name,
