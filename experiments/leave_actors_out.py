@@ -23,9 +23,9 @@ import torch
 
 from recipes.starter.build import HELD_OUT_SEED, make_training
 from recipes.starter.dataset import Material, embed_sound, make_items, open_sources, read_faces_of
+from recipes.starter.evaluate import proposals_map
 from recipes.starter.faces.bank import face_reading
 from recipes.starter.fit import RECIPE, fit
-from recipes.starter.judge import proposals_map
 from recipes.starter.shifts import shift_items
 from recipes.starter.sound.net import load_voice_reader
 from recipes.starter.splits import WHOLE_CORPORA

@@ -29,8 +29,8 @@ from recipes.starter.compose_video import (
     join_videos,
     read_truth,
 )
+from recipes.starter.evaluate import RIGHT_TIOU, as_proposals, mean_average_precision, time_shares
 from recipes.starter.faces.faces import read_ferplus
-from recipes.starter.judge import RIGHT_TIOU, as_proposals, mean_average_precision, time_shares
 from recipes.starter.timelines import Span, read_statistics
 from recipes.starter.voices.augment import decode
 from recipes.starter.voices.data import as_snippets, frames_of, read_index

@@ -28,10 +28,10 @@ from recipes.starter.dataset import (
     read_faces_of,
 )
 from recipes.starter.development import NOTHING, read_development
+from recipes.starter.evaluate import by_kind, calibrate, neutral_marked, proposals_map, shown_segments
 from recipes.starter.faces.bank import face_reading
 from recipes.starter.faces.draft import Sources
 from recipes.starter.fit import RECIPE, fit, make_ensemble
-from recipes.starter.judge import by_kind, calibrate, neutral_marked, proposals_map, shown_segments
 from recipes.starter.shifts import shift_items
 from recipes.starter.sound.net import load_voice_reader
 from sentiloc.model.data.items import Item
@@ -116,7 +116,7 @@ def measure(
         for kind, part in by_kind(held).items()
     }
     everyday = by_kind(held)["everyday"]
-    told = [told_by(c, clip_scores, calibration) for c in real if c.segments]
+    told = [predicted_label(c, clip_scores, calibration) for c in real if c.segments]
     truth = [CLASSES[c.segments[0].class_index] for c in real if c.segments]
     calm = [clip for clip in real if not clip.segments]
     return Outcome(
@@ -131,7 +131,7 @@ def measure(
     )
 
 
-def told_by(clip: Item, scores: Mapping[str, FrameScores], calibration: Calibration) -> str:
+def predicted_label(clip: Item, scores: Mapping[str, FrameScores], calibration: Calibration) -> str:
     """The label with more shown time, or "none"."""
     shown = shown_segments([clip], scores, calibration, THRESHOLD)[clip.name]
     times = {label: sum(s.end - s.start for s in shown if s.label == label) for label in CLASSES}

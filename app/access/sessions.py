@@ -165,12 +165,12 @@ class SessionStore:
         count, _ = await self._shared.ask(("DEL", *ended), ("ZREM", listed, *ended))
         return int(count)
 
-    async def was_obeyed(self, token_id: str) -> bool:
+    async def was_processed(self, token_id: str) -> bool:
         """Whether a logout token has ended its sessions before."""
         (noted,) = await self._shared.ask(("EXISTS", self._of_logout(token_id)))
         return bool(noted)
 
-    async def note_obeyed(self, token_id: str, seconds: int) -> None:
+    async def mark_processed(self, token_id: str, seconds: int) -> None:
         """Remember for `seconds` that a logout token has ended its sessions."""
         await self._shared.ask(("SET", self._of_logout(token_id), "1", "EX", str(seconds)))
 

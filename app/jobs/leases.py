@@ -60,7 +60,7 @@ class JobScripts:
 
 
 @dataclass(frozen=True, slots=True)
-class Ability:
+class WorkerCapabilities:
     """The jobs that a worker can run: those of `models` (None: of any model), except those named in `avoided`."""
 
     models: frozenset[str] | None = None
@@ -68,8 +68,8 @@ class Ability:
 
 
 @dataclass(frozen=True, slots=True)
-class PassedOver:
-    """Jobs wait that other workers may run, but none that this one can. `models` are those of the waiting jobs."""
+class WaitingForOthers:
+    """Jobs wait for other workers, and none for this one. `models` are those of the waiting jobs."""
 
     models: frozenset[str]
 
@@ -82,15 +82,15 @@ class Leases(JobScripts):
         return read_record(read_pairs(self._claim(job_id, owner, lease_seconds, 0)))
 
     def take(
-        self, job_id: str, owner: str, lease_seconds: float, ability: Ability
-    ) -> JobRecord | PassedOver | None:
+        self, job_id: str, owner: str, lease_seconds: float, capabilities: WorkerCapabilities
+    ) -> JobRecord | WaitingForOthers | None:
         """Take the next job in the queue that the worker can run; None if no job can be taken now by any worker.
 
         `job_id` is the job of the message that woke the worker. Jobs that are passed over keep their turn. Between two
         parts of a long queue, jobs may move: the message of a job that is missed so is sent again.
         """
-        models = _ANY_MODEL if ability.models is None else listed(sorted(ability.models))
-        asked = (job_id, owner, lease_seconds, 1, models, listed(ability.avoided))
+        models = _ANY_MODEL if capabilities.models is None else listed(sorted(capabilities.models))
+        asked = (job_id, owner, lease_seconds, 1, models, listed(capabilities.avoided))
         passed: set[str] = set()
         start = "0"
         while start:
@@ -99,7 +99,7 @@ class Leases(JobScripts):
                 return read_record(read_pairs(found))
             _, start, *more = found
             passed.update(more)
-        return PassedOver(frozenset(passed)) if passed else None
+        return WaitingForOthers(frozenset(passed)) if passed else None
 
     def _claim(self, job_id: str, owner: str, lease_seconds: float, *more: str | int) -> list[str]:
         claimable = listed(sources(JobState.DECODING)[:1])
@@ -117,7 +117,7 @@ class Leases(JobScripts):
         owner, attempt, state = cast("list[str | None]", found)
         return owner == lease.owner and attempt == str(lease.attempt) and state in RUNNING
 
-    def tell_segments(self, lease: Lease, keep: int, segments: str, until: float) -> bool:
+    def publish_segments(self, lease: Lease, keep: int, segments: str, until: float) -> bool:
         """Send an event with provisional segments; False if another worker has the job.
 
         `segments` (a JSON list) replaces all segments sent before except the first `keep`.

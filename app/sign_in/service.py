@@ -112,11 +112,11 @@ class SignIn:
             SignInFailed: The token is not valid, or it was used before.
         """
         logout = await self._provider.logged_out(token)
-        if await self._sessions.was_obeyed(logout.token_id):
+        if await self._sessions.was_processed(logout.token_id):
             raise SignInFailed("the logout token was used before")
         count = await self._sessions.end_all(logout.subject, logout.sid)
         # Last: if Redis fails before, the provider sends the same token again.
-        await self._sessions.note_obeyed(logout.token_id, logout.seconds)
+        await self._sessions.mark_processed(logout.token_id, logout.seconds)
         return count
 
     async def _logout_url(self, session: Session, back: str) -> str | None:

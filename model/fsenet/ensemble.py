@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from sentiloc.model.fsenet.network import FSENet, FSENetConfig, FSENetOutput, encode_audio, present_steps
 
 
-class Reading(nn.Module):
+class LinearReadout(nn.Module):
     """An FSENet with fixed linear maps in front, which reduce whole features to the readings that it was trained on.
 
     `audio` (n, dim) and `face` (m, dim) are those maps; the network was trained on their n and m values.
@@ -48,7 +48,7 @@ class Ensemble(nn.Module):
 
     def __init__(
         self,
-        members: Sequence[Reading],
+        members: Sequence[LinearReadout],
         audio_encoder: nn.Module | None = None,
         audio_shape: tuple[int, int] | None = None,
         visual_encoder: nn.Module | None = None,
@@ -87,13 +87,13 @@ class Ensemble(nn.Module):
 
     def with_audio_encoder(self, audio_encoder: nn.Module, audio_shape: tuple[int, int]) -> Ensemble:
         """The same members with an audio encoder before them."""
-        members = [member for member in self.members if isinstance(member, Reading)]
+        members = [member for member in self.members if isinstance(member, LinearReadout)]
         visual_dim = self.config.visual_dim if self.visual_encoder else None
         return Ensemble(members, audio_encoder, audio_shape, self.visual_encoder, visual_dim).eval()
 
     def with_visual_encoder(self, visual_encoder: nn.Module, visual_dim: int) -> Ensemble:
         """The same members with a visual encoder for features (B, T, visual_dim) before them."""
-        members = [member for member in self.members if isinstance(member, Reading)]
+        members = [member for member in self.members if isinstance(member, LinearReadout)]
         shape = self.config.audio_shape if self.audio_encoder else None
         audio_shape = (shape[0], shape[1]) if shape and len(shape) == 2 else None
         return Ensemble(members, self.audio_encoder, audio_shape, visual_encoder, visual_dim).eval()

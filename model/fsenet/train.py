@@ -202,12 +202,12 @@ class _Trainer:
     def _finish_epoch(self, items: Sequence[Item], held_out: Sequence[Item], steps: int) -> None:
         self.losses = {name: value / steps for name, value in self.sums.items()}
         if is_first():
-            self._judge(items, held_out)
+            self._validate(items, held_out)
         self.epoch, self.step, self.sums = self.epoch + 1, 0, {}
         if time.monotonic() - self.saved_at >= self.config.checkpoint_seconds:
             self._save()
 
-    def _judge(self, items: Sequence[Item], held_out: Sequence[Item]) -> None:
+    def _validate(self, items: Sequence[Item], held_out: Sequence[Item]) -> None:
         """Log the epoch, and keep its weights if they are the best on held-out videos."""
         record: dict[str, float] = {"epoch": self.epoch, **self.losses}
         # An entropy of one means that attention is a plain mean over time, which the losses do not show.

@@ -30,18 +30,18 @@ from recipes.starter.dataset import (
     read_sound_of,
 )
 from recipes.starter.development import read_development
+from recipes.starter.evaluate import (
+    by_kind,
+    clip_evidence,
+    crossed_probabilities,
+    evaluate,
+    outcomes,
+    shown_segments,
+)
 from recipes.starter.faces.bank import face_reading, file_digest
 from recipes.starter.faces.draft import EMBEDDING
 from recipes.starter.faces.material import gather
 from recipes.starter.fit import RECIPE, Fitted, finish, fit, make_ensemble, starter_spec, write_package
-from recipes.starter.judge import (
-    by_kind,
-    clip_evidence,
-    crossed_probabilities,
-    judge,
-    outcomes,
-    shown_segments,
-)
 from recipes.starter.plots import plot_reliability, plot_timeline
 from recipes.starter.shifts import shift_items
 from recipes.starter.sound.net import load_voice_reader
@@ -189,7 +189,7 @@ def report(network: Ensemble, fitted: Fitted, held_out: list[Item], path: Path) 
     kinds = {"all": held_out, **by_kind(held_out)}
     rows = {
         kind: asdict(
-            judge(part, {i.name: scores[i.name] for i in part}, fitted.calibration, fitted.threshold)
+            evaluate(part, {i.name: scores[i.name] for i in part}, fitted.calibration, fitted.threshold)
         )
         for kind, part in kinds.items()
         if any(item.segments for item in part)

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from recipes.starter.judge import calibrate, pick_threshold
+from recipes.starter.evaluate import calibrate, pick_threshold
 from sentiloc.model.data.items import Item
 from sentiloc.model.extractors.logmel import NORMAL_LEVEL
-from sentiloc.model.fsenet.ensemble import Ensemble, Reading
+from sentiloc.model.fsenet.ensemble import Ensemble, LinearReadout
 from sentiloc.model.fsenet.export import export_onnx
 from sentiloc.model.fsenet.losses import LossConfig, Supervision
 from sentiloc.model.fsenet.network import FSENet, FSENetConfig
@@ -101,7 +101,7 @@ def make_ensemble(networks: Sequence[tuple[FSENet, FloatArray]]) -> Ensemble:
     """Join networks to one on encoded sound (T, n) and faces (T, 256); each has its own projection (m, 256)."""
     members = [
         # Sound is encoded already, so it passes unchanged.
-        Reading(net, audio=torch.eye((net.config.audio_shape or (0,))[0]), face=torch.from_numpy(faces))
+        LinearReadout(net, audio=torch.eye((net.config.audio_shape or (0,))[0]), face=torch.from_numpy(faces))
         for net, faces in networks
     ]
     return Ensemble(members).eval()

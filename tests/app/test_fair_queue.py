@@ -9,7 +9,7 @@ import pytest
 from redis import Redis
 
 from sentiloc.app.access.keys import KeyStore
-from sentiloc.app.jobs.leases import Ability, PassedOver
+from sentiloc.app.jobs.leases import WaitingForOthers, WorkerCapabilities
 from sentiloc.app.jobs.options import JobOptions, Priority
 from sentiloc.app.jobs.record import JobError, JobRecord, NewJob
 from sentiloc.app.jobs.store import JobStore, QueueFullError
@@ -40,8 +40,8 @@ def submit(
 
 
 def take(store: JobStore) -> JobRecord | None:
-    taken = store.take("unnamed", "worker", 30.0, Ability())
-    assert not isinstance(taken, PassedOver)
+    taken = store.take("unnamed", "worker", 30.0, WorkerCapabilities())
+    assert not isinstance(taken, WaitingForOthers)
     return taken
 
 
@@ -212,8 +212,8 @@ def test_an_empty_queue_leaves_no_keys(store: JobStore, redis: Redis) -> None:
 
 def take_of(store: JobStore, *models: str, avoided: tuple[str, ...] = ()) -> str | set[str] | None:
     """The job that a worker with these models takes, or the models of the jobs that it passes over."""
-    found = store.take("unnamed", "worker", 30.0, Ability(frozenset(models), frozenset(avoided)))
-    if isinstance(found, PassedOver):
+    found = store.take("unnamed", "worker", 30.0, WorkerCapabilities(frozenset(models), frozenset(avoided)))
+    if isinstance(found, WaitingForOthers):
         return set(found.models)
     return None if found is None else found.id
 
@@ -252,8 +252,8 @@ def test_a_worker_leaves_a_job_that_it_had_to_put_back(store: JobStore) -> None:
 
 def test_a_worker_for_any_model_leaves_jobs_to_others_too(store: JobStore) -> None:
     job = submit(store, None)
-    passed = store.take("unnamed", "worker", 30.0, Ability(avoided=frozenset({job})))
-    assert passed == PassedOver(frozenset({"m"}))
+    passed = store.take("unnamed", "worker", 30.0, WorkerCapabilities(avoided=frozenset({job})))
+    assert passed == WaitingForOthers(frozenset({"m"}))
 
 
 def test_jobs_that_wait_for_a_pause_are_not_for_other_workers(store: JobStore, settings: Settings) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from sentiloc.model.fsenet.ensemble import Ensemble, Reading
+from sentiloc.model.fsenet.ensemble import Ensemble, LinearReadout
 from sentiloc.model.fsenet.export import export_onnx
 from sentiloc.model.fsenet.network import FSENet, FSENetConfig
 from sentiloc.model.fsenet.streams import LogMelEncoder
@@ -20,11 +20,13 @@ CONFIG = FSENetConfig(
 FRAMES, MELS = 32, 60
 
 
-def _member(seed: int, *, audio: int = 12, face: int = 4, whole_face: int = 6) -> Reading:
+def _member(seed: int, *, audio: int = 12, face: int = 4, whole_face: int = 6) -> LinearReadout:
     """A network that sees `audio` values projected from 512, and `face` values projected from `whole_face`."""
     torch.manual_seed(seed)
     network = FSENet(replace(CONFIG, audio_shape=(audio,), face_dim=face, standardized=seed > 0))
-    return Reading(network, audio=torch.randn(audio, 512) / 22, face=torch.randn(face, whole_face)).eval()
+    return LinearReadout(
+        network, audio=torch.randn(audio, 512) / 22, face=torch.randn(face, whole_face)
+    ).eval()
 
 
 @torch.inference_mode()
@@ -54,7 +56,7 @@ def test_a_reading_uses_only_its_projections() -> None:
     expected = member.network(None, audio @ member.audio.T, face @ member.face.T)
     torch.testing.assert_close(member(None, audio, face).scores, expected.scores)
     with pytest.raises(ValueError, match="not what is read"):
-        Reading(member.network, audio=member.audio, face=torch.randn(5, 6))
+        LinearReadout(member.network, audio=member.audio, face=torch.randn(5, 6))
 
 
 def test_an_exported_ensemble_equals_the_original(tmp_path: Path) -> None:
@@ -70,7 +72,7 @@ def test_an_exported_ensemble_equals_the_original(tmp_path: Path) -> None:
 def test_an_ensemble_sees_through_one_visual_encoder() -> None:
     torch.manual_seed(2)
     network = FSENet(replace(CONFIG, visual_dim=3, audio_shape=(12,), face_dim=4))
-    member = Reading(network, audio=torch.randn(12, 512), face=torch.randn(4, 6)).eval()
+    member = LinearReadout(network, audio=torch.randn(12, 512), face=torch.randn(4, 6)).eval()
     encoder, listener = torch.nn.Linear(9, 3).eval(), LogMelEncoder(FRAMES, MELS).eval()
     ensemble = (
         Ensemble([member]).eval().with_audio_encoder(listener, (FRAMES, MELS)).with_visual_encoder(encoder, 9)

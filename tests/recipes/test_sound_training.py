@@ -14,7 +14,7 @@ import torch
 from recipes.starter.averaging import AveragedRun
 from recipes.starter.sound.bank import SoundBank, excerpt
 from recipes.starter.sound.build import check_indexes
-from recipes.starter.sound.compose import BURST_TEMPO, SoundComposer, as_somebody_else
+from recipes.starter.sound.compose import BURST_TEMPO, SoundComposer, with_another_voice
 from recipes.starter.sound.net import SoundNet, encoder_state, load_sound_net, load_voice_reader
 from recipes.starter.sound.overdriven import overdrive
 from recipes.starter.sound.packages import PACKAGES, SoundPackage, unpack
@@ -310,7 +310,7 @@ def test_a_burst_of_somebody_else_keeps_its_events_in_place() -> None:
     events = (power.max(axis=1, keepdims=True) > 0.5).astype(np.float32)
     lengths, centres = set(), set()
     for _ in range(20):
-        changed, told = as_somebody_else(power, events, random)
+        changed, told = with_another_voice(power, events, random)
         np.testing.assert_array_equal(changed.max(axis=1) > 0.3, told[:, 0] > 0.5)
         assert 100 / BURST_TEMPO[1] - 1 <= len(changed) <= 100 / BURST_TEMPO[0]
         lengths.add(len(changed))

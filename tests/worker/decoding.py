@@ -13,7 +13,7 @@ import pytest
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.worker.children import decoders
 from sentiloc.worker.decoder.decode import DecodeLimits, DecodeRequest, decode
-from sentiloc.worker.jobs.signs_of_life import children
+from sentiloc.worker.jobs.activity import children
 from tests.support.services import wait_for
 
 LIMITS = DecodeLimits(threads=1)

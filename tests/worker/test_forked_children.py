@@ -16,8 +16,8 @@ from sentiloc.worker.children.nursery import can_fork
 from sentiloc.worker.children.start import start_confined
 from sentiloc.worker.decoder.decode import SnippetFrames, decode
 from sentiloc.worker.decoder.process import DecoderProcess
+from sentiloc.worker.jobs.activity import children
 from sentiloc.worker.jobs.faults import is_passing
-from sentiloc.worker.jobs.signs_of_life import children
 from tests.support.media import make_clip
 from tests.support.services import wait_for
 from tests.worker.decoding import (

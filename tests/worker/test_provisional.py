@@ -11,7 +11,7 @@ from sentiloc.app.settings import Settings
 from sentiloc.model.segments import FloatArray, SnippetFeatures
 from sentiloc.worker.config import runtime_config
 from sentiloc.worker.extraction.extraction import Run
-from sentiloc.worker.features.feature_file import Rows
+from sentiloc.worker.features.feature_file import FeatureFile
 from sentiloc.worker.pipelines.localizer import Localizer
 from sentiloc.worker.pipelines.provisional import ProgressiveScores
 from sentiloc.worker.pipelines.registry import load_pipeline
@@ -90,7 +90,7 @@ def test_growing_step_by_step_equals_one_step(localizer: Localizer) -> None:
 
 
 def test_rows_are_read_while_others_are_added() -> None:
-    rows = Rows((3,))
+    rows = FeatureFile((3,))
     rows.append(np.arange(12, dtype=np.float32).reshape(4, 3))
     assert rows.window(1, 3).tolist() == [[3, 4, 5], [6, 7, 8]]
     rows.append(np.ones((2, 3), np.float32))

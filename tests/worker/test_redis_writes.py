@@ -15,12 +15,12 @@ from sentiloc.app.jobs.record import JobRecord, NewJob
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.redis.client import connect
 from sentiloc.app.settings import Settings
-from sentiloc.worker.jobs.lease_keeper import LeaseKeeper, Patience
+from sentiloc.worker.jobs.lease_keeper import LeaseKeeper, StallLimits
 from sentiloc.worker.jobs.owner import new_owner
 from tests.support.services import wait_for
 
 SECONDS, LEASE_SECONDS = 8.0, 30.0
-PATIENCE = Patience(idle=60.0, busy=60.0, busy_cpu=60.0, load=60.0)
+LIMITS = StallLimits(idle=60.0, busy=60.0, busy_cpu=60.0, load=60.0)
 FIRST_SECONDS = 4.0
 """A job reports more often at first, so that a short one shows progress, too."""
 WRITING = frozenset(
@@ -79,7 +79,7 @@ def run(store: JobStore, url: str, seconds: float) -> list[float]:
     """Seconds from the start at which a job that makes steady progress wrote."""
     with Writes(url) as writes:
         began = time.time()
-        with LeaseKeeper(store, claimed(store).lease, LEASE_SECONDS, patience=PATIENCE) as keeper:
+        with LeaseKeeper(store, claimed(store).lease, LEASE_SECONDS, limits=LIMITS) as keeper:
             while (done := time.time() - began) < seconds:
                 keeper.report("extracting", done / seconds)
                 time.sleep(0.02)
@@ -98,7 +98,7 @@ def test_a_job_without_news_writes_for_its_lease_alone(store: JobStore, redis_ur
     lease = 3.0
     record = store.claim(claimed_later(store), new_owner(), lease)
     assert record is not None
-    with Writes(redis_url) as writes, LeaseKeeper(store, record.lease, lease, patience=PATIENCE):
+    with Writes(redis_url) as writes, LeaseKeeper(store, record.lease, lease, limits=LIMITS):
         wait_for(lambda: len(writes.times) >= 4)
     gaps = [after - before for before, after in zip(writes.times, writes.times[1:], strict=False)]
     # A third of the lease, no less: so two renewals may fail before the job is given to another worker.

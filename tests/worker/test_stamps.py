@@ -39,7 +39,7 @@ def mended(
     stamps: list[tuple[int, float]], ends: float | None = None
 ) -> tuple[list[float | None], PacketClock]:
     clock = PacketClock(ends)
-    found = [packet.dts for packet in clock.mend(packets(*stamps))]
+    found = [packet.dts for packet in clock.repair(packets(*stamps))]
     return [None if ticks is None else ticks / 1000 for ticks in found], clock
 
 

@@ -113,7 +113,7 @@ class Ledger:
         """Record why a video cannot be extracted."""
         return self._write(name, replace(entry, state=State.FAILED, code=str(code), reason=reason))
 
-    def forgive(self, name: str) -> None:
+    def uncount(self, name: str) -> None:
         """Do not count the last attempt, because it was stopped on purpose."""
         entry = self.read(name)
         if entry is not None and entry.state == State.STARTED:

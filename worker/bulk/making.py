@@ -142,7 +142,7 @@ class Bench:
             return self.take(name, video, entry.owner)
         except SentilocError as error:
             if error.code in NOT_THE_VIDEO:
-                self.ledger.forgive(name)
+                self.ledger.uncount(name)
                 raise
             return self.ledger.fail(name, entry, error.code, error.detail)
         except Exception as error:

@@ -49,9 +49,9 @@ def extract_video(queue: ExtractionQueue, folder: Path, split: str, name: str, v
         try:
             entry = bench(folder, split).take(name, video, owner)
         except SentilocError as error:
-            queue.tell(name, "stopped", error.detail)
+            queue.report(name, "stopped", error.detail)
         else:
-            queue.tell(name, entry.state, entry.reason)
+            queue.report(name, entry.state, entry.reason)
 
 
 def make_worker(run: str, processes: int) -> Any:

@@ -99,7 +99,7 @@ class ExtractionQueue:
         if owner is not None and is_dead(owner):
             self._drop(key, owner)
 
-    def tell(self, name: str, state: str, reason: str = "") -> None:
+    def report(self, name: str, state: str, reason: str = "") -> None:
         """Report a video's outcome to the collecting command."""
         report = json.dumps({"name": name, "state": state, "reason": reason})
         pipe = self._redis.pipeline()

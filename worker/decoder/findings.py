@@ -65,7 +65,7 @@ def _all_warnings(media: Media, seen: Seen, rate: FrameRate) -> Iterator[ResultW
         yield from _truncated(media, seen)
     yield from _missing(seen, rate)
     yield from _undecodable(seen, rate.fps)
-    yield from _mended(seen)
+    yield from _repaired_stamps(seen)
 
 
 def _truncated(media: Media, seen: Seen) -> Iterator[ResultWarning]:
@@ -127,7 +127,7 @@ def _without_bad_stamps(seen: Seen) -> tuple[Times, Times]:
     return sent[sent >= 0][: -late if 0 < late <= len(seen.outliers) else None], shown
 
 
-def _mended(seen: Seen) -> Iterator[ResultWarning]:
+def _repaired_stamps(seen: Seen) -> Iterator[ResultWarning]:
     for times, what in ((seen.breaks, "start again or jump"), (seen.outliers, "are out of order")):
         if times:
             # A single wild stamp is no place in the video.

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from sentiloc.worker.features.feature_file import let_go
+from sentiloc.worker.features.feature_file import release_pages
 from sentiloc.worker.runtime.steps import count_step
 
 logger = logging.getLogger(__name__)
@@ -115,7 +115,7 @@ class ArrayCache:
                     # Pickles could run code when they are loaded.
                     np.savez(file, allow_pickle=False, **arrays)
                 for array in arrays.values():
-                    let_go(array)
+                    release_pages(array)
                 # Not synced: after a power failure a damaged entry is noticed by its checksum.
                 part.replace(self._path(key))
             except OSError:

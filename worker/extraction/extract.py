@@ -79,12 +79,12 @@ class Extractor:
         path: Path,
         report: Report,
         part: Part = WHOLE,
-        look: Callable[[Run], None] | None = None,
+        update: Callable[[Run], None] | None = None,
         stills: Stills | None = None,
     ) -> Extraction:
         """Features of one video, or of a part of it; raises what `worker.decoder.decode.decode` and `report` raise.
 
-        Decoding, faces and pictures run in parallel; the slowest of them sets the pace. `look` is called repeatedly
+        Decoding, faces and pictures run in parallel; the slowest of them sets the pace. `update` is called repeatedly
         with the current state. `stills` gets a picture of each snippet.
         """
         report("decoding", 0.0)
@@ -110,8 +110,8 @@ class Extractor:
             for event in _timed(events, run.clock):
                 run.take(event)
                 on_wait()
-                if look is not None:
-                    look(run)
+                if update is not None:
+                    update(run)
         return run.finish()
 
     @property

@@ -22,7 +22,7 @@ from sentiloc.worker.extraction.stills import Stills
 from sentiloc.worker.extraction.visual_run import VisualRun
 from sentiloc.worker.features.audio import AudioExtractor
 from sentiloc.worker.features.face import FaceExtractor, FaceFeatures, FaceTrack
-from sentiloc.worker.features.feature_file import Rows
+from sentiloc.worker.features.feature_file import FeatureFile
 from sentiloc.worker.features.visual import VisualExtractor
 
 BATCH, VISUAL_BATCH = 4, 8
@@ -34,7 +34,7 @@ Four are 2.56 s of video. A larger batch would delay the end of a short video.
 
 # About 41 s. Containers interleave sound within a second or two, so later sound has ended.
 _LATE_SOUND = 64
-"""If sound lags behind pictures by more than this many snippets, a provisional look treats it as ended."""
+"""If sound lags behind pictures by more than this many snippets, a provisional update treats it as ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +254,7 @@ class _FaceRun:
         self, extractor: FaceExtractor, folder: Path | None, clock: StageClock, *, is_draft: bool
     ) -> None:
         self._extractor, self._clock, self._is_draft = extractor, clock, is_draft
-        self.rows = Rows((extractor.dim,), folder)
+        self.rows = FeatureFile((extractor.dim,), folder)
         self.present: list[BoolArray] = []
         self._count: list[NDArray[np.int32]] = []
         self._boxes: list[FloatArray] = []

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sentiloc.model.segments import FloatArray
 from sentiloc.worker.decoder.events import SnippetFrames
 from sentiloc.worker.extraction.stages import StageClock
-from sentiloc.worker.features.feature_file import Rows
+from sentiloc.worker.features.feature_file import FeatureFile
 from sentiloc.worker.features.visual import VisualExtractor
 
 
@@ -32,7 +32,7 @@ class VisualRun:
 
     def __init__(self, extractor: VisualExtractor, folder: Path | None, clock: StageClock) -> None:
         self._extractor, self._clock = extractor, clock
-        self.rows = Rows((extractor.dim,), folder)
+        self.rows = FeatureFile((extractor.dim,), folder)
         self._waiting: list[_Read] = []
         self._unread = 0
         self._last: FloatArray | None = None

@@ -13,7 +13,7 @@ from sentiloc.model.extractors import logmel
 from sentiloc.model.extractors.logmel import Samples, SpectrogramStream
 from sentiloc.model.segments import BoolArray, FloatArray
 from sentiloc.model.spec import AudioStream
-from sentiloc.worker.features.feature_file import Rows
+from sentiloc.worker.features.feature_file import FeatureFile
 
 SERVED = AudioStream()
 """The only audio stream that can be served, at any level. `tsl300` features are read from files, never extracted."""
@@ -34,7 +34,7 @@ class AudioExtractor:
         self._level = stream.level
         self._spectrogram = SpectrogramStream()
         self._unfinished = np.empty(0, np.float32)
-        self._features = Rows((logmel.FRAMES, logmel.MELS), folder)
+        self._features = FeatureFile((logmel.FRAMES, logmel.MELS), folder)
         self._mean_squares: list[float] = []
         self._levels: list[float] = []
 

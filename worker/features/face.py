@@ -23,7 +23,7 @@ from sentiloc.model.segments import FloatArray
 from sentiloc.worker.features.face_choice import CANDIDATES, apart, choose_index, likeliest, together
 from sentiloc.worker.features.face_detection import Detector, Image, load_detector
 from sentiloc.worker.features.face_encoder import FaceEncoder
-from sentiloc.worker.features.face_rows import Face, FaceFeatures, FaceTrack, Looked, Rows
+from sentiloc.worker.features.face_rows import Face, FaceFeatures, FaceRows, FaceTrack, Looked
 from sentiloc.worker.features.face_views import (
     BOTH_SIDES,
     MIRRORED_SIDE,
@@ -94,7 +94,7 @@ class FaceExtractor:
         at the end: each call ends with a full-size search if it found no face.
         """
         track = previous or FaceTrack()
-        rows = Rows.blank(len(snippets), self.dim)
+        rows = FaceRows.blank(len(snippets), self.dim)
         looked = iter(self._look_at_all(snippets, track.snippets))
         for begin in range(0, len(snippets), CLOSE_EVERY):
             group = range(begin, min(begin + CLOSE_EVERY, len(snippets)))
@@ -109,7 +109,7 @@ class FaceExtractor:
         self,
         frames: Sequence[Image] | NDArray[np.uint8],
         looked: Iterator[Looked],
-        rows: Rows,
+        rows: FaceRows,
         index: int,
         track: FaceTrack,
     ) -> FaceTrack:
@@ -129,7 +129,7 @@ class FaceExtractor:
         self,
         snippets: Sequence[Sequence[Image] | NDArray[np.uint8]],
         group: range,
-        rows: Rows,
+        rows: FaceRows,
         track: FaceTrack,
     ) -> FaceTrack:
         """Search for small faces in those snippets of a group that show no face.
@@ -147,7 +147,7 @@ class FaceExtractor:
                 track = after
         return track
 
-    def _look_back(self, frames: Sequence[tuple[int, Image]], rows: Rows, track: FaceTrack) -> FaceTrack:
+    def _look_back(self, frames: Sequence[tuple[int, Image]], rows: FaceRows, track: FaceTrack) -> FaceTrack:
         """Search the last of some frames at full size, and those before it near its face. The track at the last frame.
 
         A frame comes with the number of its snippet, whose row is written.

@@ -61,7 +61,7 @@ class Looked(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class FaceRows:
     """The arrays of `FaceFeatures`, which are filled snippet by snippet."""
 
     face: FloatArray
@@ -70,9 +70,9 @@ class Rows:
     count: NDArray[np.int32]
 
     @staticmethod
-    def blank(count: int, dim: int) -> Rows:
+    def blank(count: int, dim: int) -> FaceRows:
         """Rows of `count` snippets without a face."""
-        return Rows(
+        return FaceRows(
             np.zeros((count, dim), np.float32),
             np.zeros(count, np.bool_),
             np.zeros((count, 4), np.float32),

@@ -14,7 +14,7 @@ from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.segments import FloatArray
 
 
-class Rows:
+class FeatureFile:
     """Float32 rows of one shape, appended to an unnamed file in `folder` (default: the system's)."""
 
     def __init__(self, shape: tuple[int, ...], folder: Path | None = None) -> None:
@@ -73,7 +73,7 @@ class Rows:
         return np.frombuffer(mapped, np.float32).reshape(count, *self._shape)
 
 
-def let_go(rows: FloatArray | None) -> None:
+def release_pages(rows: FloatArray | None) -> None:
     """Release the memory pages of rows that were read from a file. They are read again when needed."""
     owner: object = rows
     while isinstance(owner, np.ndarray):

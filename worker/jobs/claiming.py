@@ -6,7 +6,7 @@ import logging
 import time
 
 from sentiloc.app.housekeeping.retention import delete_results
-from sentiloc.app.jobs.leases import Ability, PassedOver
+from sentiloc.app.jobs.leases import WaitingForOthers, WorkerCapabilities
 from sentiloc.app.jobs.presence import WorkerPresence, alive_workers, why_unserved
 from sentiloc.app.jobs.record import JobRecord, JobState
 from sentiloc.app.jobs.store import JobStore
@@ -43,20 +43,24 @@ class Claims:
         self._left: dict[str, float] = {}
         self._pause = 0.0
 
-    def take(self, job_id: str) -> JobRecord | PassedOver | None:
+    def take(self, job_id: str) -> JobRecord | WaitingForOthers | None:
         """The next job in the queue that this worker can run; the message may name another one.
 
-        None: nothing is to be done for the message now. `PassedOver`: it should go back to the broker.
+        None: nothing is to be done for the message now. `WaitingForOthers`: it should go back to the broker.
         Raises `redis.RedisError`.
         """
         take_from_dead_owner(self._store, self._storage, job_id, self._settings.max_attempts)
         found = self._next(job_id)
         # A message that comes back at once found no other worker idle.
         left = self._pause
-        while isinstance(found, PassedOver) and left > 0 and sleep_unless_draining(min(left, _LOOK_SECONDS)):
+        while (
+            isinstance(found, WaitingForOthers)
+            and left > 0
+            and sleep_unless_draining(min(left, _LOOK_SECONDS))
+        ):
             left -= _LOOK_SECONDS
             found = self._next(job_id)
-        if not isinstance(found, PassedOver):
+        if not isinstance(found, WaitingForOthers):
             self._pause = 0.0
             return found
         if not self._is_for_others(found):
@@ -79,13 +83,13 @@ class Claims:
         alive = alive_workers(self._store.redis, self._store.prefix)
         return [one for one in alive if not is_this_process(one.name) and one.why_not(model) is None]
 
-    def _next(self, job_id: str) -> JobRecord | PassedOver | None:
+    def _next(self, job_id: str) -> JobRecord | WaitingForOthers | None:
         now = time.monotonic()
         self._left = {name: until for name, until in self._left.items() if until > now}
-        ability = Ability(frozenset(self._pipelines.served()[0]), frozenset(self._left))
-        return self._store.take(job_id, new_owner(), self._settings.lease_seconds, ability)
+        capabilities = WorkerCapabilities(frozenset(self._pipelines.served()[0]), frozenset(self._left))
+        return self._store.take(job_id, new_owner(), self._settings.lease_seconds, capabilities)
 
-    def _is_for_others(self, passed: PassedOver) -> bool:
+    def _is_for_others(self, passed: WaitingForOthers) -> bool:
         """Whether a worker that is alive, or may be restarting, can run one of the jobs."""
         redis, prefix = self._store.redis, self._store.prefix
         unserved = why_unserved(redis, prefix, passed.models, self._settings.lease_seconds)

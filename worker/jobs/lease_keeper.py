@@ -22,8 +22,8 @@ from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.settings import Settings
 from sentiloc.app.telemetry import outages
 from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.worker.jobs.activity import StallDetector
 from sentiloc.worker.jobs.process import is_draining
-from sentiloc.worker.jobs.signs_of_life import StallWatch
 from sentiloc.worker.runtime.steps import steps_done
 
 # Reads are cheap, and cancellation should be noticed within two seconds.
@@ -36,7 +36,7 @@ _WRITE_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
+class StallLimits:
     """When work on a job is said to hang, in seconds.
 
     Args:
@@ -77,7 +77,7 @@ class LeaseKeeper:
         store: the job records.
         lease: the hold on the job.
         lease_seconds: how long a renewal lasts.
-        patience: when the work is said to be hung; its lease is then no longer renewed.
+        limits: when the work is said to be hung; its lease is then no longer renewed.
         on_hung: called once when the work hangs.
     """
 
@@ -87,14 +87,14 @@ class LeaseKeeper:
         lease: Lease,
         lease_seconds: float,
         *,
-        patience: Patience,
+        limits: StallLimits,
         on_hung: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
         self._lease = lease
         self._lease_seconds = lease_seconds
-        self._patience = patience
-        self._watch = StallWatch(patience.idle, patience.busy, patience.busy_cpu)
+        self._limits = limits
+        self._watch = StallDetector(limits.idle, limits.busy, limits.busy_cpu)
         self._on_hung = on_hung
         # One tuple, replaced as a whole: the thread never sees a stage with another stage's progress.
         self._state: tuple[str, float] = ("decoding", 0.0)
@@ -134,7 +134,7 @@ class LeaseKeeper:
     @contextlib.contextmanager
     def loading(self) -> Iterator[None]:
         """The block loads a model: that may take minutes, but not for ever."""
-        self._loading_until = time.monotonic() + self._patience.load
+        self._loading_until = time.monotonic() + self._limits.load
         try:
             yield
         finally:

@@ -13,7 +13,7 @@ from redis import RedisError
 
 from sentiloc.app.access.keys import KeyStore
 from sentiloc.app.jobs.found import found_in
-from sentiloc.app.jobs.leases import PassedOver
+from sentiloc.app.jobs.leases import WaitingForOthers
 from sentiloc.app.jobs.options import Quality
 from sentiloc.app.jobs.record import JobError, JobRecord
 from sentiloc.app.jobs.store import JobStore
@@ -38,9 +38,9 @@ from sentiloc.worker.jobs.faults import (
     require_version,
 )
 from sentiloc.worker.jobs.fetch import fetch_source
-from sentiloc.worker.jobs.lease_keeper import LeaseKeeper, Patience, StopReason
+from sentiloc.worker.jobs.lease_keeper import LeaseKeeper, StallLimits, StopReason
 from sentiloc.worker.jobs.process import end_hung_process, is_draining
-from sentiloc.worker.jobs.telling import Teller
+from sentiloc.worker.jobs.provisional_results import ProvisionalPublisher
 from sentiloc.worker.pipelines.registry import Pipelines
 from sentiloc.worker.pipelines.thumbnails import Owner, keep_stills, make_thumbnails, save_thumbnails
 from sentiloc.worker.reels.storing import rendered, upload
@@ -84,7 +84,7 @@ class JobRunner:
         if not self._health.wait():
             return False
         record = self._claims.take(job_id)
-        if isinstance(record, PassedOver):
+        if isinstance(record, WaitingForOthers):
             logger.debug("the message is for workers that can run %s", ", ".join(sorted(record.models)))
             return False
         if record is None:
@@ -96,7 +96,7 @@ class JobRunner:
             self._store,
             record.lease,
             self._settings.lease_seconds,
-            patience=Patience.of(self._settings),
+            limits=StallLimits.of(self._settings),
             on_hung=end_hung_process,
         ) as keeper:
             # Continues the trace of the request that created the job.
@@ -140,11 +140,16 @@ class JobRunner:
             pipeline = self._pipelines.get(record.model)
         require_version(record.options, pipeline)
         self._fetch(record, keeper)
-        with Teller(self._store, self._storage, record, keeper.waiting_outside) as teller:
-            self._find(record, pipeline, keeper, teller, began)
+        with ProvisionalPublisher(self._store, self._storage, record, keeper.waiting_outside) as publisher:
+            self._find(record, pipeline, keeper, publisher, began)
 
     def _find(
-        self, record: JobRecord, pipeline: PackagePipeline, keeper: LeaseKeeper, teller: Teller, began: float
+        self,
+        record: JobRecord,
+        pipeline: PackagePipeline,
+        keeper: LeaseKeeper,
+        publisher: ProvisionalPublisher,
+        began: float,
     ) -> None:
         # Separate caches, so that nobody can tell from a job's speed which videos another key has sent.
         owner = "" if self._settings.share_features else record.key_id or ""
@@ -160,7 +165,7 @@ class JobRunner:
                     options,
                     None if part is None else (part.start, part.end),
                     record.options.audio_track,
-                    teller.tell,
+                    publisher.publish,
                     stills=stills,
                     is_draft=is_draft,
                 )
@@ -170,9 +175,9 @@ class JobRunner:
         duration = result.video.duration
         # Usage counts the processed part, not the whole video.
         media_seconds = duration if part is None else part.seconds(duration)
-        figures = JobMetrics(result.timings, media_seconds, time.monotonic() - began, size)
+        metrics = JobMetrics(result.timings, media_seconds, time.monotonic() - began, size)
         # Inside `_local_path`: the size is needed, and on an object store the path is a temporary copy.
-        self._save(record, result, pictures, figures, keeper)
+        self._save(record, result, pictures, metrics, keeper)
 
     @contextmanager
     def _local_path(self, record: JobRecord, keeper: LeaseKeeper) -> Iterator[Path]:
@@ -195,7 +200,7 @@ class JobRunner:
             patience = self._settings.save_patience_seconds
             persist(lambda: upload(self._storage, path, key), keeper.check, patience)
         # The file first, then the record: a record never names a file that does not exist.
-        if self._insist(lambda: self._store.succeed(record.lease, key)):
+        if self._retry_write(lambda: self._store.succeed(record.lease, key)):
             logger.info("succeeded with a reel")
         else:
             self._storage.delete(key)
@@ -222,7 +227,7 @@ class JobRunner:
         record: JobRecord,
         result: Any,
         pictures: Sequence[bytes],
-        figures: JobMetrics,
+        metrics: JobMetrics,
         keeper: LeaseKeeper,
     ) -> None:
         key = result_key(record.id, record.attempt)
@@ -230,8 +235,8 @@ class JobRunner:
         with keeper.waiting_outside():
             count = persist(lambda: self._write(record, key, result, pictures), keeper.check, patience)
         labels = {segment.label for segment in result.segments}
-        media = figures.media_seconds
-        if self._insist(
+        media = metrics.media_seconds
+        if self._retry_write(
             lambda: self._store.succeed(
                 record.lease,
                 key,
@@ -243,7 +248,7 @@ class JobRunner:
             )
         ):
             logger.info("succeeded with %d segments", len(result.segments))
-            self._count(figures)
+            self._count(metrics)
         else:
             for lost in (key, *(thumbnail_key(record.id, record.attempt, n) for n in range(count))):
                 self._storage.delete(lost)
@@ -273,9 +278,9 @@ class JobRunner:
             detail = "The API key had no minutes left when this job began."
             raise SentilocError(ErrorCode.QUOTA_EXCEEDED, detail)
 
-    def _count(self, figures: JobMetrics) -> None:
+    def _count(self, metrics: JobMetrics) -> None:
         try:
-            count_job(self._store.redis, self._store.prefix, figures)
+            count_job(self._store.redis, self._store.prefix, metrics)
         except RedisError as error:
             logger.warning("the job's metrics could not be counted: %s", error)
 
@@ -288,24 +293,24 @@ class JobRunner:
             if self._storage.size(record.source_key) is not None:
                 return
             size = fetch_source(record, self._storage, self._settings, keeper.report)
-        self._insist(lambda: self._store.fetched(record.lease, size))
+        self._retry_write(lambda: self._store.fetched(record.lease, size))
 
     def _fail(self, record: JobRecord, error: JobError) -> None:
-        kept = self._insist(lambda: self._store.fail(record.lease, error))
+        kept = self._retry_write(lambda: self._store.fail(record.lease, error))
         logger.info("failed with %s: %s%s", error.code, error.detail, "" if kept else " (no longer ours)")
 
     def _have_others(self, record: JobRecord) -> bool:
         """Whether other workers have the job's model, perhaps in the version that this one lacks."""
-        return self._insist(lambda: bool(self._claims.others(record.model)))
+        return self._retry_write(lambda: bool(self._claims.others(record.model)))
 
     def _defer(self, record: JobRecord, error: JobError, *, is_bounded: bool) -> None:
         """Put the job back with a pause: the fault is not the video's."""
-        state = self._insist(
+        state = self._retry_write(
             lambda: self._store.defer(record.lease, error, self._settings, is_bounded=is_bounded)
         )
         logger.warning("%s: %s; the job is %s", error.code, error.detail, state or "no longer ours")
         if error.code is ErrorCode.MODEL_UNAVAILABLE:
-            self._insist(lambda: self._claims.leave(record))
+            self._retry_write(lambda: self._claims.leave(record))
 
     def _give_back(self, record: JobRecord, error: RedisError) -> bool:
         """Redis was away for so long that the lease is lost. The worker is alive, so this does not count as a crash."""
@@ -321,10 +326,10 @@ class JobRunner:
     def _stopped(self, record: JobRecord, reason: StopReason) -> bool:
         logger.info("stopped: %s", reason)
         if reason is StopReason.DRAINING:
-            return not self._insist(lambda: self._store.release(record.lease))
+            return not self._retry_write(lambda: self._store.release(record.lease))
         return True
 
-    def _insist(self, write: Callable[[], T]) -> T:
+    def _retry_write(self, write: Callable[[], T]) -> T:
         """Retry a write until Redis answers, for up to ten times the lease duration.
 
         A stopping worker does not wait.

@@ -14,8 +14,8 @@ import signal
 import threading
 import time
 
+from sentiloc.worker.jobs.activity import children
 from sentiloc.worker.jobs.process import HEARTBEAT_FD, parent_beats, silence_of
-from sentiloc.worker.jobs.signs_of_life import children
 
 logger = logging.getLogger(__name__)
 

@@ -106,7 +106,7 @@ class FeaturePipeline(PackagePipeline):
         report: Report,
         part: Part = WHOLE,
         audio_track: int | None = None,
-        look: Callable[[Run], None] | None = None,
+        update: Callable[[Run], None] | None = None,
         *,
         stills: Stills | None = None,
         is_draft: bool = False,
@@ -122,7 +122,7 @@ class FeaturePipeline(PackagePipeline):
         # A part is not cached, because its key would have to contain the part and would rarely be used again. Nor is it
         # looked up: the key needs every byte of the file.
         if self.cache is None or part != WHOLE:
-            return extractor.extract(path, report, part, look, stills)
+            return extractor.extract(path, report, part, update, stills)
         # Imported here, because a single command without a cache should start fast.
         from sentiloc.worker.extraction.feature_cache import cache_key
 
@@ -130,7 +130,7 @@ class FeaturePipeline(PackagePipeline):
         with clock.time("cache"):
             key = cache_key(path, extractor.identity)
             known = self.cache.load(key)
-        extraction = known or extractor.extract(path, report, part, look, stills)
+        extraction = known or extractor.extract(path, report, part, update, stills)
         if known is None:
             with clock.time("cache"):
                 self.cache.store(key, extraction)

@@ -13,7 +13,7 @@ from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.package import ModelPackage
 from sentiloc.model.segments import BoolArray, FloatArray, FrameScores, SnippetFeatures
 from sentiloc.model.spec import ModelSpec, parse_spec
-from sentiloc.worker.features.feature_file import let_go
+from sentiloc.worker.features.feature_file import release_pages
 from sentiloc.worker.runtime.steps import count_step
 
 STREAMS = ("visual", "audio", "face")
@@ -127,7 +127,7 @@ class Localizer:
                 far[:, rows] += weight * (part - far[:, rows])
         for stream in self.streams:
             # Features of long videos lie in a file; their pages are given back after each window.
-            let_go(getattr(variants[0], stream))
+            release_pages(getattr(variants[0], stream))
         return scores, saliency[..., 0]
 
 

@@ -20,7 +20,7 @@ from sentiloc.worker.extraction.extraction import Part, Run
 from sentiloc.worker.pipelines.base import PackagePipeline, TimeRange
 from sentiloc.worker.pipelines.localizer import OVERLAP, WINDOW, Localizer, blending_weights
 
-FIRST_LOOK = 32
+FIRST_UPDATE = 32
 """Snippets (20 s of video) before the first update: with fewer, the network is unreliable."""
 # The next update waits for 5 % more video, so their number grows with the logarithm of its length.
 _GROWTH = 1.05
@@ -73,31 +73,31 @@ class ProgressiveScores:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """What to look for: the cut options, and the part of the video."""
+class ProvisionalRequest:
+    """The cut options and the part of the video for which segments are published."""
 
     options: SegmentOptions
     part: Part
     time_range: TimeRange | None
 
 
-class Looker:
+class ProvisionalScorer:
     """Scores a run from time to time and publishes what it has found so far."""
 
     def __init__(
         self,
         pipeline: PackagePipeline,
         localizer: Localizer,
-        wanted: Wanted,
-        tell: OnProvisional,
+        wanted: ProvisionalRequest,
+        publish: OnProvisional,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._pipeline, self._wanted, self._tell, self._clock = pipeline, wanted, tell, clock
+        self._pipeline, self._wanted, self._publish, self._clock = pipeline, wanted, publish, clock
         self._scores = ProgressiveScores(localizer)
-        self._next_total = FIRST_LOOK
+        self._next_total = FIRST_UPDATE
         self._not_before = 0.0
 
-    def look(self, run: Run) -> None:
+    def update(self, run: Run) -> None:
         """Publish the segments so far, if an update is due."""
         if run.snippets < self._next_total or self._clock() < self._not_before:
             return
@@ -105,10 +105,10 @@ class Looker:
         if total < self._next_total or run.info is None:
             return
         began = self._clock()
-        self._tell(self._result(run, total))
+        self._publish(self._result(run, total))
         ended = self._clock()
         # At least 8 snippets, so that short videos do not get an update for every snippet.
-        self._next_total = max(total + FIRST_LOOK // 4, int(total * _GROWTH))
+        self._next_total = max(total + FIRST_UPDATE // 4, int(total * _GROWTH))
         # Forty times the cost of this update, so updates take at most 2.5 % of the time.
         self._not_before = ended + (ended - began) / _MOST_SHARE
 

@@ -63,18 +63,20 @@ class SentimentPipeline(FeaturePipeline):
         """Find sentiment. For a range, only that range and `CONTEXT` snippets on both sides are decoded."""
         check_time_range(time_range)
         part = WHOLE if time_range is None else self._part(time_range)
-        look = None
+        update = None
         if on_provisional is not None:
-            from sentiloc.worker.pipelines.provisional import Looker, Wanted
+            from sentiloc.worker.pipelines.provisional import ProvisionalRequest, ProvisionalScorer
 
-            wanted = Wanted(options=options or self.default_options, part=part, time_range=time_range)
-            look = Looker(self, self.localizer, wanted, on_provisional).look
+            wanted = ProvisionalRequest(
+                options=options or self.default_options, part=part, time_range=time_range
+            )
+            update = ProvisionalScorer(self, self.localizer, wanted, on_provisional).update
         extraction = self._extract(
             path,
             lambda stage, done: report(stage, done * LOCALIZING_FROM),
             part,
             audio_track,
-            look,
+            update,
             stills=stills,
             is_draft=is_draft,
         )

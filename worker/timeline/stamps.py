@@ -75,7 +75,7 @@ class PacketClock:
         self.latest_ignored = 0.0
         """The latest time stamp (seconds) that was ignored."""
 
-    def mend(self, packets: Iterable[Packet[Any]]) -> Iterator[Packet[Any]]:
+    def repair(self, packets: Iterable[Packet[Any]]) -> Iterator[Packet[Any]]:
         """Yield all packets, each with its continuous time in seconds."""
         source = iter(packets)
         while True:
@@ -132,7 +132,7 @@ class PacketClock:
             packet.pts = packet.dts = None
             self.outliers.append(track.last)
             return
-        if self._was_astray(track, raw + track.offset):
+        if self._was_outlier(track, raw + track.offset):
             self.outliers.append(raw + track.offset)
             track.last = raw + track.offset
             return
@@ -141,7 +141,7 @@ class PacketClock:
             self._offset = track.offset
             self.breaks.append(track.last)
 
-    def _was_astray(self, track: _Track, now: float) -> bool:
+    def _was_outlier(self, track: _Track, now: float) -> bool:
         """Whether this stream alone was far from all others, and comes to them with `now`."""
         assert track.last is not None  # noqa: S101
         last = track.last

@@ -155,7 +155,7 @@ class SoundComposer:
             return self._recorded(kind, frames, random)
         power, told = _power(mels[inside]), events[inside]
         if kind == "burst":
-            power, told = as_somebody_else(power, told, random)
+            power, told = with_another_voice(power, told, random)
         return Sound(
             power=power,
             events=told,
@@ -242,7 +242,9 @@ def _takes_by_kind(bank: SoundBank) -> dict[str, list[list[int]]]:
     return {kind: [by[name] for name in sorted(by)] for kind, by in owners.items()}
 
 
-def as_somebody_else(power: FloatArray, events: FloatArray, random: Random) -> tuple[FloatArray, FloatArray]:
+def with_another_voice(
+    power: FloatArray, events: FloatArray, random: Random
+) -> tuple[FloatArray, FloatArray]:
     """A burst with another tempo and another vocal tract: power (frames', 60) and events (frames', events)."""
     count = max(int(len(power) / random.uniform(*BURST_TEMPO)), 1)
     places = np.linspace(0, len(power) - 1, count).round().astype(int)

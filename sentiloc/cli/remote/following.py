@@ -21,18 +21,18 @@ def follow(client: Client, job_id: str, on_event: Callable[[Event], None] | None
     with progress_bars() as bars:
         task = bars.add_task(job_id, total=1.0, note="")
 
-        def tell(event: Event) -> None:
+        def show(event: Event) -> None:
             bars.update(task, description=event.state, completed=event.progress, note=_note(event))
             if on_event is not None:
                 on_event(event)
 
         try:
             for event in client.watch(job_id):
-                tell(event)
+                show(event)
         except (ServerError, ConnectionFailedError, UnexpectedAnswerError):
             # Polling takes no stream, so it works beside any number of listeners, and behind a proxy that lets none
             # through. If the server is away altogether, it says so.
-            return client.wait(job_id, on_change=lambda job: tell(_event(job)))
+            return client.wait(job_id, on_change=lambda job: show(_event(job)))
     # An event has neither the error nor the name of the video.
     return client.status(job_id)
 

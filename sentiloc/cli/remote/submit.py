@@ -87,7 +87,7 @@ def submit(
         for video in videos:
             jobs.append(_send(client, video, options, resumable=resumable))
             # At once, so that its id is known even if a later video cannot be sent.
-            _tell_sent(jobs[-1], video, wait=wait, as_json=as_json)
+            _print_sent(jobs[-1], video, wait=wait, as_json=as_json)
         if not wait:
             return
         # All are sent first, so that the server works while later videos are sent.
@@ -97,7 +97,7 @@ def submit(
     end_by(ended)
 
 
-def _tell_sent(job: Job, video: str, *, wait: bool, as_json: bool) -> None:
+def _print_sent(job: Job, video: str, *, wait: bool, as_json: bool) -> None:
     """Print the id of a job that was sent; with `wait` on standard error, because its end is printed later."""
     if wait:
         typer.echo(f"{video}: sent as {job.id}", err=True)

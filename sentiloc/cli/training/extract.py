@@ -104,17 +104,17 @@ def _extract(plan: Plan, workers: int | None, *, retry_failed: bool) -> int:
     missing = plan.missing(retry_failed=retry_failed)
     ended = True
     try:
-        with extraction_progress(len(missing)) as tell:
+        with extraction_progress(len(missing)) as on_progress:
             if missing and workers:
-                ended = extract_with_workers(plan, missing, workers, tell)
+                ended = extract_with_workers(plan, missing, workers, on_progress)
             elif missing:
-                _extract_here(plan, missing, tell)
+                _extract_here(plan, missing, on_progress)
     finally:
         failures = plan.finish()
     return _report(plan, missing, failures, ended=ended)
 
 
-def _extract_here(plan: Plan, missing: dict[str, Path], tell: Callable[[int, int], None]) -> None:
+def _extract_here(plan: Plan, missing: dict[str, Path], on_progress: Callable[[int, int], None]) -> None:
     from sentiloc.app.settings import get_settings
     from sentiloc.worker.bulk.ledger import State
     from sentiloc.worker.bulk.making import Bench, load_maker
@@ -130,11 +130,11 @@ def _extract_here(plan: Plan, missing: dict[str, Path], tell: Callable[[int, int
                 entry = bench.take(name, video, new_owner())
             except KeyboardInterrupt:
                 # The video did not fail. It was in work when the command was stopped.
-                plan.ledger.forgive(name)
+                plan.ledger.uncount(name)
                 raise
             plan.collect([name])
             failed += entry.state == State.FAILED
-            tell(number, failed)
+            on_progress(number, failed)
 
 
 @contextmanager

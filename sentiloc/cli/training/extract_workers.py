@@ -32,7 +32,7 @@ from sentiloc.worker.bulk.queue import ExtractionQueue
 from sentiloc.worker.jobs.owner import is_dead
 from sentiloc.worker.runtime.cpu import available_cpus
 
-Tell = Callable[[int, int], None]
+OnProgress = Callable[[int, int], None]
 """Called with the videos that have ended, and with how many of them failed."""
 
 _REDIS_START_SECONDS = 60.0
@@ -44,7 +44,7 @@ _DEATH_SECONDS = 10.0
 """A killed process is gone a moment later, on a busy machine some seconds later."""
 
 
-def extract_with_workers(plan: Plan, missing: dict[str, Path], workers: int, tell: Tell) -> bool:
+def extract_with_workers(plan: Plan, missing: dict[str, Path], workers: int, on_progress: OnProgress) -> bool:
     """Extract the missing videos with `workers` processes of this machine and those that join; False if stopped.
 
     Without SENTILOC_REDIS_URL, a private Redis runs until the extraction ends.
@@ -61,14 +61,14 @@ def extract_with_workers(plan: Plan, missing: dict[str, Path], workers: int, tel
             queue = ExtractionQueue(get_settings(), run)
             _clear_killed(plan)
             with _announced(plan, run):
-                return _run(supervisor, plan, missing, queue, workers, tell)
+                return _run(supervisor, plan, missing, queue, workers, on_progress)
         except RedisError as error:
             detail = f"Redis does not answer: {error}; run the command again to continue"
             raise SentilocError(ErrorCode.INTERNAL, detail) from error
         finally:
             supervisor.stop()
             remove_socket(Path(folder))
-            _forgive(plan)
+            _uncount_killed(plan)
 
 
 def join_extraction(folder: Path, workers: int) -> None:
@@ -161,18 +161,18 @@ def _run(
     missing: dict[str, Path],
     queue: ExtractionQueue,
     workers: int,
-    tell: Tell,
+    on_progress: OnProgress,
 ) -> bool:
     try:
         queue.keep_open()
         queue.send(plan.folder, plan.split, missing)
         supervisor.start(_worker(queue.run, workers, get_settings()))
-        return supervisor.watch(until=_Collector(plan, missing, queue, tell).look)
+        return supervisor.watch(until=_Collector(plan, missing, queue, on_progress).look)
     finally:
         queue.close()
 
 
-def _forgive(plan: Plan) -> None:
+def _uncount_killed(plan: Plan) -> None:
     """Videos whose process was ended by this command did not fail. Videos of workers that joined are left to them."""
     started = [
         (name, entry.owner)
@@ -184,14 +184,16 @@ def _forgive(plan: Plan) -> None:
         while not is_dead(owner) and time.monotonic() < deadline:
             time.sleep(0.05)
         if is_dead(owner):
-            plan.ledger.forgive(name)
+            plan.ledger.uncount(name)
 
 
 class _Collector:
     """Follows the workers: collects finished videos, and sends lost ones again."""
 
-    def __init__(self, plan: Plan, missing: dict[str, Path], queue: ExtractionQueue, tell: Tell) -> None:
-        self._plan, self._queue, self._tell = plan, queue, tell
+    def __init__(
+        self, plan: Plan, missing: dict[str, Path], queue: ExtractionQueue, on_progress: OnProgress
+    ) -> None:
+        self._plan, self._queue, self._on_progress = plan, queue, on_progress
         self._left, self._total = dict(missing), len(missing)
         self._done: list[str] = []
         self._failed = 0
@@ -206,7 +208,7 @@ class _Collector:
             self._end(event["name"], failed=event["state"] == State.FAILED)
         self._collect()
         self._search()
-        self._tell(self._total - len(self._left), self._failed)
+        self._on_progress(self._total - len(self._left), self._failed)
         return not self._left
 
     def _end(self, name: str, *, failed: bool) -> None:

@@ -79,7 +79,7 @@ class Load:
     def burst(self, count: int) -> None:
         """Post that many clips one after another."""
         for number in range(count):
-            self._insist(f"burst-{number}")
+            self._retry(f"burst-{number}")
 
     def post(self, key: str) -> str | None:
         """Send the clip under a key; returns its job, or None if it is refused."""
@@ -89,11 +89,11 @@ class Load:
         turn = time.monotonic() + number * _EVERY_SECONDS / SENDERS
         count = 0
         while not self._stop.wait(max(0.0, turn - time.monotonic())):
-            self._insist(f"clip-{number}-{count}")
+            self._retry(f"clip-{number}-{count}")
             count += 1
             turn = max(turn + _EVERY_SECONDS, time.monotonic())
 
-    def _insist(self, key: str) -> None:
+    def _retry(self, key: str) -> None:
         """Send a clip until it is accepted; also after the stop, because the server has returned then."""
         with self._lock:
             self._clip_keys.append(key)

@@ -35,7 +35,7 @@ class PacketSource:
         self.others_end = 0.0
 
     def __iter__(self) -> Iterator[Packet[Any]]:
-        return self.clock.mend(self._read())
+        return self.clock.repair(self._read())
 
     def _read(self) -> Iterator[Packet[Any]]:
         reach, farthest, attempts = self._media.new_reach(), 0, 0

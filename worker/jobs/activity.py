@@ -23,14 +23,14 @@ _IDLE_BYTES = 1 << 20
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
-class Life(NamedTuple):
+class Activity(NamedTuple):
     """Activity of a process and its children since they started: processor seconds, and bytes read or written."""
 
     cpu_seconds: float
     moved_bytes: int
 
 
-class StallWatch:
+class StallDetector:
     """Watches the work of one job; call `looks_hung` about once a second.
 
     Args:
@@ -43,19 +43,21 @@ class StallWatch:
         self._idle_seconds = idle_seconds
         self._busy_seconds, self._busy_cpu_seconds = busy_seconds, busy_cpu_seconds
         self._progress: object = None
-        self._samples: deque[tuple[float, Life]] = deque()
+        self._samples: deque[tuple[float, Activity]] = deque()
         self._progress_at, self._cpu_at_progress = 0.0, 0.0
 
-    def looks_hung(self, progress: object, life: Life | None = None, now: float | None = None) -> bool:
+    def looks_hung(
+        self, progress: object, activity: Activity | None = None, now: float | None = None
+    ) -> bool:
         """True if the work is hung. `progress` is any value that changes whenever the work makes progress."""
         now = time.monotonic() if now is None else now
-        life = measure_life() if life is None else life
+        activity = measure_activity() if activity is None else activity
         # Any progress restarts both clocks.
         if progress != self._progress or not self._samples:
-            self._progress, self._progress_at, self._cpu_at_progress = progress, now, life.cpu_seconds
+            self._progress, self._progress_at, self._cpu_at_progress = progress, now, activity.cpu_seconds
             self._samples.clear()
-        self._samples.append((now, life))
-        used = life.cpu_seconds - self._cpu_at_progress
+        self._samples.append((now, activity))
+        used = activity.cpu_seconds - self._cpu_at_progress
         if used >= self._busy_cpu_seconds and now - self._progress_at >= self._busy_seconds:
             return True
         # Keeps the oldest sample that is at least `idle_seconds` old, so a change within that time is
@@ -64,8 +66,8 @@ class StallWatch:
             self._samples.popleft()
         began, before = self._samples[0]
         is_idle = (
-            life.cpu_seconds - before.cpu_seconds < _IDLE_SHARE * self._idle_seconds
-            and life.moved_bytes - before.moved_bytes < _IDLE_BYTES
+            activity.cpu_seconds - before.cpu_seconds < _IDLE_SHARE * self._idle_seconds
+            and activity.moved_bytes - before.moved_bytes < _IDLE_BYTES
         )
         # Without /proc all activity reads as zero, so nothing may be concluded.
         return sys.platform == "linux" and is_idle and now - began >= self._idle_seconds
@@ -75,11 +77,11 @@ class StallWatch:
         self._samples.clear()
 
 
-def measure_life() -> Life:
+def measure_activity() -> Activity:
     """Measure the activity of this process and its running descendants."""
     # This process's own time; children are added below, because they are not waited for while they run.
     own = time.process_time()
-    return Life(own + sum(map(_cpu_seconds, _descendants(os.getpid()))), _moved_bytes())
+    return Activity(own + sum(map(_cpu_seconds, _descendants(os.getpid()))), _moved_bytes())
 
 
 def _descendants(pid: int) -> list[int]:

@@ -26,7 +26,7 @@ RIGHT_TIOU = 0.3
 """A shown segment is right if a true one of its label overlaps it by this much."""
 # Seconds.
 GRID = 0.1
-# No gap is this short, so each proposal is judged alone.
+# No gap is this short, so each proposal is evaluated alone.
 _NEVER_MERGE = -1.0
 _THRESHOLDS = tuple(round(0.5 + 0.05 * step, 2) for step in range(9))
 """Even odds and more: a shown segment is more likely right than wrong."""
@@ -40,7 +40,7 @@ Truth = Mapping[str, Sequence[GroundTruthSegment]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judgement:
+class Evaluation:
     """mAP (mean over tIoU 0.1:0.3) of all proposals; at a threshold: share of time labelled right, share of neutral
     time marked, mAP of the shown segments.
 
@@ -66,13 +66,13 @@ def mean_average_precision(truth: Truth, found: Mapping[str, Sequence[Proposal]]
     return evaluate_detections(truth, found).average_map
 
 
-def judge(items: Sequence[Item], scores: Scores, calibration: Calibration, threshold: float) -> Judgement:
+def evaluate(items: Sequence[Item], scores: Scores, calibration: Calibration, threshold: float) -> Evaluation:
     """All metrics of one set of scores at one threshold."""
     truth = truth_of(items)
     shown = shown_segments(items, scores, calibration, threshold)
     lengths = {item.name: len(item.features) * SNIPPET for item in items}
     right, marked = time_shares(truth, shown, lengths)
-    return Judgement(
+    return Evaluation(
         proposals_map=proposals_map(items, scores),
         shown_map=mean_average_precision(truth, {name: as_proposals(rows) for name, rows in shown.items()}),
         time_right=right,
@@ -247,7 +247,7 @@ def pick_threshold(
         k: (part, scores) for k, part in by_kind(items).items()
     }
     kinds["clips"] = clips, clip_scores
-    judged = {t: judge(items, scores, calibration, t) for t in _THRESHOLDS}
+    evaluated = {t: evaluate(items, scores, calibration, t) for t in _THRESHOLDS}
     allowed = [
         t
         for t in _THRESHOLDS
@@ -258,7 +258,7 @@ def pick_threshold(
         )
     ]
     # If none marks little enough, the strictest.
-    return max(allowed or _THRESHOLDS[-1:], key=lambda t: judged[t].time_right + judged[t].shown_map)
+    return max(allowed or _THRESHOLDS[-1:], key=lambda t: evaluated[t].time_right + evaluated[t].shown_map)
 
 
 def neutral_marked(

@@ -7,8 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from recipes.starter.evaluate import (
+    calibrate,
+    evaluate,
+    neutral_marked,
+    outcomes,
+    pick_threshold,
+    time_shares,
+)
 from recipes.starter.faces.draft import SNIPPET
-from recipes.starter.judge import calibrate, judge, neutral_marked, outcomes, pick_threshold, time_shares
 from sentiloc.model.data.items import Item, SegmentLabel
 from sentiloc.model.evaluation.metrics import GroundTruthSegment
 from sentiloc.model.proposals.calibration import Calibration
@@ -59,7 +66,7 @@ def test_a_perfect_answer_is_perfect() -> None:
         "v", (SegmentLabel(10 * SNIPPET, 20 * SNIPPET, 1), SegmentLabel(25 * SNIPPET, 35 * SNIPPET, 0))
     )
     scores = {"v": scores_of([(10, 20, 1, 0.97), (25, 35, 0, 0.97)])}
-    result = judge([item], scores, Calibration(), 0.5)
+    result = evaluate([item], scores, Calibration(), 0.5)
     assert result.proposals_map == result.shown_map == pytest.approx(1.0)
     assert result.time_right > 0.95 and result.neutral_marked < 0.06
 
@@ -115,7 +122,7 @@ def test_the_threshold_keeps_neutral_time_free() -> None:
     scores = {item.name: scores_of([(5, 35, 0, 0.55)]) for item in calm}
     scores |= {item.name: scores_of([(10, 20, 1, 0.95)]) for item in loud}
     threshold = pick_threshold(calm + loud, scores, [], {}, Calibration(), most_marked={"n": 0.1, "v": 0.1})
-    assert judge(calm + loud, scores, Calibration(), threshold).neutral_marked <= 0.1
+    assert evaluate(calm + loud, scores, Calibration(), threshold).neutral_marked <= 0.1
 
 
 def test_real_clips_are_not_marked_more_than_they_may_be() -> None:

@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sentiloc.worker.features.feature_file import Rows, let_go
+from sentiloc.worker.features.feature_file import FeatureFile, release_pages
 
 
 @pytest.mark.parametrize(
     ("count", "expected"), [(0, []), (2, [0, 1]), (5, [0, 1, 2, 3, 4]), (7, [0, 1, 2, 3, 4, 9, 9])]
 )
 def test_cut_or_filled(count: int, expected: list[int], tmp_path: Path) -> None:
-    rows = Rows((2, 3), tmp_path)
+    rows = FeatureFile((2, 3), tmp_path)
     for start, stop in ((0, 2), (2, 2), (2, 5)):
         rows.append(np.arange(start, stop, dtype=np.float32)[:, None, None] * np.ones((2, 3), np.float32))
     taken = rows.take(count, 9.0)
@@ -26,7 +26,7 @@ def test_cut_or_filled(count: int, expected: list[int], tmp_path: Path) -> None:
 
 
 def test_leaves_no_file_and_lasts_after_its_writer(tmp_path: Path) -> None:
-    rows = Rows((1,), tmp_path)
+    rows = FeatureFile((1,), tmp_path)
     rows.append(np.ones((3, 1), np.float32))
     taken = rows.take(3)
     del rows
@@ -41,20 +41,20 @@ def _resident_kilobytes() -> int:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs Linux: reads the process's memory from /proc")
 def test_rows_that_were_read_can_be_let_go_and_read_again() -> None:
-    rows = Rows((1024,))
+    rows = FeatureFile((1024,))
     for _ in range(8):
         rows.append(np.ones((1024, 1024), np.float32))
     taken = rows.take(8 * 1024)
     assert taken.sum() == taken.size
     read = _resident_kilobytes()
-    let_go(taken[5:])
+    release_pages(taken[5:])
     assert read - _resident_kilobytes() > 16 * 1024
     assert taken.sum() == taken.size
-    let_go(None)
-    let_go(np.ones(3, np.float32))
+    release_pages(None)
+    release_pages(np.ones(3, np.float32))
 
 
 def test_strided_and_other_types_are_stored_as_float32() -> None:
-    rows = Rows((2,))
+    rows = FeatureFile((2,))
     rows.append(np.arange(8, dtype=np.float64).reshape(2, 4)[:, ::2])  # type: ignore[arg-type]
     assert rows.take(2).tolist() == [[0, 2], [4, 6]]

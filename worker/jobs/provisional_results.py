@@ -22,7 +22,7 @@ from sentiloc.model.segments import Segment
 logger = logging.getLogger(__name__)
 
 
-class Teller:
+class ProvisionalPublisher:
     """The provisional results of one attempt of a job. They are optional: an error here does not end the job.
 
     They are stored in a context `waiting()`, because that may take a while without progress.
@@ -37,10 +37,10 @@ class Teller:
     ) -> None:
         self._store, self._storage, self._record, self._waiting = store, storage, record, waiting
         self._key = partial_key(record.id, record.attempt)
-        self._told: tuple[Segment, ...] = ()
+        self._published: tuple[Segment, ...] = ()
         self._is_stored = False
 
-    def tell(self, result: Result) -> None:
+    def publish(self, result: Result) -> None:
         """Replace the stored provisional result, and send the segments that have changed."""
         try:
             # Stored before the event, so a client that reacts to the event finds the result.
@@ -53,16 +53,18 @@ class Teller:
             logger.warning("the provisional result could not be published: %s", error)
 
     def _send(self, result: Result) -> None:
-        pairs = zip(self._told, result.segments, strict=False)
+        pairs = zip(self._published, result.segments, strict=False)
         # Segments are sorted by time and mostly change at the end, so only the tail is sent.
         keep = next((index for index, (old, new) in enumerate(pairs) if old != new), None)
         if keep is None:
-            keep = min(len(self._told), len(result.segments))
-        if keep == len(self._told) == len(result.segments):
+            keep = min(len(self._published), len(result.segments))
+        if keep == len(self._published) == len(result.segments):
             return
         changed = [asdict(segment) for segment in result.segments[keep:]]
-        self._store.tell_segments(self._record.lease, keep, json.dumps(changed), result.scored_until or 0.0)
-        self._told = result.segments
+        self._store.publish_segments(
+            self._record.lease, keep, json.dumps(changed), result.scored_until or 0.0
+        )
+        self._published = result.segments
 
     def __enter__(self) -> Self:
         return self
