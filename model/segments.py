@@ -175,7 +175,8 @@ def snippet_span(start: float, end: float | None, step: float) -> tuple[int, int
     """The snippets of `step` seconds that [start, end) seconds touch: the first one, and the one after the last.
 
     Computed with fractions: 4.48 s are seven snippets of 0.64 s, not eight. A time within half a millisecond of the
-    grid counts as on it, because people and formats write three decimals. An end of None stays None.
+    grid counts as on it, because people and formats write three decimals. An end of None stays None. Times that no
+    video reaches, up to the largest number, count as thirty years.
     """
     exact = Fraction(step).limit_denominator(_FINEST_STEP)
     first = math.floor((_exactly(start) + _WRITTEN) / exact)
@@ -185,9 +186,11 @@ def snippet_span(start: float, end: float | None, step: float) -> tuple[int, int
 
 
 def _exactly(seconds: float) -> Fraction:
-    return Fraction(round(seconds * 1_000_000), 1_000_000)
+    return Fraction(round(min(seconds, _LONGEST) * 1_000_000), 1_000_000)
 
 
 # Recovers the exact fraction of a step that is stored as a float, such as 16/25.
 _FINEST_STEP = 100_000
 _WRITTEN = Fraction(1, 2000)
+# Thirty years, longer than any video: libav counts time in 64 bits, also in millionths and billionths of a second.
+_LONGEST = 1e9

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -31,6 +32,14 @@ def test_jobs_add_up(client: TestClient, store: JobStore) -> None:
     )
     assert found["sentiloc_media_seconds_total",] == 20
     assert (found["sentiloc_work_seconds_total",], found["sentiloc_video_bytes_total",]) == (9, 2001)
+
+
+@pytest.mark.parametrize("seconds", [5e-324, 1e-300, 0.0004])
+def test_a_part_of_less_than_a_millisecond_has_no_factor(store: JobStore, seconds: float) -> None:
+    count_job(store.redis, store.prefix, JobMetrics({}, seconds, work_seconds=2.0, video_bytes=7))
+    counts = read_counts(store.redis, store.prefix)
+    found = [counts.get(name) for name in ("factor sum", "media_milliseconds", "work_milliseconds")]
+    assert found == [0, 0, 2000]
 
 
 def test_states_and_ends(client: TestClient, store: JobStore) -> None:

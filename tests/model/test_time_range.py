@@ -30,6 +30,11 @@ def test_a_range_includes_every_snippet_it_touches() -> None:
     assert snippet_span(4.48, 4.4801, 0.64) == (7, 8)
 
 
+def test_times_that_no_video_reaches_are_cut() -> None:
+    assert snippet_span(1e308, 1.7e308, 0.64) == snippet_span(1e9, 1e9, 0.64)
+    assert snippet_span(0.0, 5e-324, 0.64) == (0, 1)
+
+
 @pytest.mark.parametrize(("start", "end"), [(5.0, 7.0), (0.0, 6.0), (6.0, 20.0), (14.0, 15.0), (2.5, 5.5)])
 def test_emotions_of_a_part_stay_in_it_also_when_they_are_cut_again(start: float, end: float) -> None:
     found = within(emotions(EMOTION_OPTIONS), start, end)

@@ -125,7 +125,9 @@ def test_a_result_of_a_part_is_that_of_the_whole_there(
     assert whole.sound is not None
     assert len(less.sound.loudness) == len(whole.sound.loudness)
     assert set(less.sound.loudness[: 4 * 4]) == {0.0}
-    for empty in ((3.0, 3.0), (-1.0, None), (2.0, 1.0), (500.0, 600.0)):
+    for empty in ((3.0, 3.0), (-1.0, None), (2.0, 1.0), (500.0, 600.0), (1e5, None), (1e18, 1e308)):
         with pytest.raises(SentilocError) as raised:
             pipeline.localize(path, lambda *_: None, options, empty)
         assert raised.value.code is ErrorCode.INVALID_DATA
+    far = pipeline.localize(path, lambda *_: None, options, (6.0, 1e308))
+    assert far.segments == pipeline.localize(path, lambda *_: None, options, (6.0, None)).segments

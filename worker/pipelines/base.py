@@ -151,8 +151,8 @@ def require_draft(spec: ModelSpec) -> None:
         raise SentilocError(ErrorCode.INVALID_DATA, detail)
 
 
-def check_time_range(time_range: TimeRange | None) -> None:
-    """Raise `invalid_data` for a range that holds no time."""
+def check_time_range(time_range: TimeRange | None, longest: float) -> None:
+    """Raise `invalid_data` for a range that holds no time of a video of at most `longest` seconds."""
     if time_range is None:
         return
     start, end = time_range
@@ -163,6 +163,10 @@ def check_time_range(time_range: TimeRange | None) -> None:
             if end is not None
             else f"no start at {_shown(start)} s"
         )
+        raise SentilocError(ErrorCode.INVALID_DATA, detail)
+    # Before decoding, which would count snippets up to the start.
+    if start >= longest:
+        detail = f"the time range begins at {_shown(start)} s; a video has at most {_shown(longest)} s"
         raise SentilocError(ErrorCode.INVALID_DATA, detail)
 
 

@@ -66,7 +66,7 @@ class EmotionPipeline(FeaturePipeline):
         is_draft: bool = False,
     ) -> EmotionResult:
         """Find emotions. The whole video is always decoded, because the emotion is that of the whole video."""
-        check_time_range(time_range)
+        check_time_range(time_range, self.extractor.limits.max_duration_seconds)
         extraction = self._extract(
             path,
             lambda stage, done: report(stage, done * LOCALIZING_FROM),

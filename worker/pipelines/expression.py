@@ -169,7 +169,7 @@ class ExpressionPipeline(PackagePipeline):
         is_draft: bool = False,
     ) -> ExpressionResult:
         """Find expressions. The whole video is decoded, without sound."""
-        check_time_range(time_range)
+        check_time_range(time_range, self.limits.max_duration_seconds)
         if is_draft:
             require_draft(self.package.spec)
         spec, options, clock = self.package.spec, options or self.default_options, StageClock()

@@ -61,7 +61,7 @@ class SentimentPipeline(FeaturePipeline):
         is_draft: bool = False,
     ) -> Result:
         """Find sentiment. For a range, only that range and `CONTEXT` snippets on both sides are decoded."""
-        check_time_range(time_range)
+        check_time_range(time_range, self.extractor.limits.max_duration_seconds)
         part = WHOLE if time_range is None else self._part(time_range)
         update = None
         if on_provisional is not None:
