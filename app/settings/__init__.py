@@ -25,6 +25,11 @@ from sentiloc.model.errors import ErrorCode, SentilocError
 
 __all__ = ["ROOT_PATH", "Settings", "get_settings"]
 
+# Thirty years: the timers of the system end at three hundred.
+_LONGEST = 10**9
+# Larger whole numbers are not exact in JSON, in which `GET /v1/limits` shows them.
+_LARGEST = 2**53
+
 
 class Settings(
     # Pydantic collects fields from the last base to the first, so the service's own come first.
@@ -39,7 +44,18 @@ class Settings(
 ):
     """Every setting of the service, checked together."""
 
-    model_config = SettingsConfigDict(env_prefix="SENTILOC_", env_ignore_empty=True, frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="SENTILOC_", env_ignore_empty=True, frozen=True, allow_inf_nan=False
+    )
+
+    @model_validator(mode="after")
+    def _is_usable(self) -> Self:
+        """Refuse numbers that no timer, counter or client can take."""
+        for name in type(self).model_fields:
+            value, most = getattr(self, name), _LONGEST if name.endswith("_seconds") else _LARGEST
+            if isinstance(value, int | float) and value > most:
+                raise ValueError(f"{_variable(name)}: must be at most {most}")
+        return self
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

@@ -15,7 +15,10 @@ class MediaSettings(BaseSettings):
 
     max_duration_seconds: float = Field(4 * 3600, gt=0, description="Maximum length of a video")
     max_side_pixels: int = Field(8192, gt=0, description="Maximum width and height of a video's pictures")
-    max_frame_pixels: int = Field(50_000_000, gt=0, description="Maximum number of pixels of one picture")
+    # The upper limit is libav's: it would refuse every video.
+    max_frame_pixels: int = Field(
+        50_000_000, gt=0, le=2**31 - 1, description="Maximum number of pixels of one picture"
+    )
     max_frames: int = Field(1_000_000, gt=0, description="Maximum number of pictures of a video")
     max_frame_rate: float = Field(240.0, gt=0, description="Maximum number of pictures per second")
     max_streams: int = Field(

@@ -138,6 +138,10 @@ def test_dates_times_sets_and_texts(name: str, value: object, expected: str) -> 
         ("PORT", "http", "SENTILOC_PORT: must be a whole number"),
         ("OUTBOUND_ALLOW", "x", 'SENTILOC_OUTBOUND_ALLOW: must be a list in JSON, such as ["one", "two"]'),
         ("OIDC_SCOPES", "x", "SENTILOC_OIDC_SCOPES: must be an object in JSON"),
+        ("REDIS_TIMEOUT_SECONDS", "inf", "SENTILOC_REDIS_TIMEOUT_SECONDS: must be a finite number"),
+        ("KEEP_UPLOADS_SECONDS", "1e308", "SENTILOC_KEEP_UPLOADS_SECONDS: must be at most 1000000000"),
+        ("MAX_FRAMES", "9" * 20, "SENTILOC_MAX_FRAMES: must be at most 9007199254740992"),
+        ("MAX_FRAME_PIXELS", "9999999999", "SENTILOC_MAX_FRAME_PIXELS: must be at most 2147483647"),
         ("CORS_ORIGINS", '["a", 1]', "SENTILOC_CORS_ORIGINS.1: must be text"),
         (
             "ROOT_PATH",
