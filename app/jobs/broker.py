@@ -99,6 +99,8 @@ def make_celery(settings: Settings) -> Celery:
         broker_connection_retry_on_startup=True,
         # None: a worker waits for Redis forever instead of exiting.
         broker_connection_max_retries=None,
+        # The same for a Redis that refuses writes, because its memory is full or it has become a replica.
+        broker_channel_error_retry=True,
         broker_transport_options=_transport_options(settings),
         broker_use_ssl=broker_tls(settings) or False,
         # A request waits for the message, so there is one quick retry; the reaper sends what is still

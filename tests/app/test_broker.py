@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,7 +20,7 @@ from sentiloc.app.jobs.broker import LOCALIZE_QUEUE, Dispatcher, make_celery
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.settings import Settings
 from tests.app.conftest import submit
-from tests.support.services import PATIENCE
+from tests.support.services import PATIENCE, ROOT, wait_for
 
 
 def test_a_message_comes_again_soon_after_its_visibility_timeout(
@@ -51,3 +55,54 @@ def test_a_worker_looks_for_a_lost_redis_at_a_steady_pace(settings: Settings, tm
     with make_celery(lost).connection_for_read() as connection, pytest.raises(LookupError):
         connection.ensure_connection(note)
     assert pauses[0] == pauses[1] <= 5
+
+
+WORKER = """
+import sys
+from sentiloc.app.jobs.broker import LOCALIZE_TASK, make_celery
+from sentiloc.app.redis.client import connect
+from sentiloc.app.settings import Settings
+
+settings = Settings.model_validate_json(sys.stdin.read())
+celery = make_celery(settings)
+
+@celery.task(name=LOCALIZE_TASK)
+def note(job_id):
+    connect(settings).rpush(f"{settings.redis_prefix}noted", job_id)
+
+celery.Worker(pool_cls="solo", quiet=True, without_gossip=True, without_mingle=True, without_heartbeat=True).start()
+"""
+
+
+@contextmanager
+def listening(settings: Settings) -> Iterator[subprocess.Popen[str]]:
+    """A process that takes messages as a worker does, and notes the jobs that they name."""
+    process = subprocess.Popen([sys.executable, "-c", WORKER], stdin=subprocess.PIPE, text=True, cwd=ROOT)
+    try:
+        assert process.stdin is not None
+        process.stdin.write(settings.model_dump_json(exclude_none=True))
+        process.stdin.close()
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_worker_outlives_a_redis_that_is_full(settings: Settings, redis: Redis) -> None:
+    """A taken message cannot be put aside in a full Redis. The worker takes the next one when there is room again."""
+    dispatcher, noted = Dispatcher(settings, redis), f"{settings.redis_prefix}noted"
+    queue = f"{settings.redis_prefix}{LOCALIZE_QUEUE}"
+    dispatcher.send("first")
+    message = redis.lindex(queue, 0)
+    with listening(settings) as process:
+        wait_for(lambda: redis.llen(noted) == 1)
+        with redis.pipeline() as pipe:
+            pipe.lpush(queue, str(message))
+            pipe.config_set("maxmemory", 1)
+            pipe.execute()
+        wait_for(lambda: redis.llen(queue) == 0)
+        time.sleep(0.5)
+        redis.config_set("maxmemory", 0)
+        dispatcher.send("second")
+        wait_for(lambda: redis.llen(noted) == 2 or process.poll() is not None)
+        assert process.poll() is None

@@ -727,6 +727,27 @@ def test_work_that_hangs_loses_its_lease_and_its_process(
     assert (get(store, job).state, get(store, job).attempt) == (JobState.SUCCEEDED, 2)
 
 
+def test_a_worker_that_waits_for_redis_does_not_hang(
+    settings: Settings, store: JobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis is silent for longer than work may be, just when the result is to be recorded."""
+    ended = threading.Event()
+    monkeypatch.setattr("sentiloc.worker.jobs.runner.end_hung_process", ended.set)
+    # Any processor time counts, so that this waiting looks hung whatever else the machine does.
+    stall = {"stall_busy_seconds": 1.0, "stall_cpu_seconds": 0.0}
+    quick = settings.model_copy(update={**stall, "redis_timeout_seconds": 0.3, "lease_seconds": 30.0})
+
+    def work(path: Path, report: Callable[[str, float], None]) -> Answer:
+        store.redis.execute_command("CLIENT", "PAUSE", 4000, "WRITE")
+        return Answer()
+
+    job = submit(store, settings)
+    assert runner(quick, JobStore(connect(quick), settings.redis_prefix), work).run(job.id)
+    record = get(store, job)
+    assert (record.state, record.attempt, record.crashes) == (JobState.SUCCEEDED, 1, 0)
+    assert not ended.is_set()
+
+
 HUNG_ONCE = """
 import sys
 from tests.worker.test_runner import OnePipeline, Answer, runner

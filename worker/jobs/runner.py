@@ -115,20 +115,20 @@ class JobRunner:
         except SentilocError as error:
             # The decoder and the networks report a stop as this error; it is not the job's fault.
             if keeper.stop_reason is not None and error.code is ErrorCode.CANCELLED:
-                return self._stopped(record, keeper.stop_reason)
-            is_for_others = isinstance(error, WrongVersionError) and self._have_others(record)
+                return self._stopped(record, keeper)
+            is_for_others = isinstance(error, WrongVersionError) and self._have_others(record, keeper)
             if is_passing(error) or is_for_others:
                 self._health.suspect()
                 is_bounded = is_for_others or isinstance(error, KilledProcessError)
-                self._defer(record, as_fault(error), is_bounded=is_bounded)
+                self._defer(record, keeper, as_fault(error), is_bounded=is_bounded)
             else:
-                self._fail(record, JobError(code=error.code, detail=error.detail))
+                self._fail(record, keeper, JobError(code=error.code, detail=error.detail))
         except RedisError as error:
             # Without Redis nothing can be recorded, neither success nor failure.
-            return self._give_back(record, error)
+            return self._give_back(record, keeper, error)
         except Exception:
             logger.exception("the job failed unexpectedly")
-            self._fail(record, _UNEXPECTED)
+            self._fail(record, keeper, _UNEXPECTED)
         return True
 
     def _localize(self, record: JobRecord, keeper: LeaseKeeper) -> None:
@@ -200,7 +200,7 @@ class JobRunner:
             patience = self._settings.save_patience_seconds
             persist(lambda: upload(self._storage, path, key), keeper.check, patience)
         # The file first, then the record: a record never names a file that does not exist.
-        if self._retry_write(lambda: self._store.succeed(record.lease, key)):
+        if self._retry_write(keeper, lambda: self._store.succeed(record.lease, key)):
             logger.info("succeeded with a reel")
         else:
             self._storage.delete(key)
@@ -237,6 +237,7 @@ class JobRunner:
         labels = {segment.label for segment in result.segments}
         media = metrics.media_seconds
         if self._retry_write(
+            keeper,
             lambda: self._store.succeed(
                 record.lease,
                 key,
@@ -245,7 +246,7 @@ class JobRunner:
                 thumbnails=count,
                 duration=result.video.duration,
                 found=found_in(result.segments),
-            )
+            ),
         ):
             logger.info("succeeded with %d segments", len(result.segments))
             self._count(metrics)
@@ -293,54 +294,56 @@ class JobRunner:
             if self._storage.size(record.source_key) is not None:
                 return
             size = fetch_source(record, self._storage, self._settings, keeper.report)
-        self._retry_write(lambda: self._store.fetched(record.lease, size))
+        self._retry_write(keeper, lambda: self._store.fetched(record.lease, size))
 
-    def _fail(self, record: JobRecord, error: JobError) -> None:
-        kept = self._retry_write(lambda: self._store.fail(record.lease, error))
+    def _fail(self, record: JobRecord, keeper: LeaseKeeper, error: JobError) -> None:
+        kept = self._retry_write(keeper, lambda: self._store.fail(record.lease, error))
         logger.info("failed with %s: %s%s", error.code, error.detail, "" if kept else " (no longer ours)")
 
-    def _have_others(self, record: JobRecord) -> bool:
+    def _have_others(self, record: JobRecord, keeper: LeaseKeeper) -> bool:
         """Whether other workers have the job's model, perhaps in the version that this one lacks."""
-        return self._retry_write(lambda: bool(self._claims.others(record.model)))
+        return self._retry_write(keeper, lambda: bool(self._claims.others(record.model)))
 
-    def _defer(self, record: JobRecord, error: JobError, *, is_bounded: bool) -> None:
+    def _defer(self, record: JobRecord, keeper: LeaseKeeper, error: JobError, *, is_bounded: bool) -> None:
         """Put the job back with a pause: the fault is not the video's."""
         state = self._retry_write(
-            lambda: self._store.defer(record.lease, error, self._settings, is_bounded=is_bounded)
+            keeper, lambda: self._store.defer(record.lease, error, self._settings, is_bounded=is_bounded)
         )
         logger.warning("%s: %s; the job is %s", error.code, error.detail, state or "no longer ours")
         if error.code is ErrorCode.MODEL_UNAVAILABLE:
-            self._retry_write(lambda: self._claims.leave(record))
+            self._retry_write(keeper, lambda: self._claims.leave(record))
 
-    def _give_back(self, record: JobRecord, error: RedisError) -> bool:
+    def _give_back(self, record: JobRecord, keeper: LeaseKeeper, error: RedisError) -> bool:
         """Redis was away for so long that the lease is lost. The worker is alive, so this does not count as a crash."""
         logger.warning("the work on the job is lost, Redis cannot be reached: %s", error)
-        while not is_draining():
-            try:
-                # True if another worker has the job: then this message is done.
-                return not self._store.release(record.lease)
-            except RedisError:
-                time.sleep(_REDIS_SECONDS)
+        with keeper.waiting_outside():
+            while not is_draining():
+                try:
+                    # True if another worker has the job: then this message is done.
+                    return not self._store.release(record.lease)
+                except RedisError:
+                    time.sleep(_REDIS_SECONDS)
         raise error
 
-    def _stopped(self, record: JobRecord, reason: StopReason) -> bool:
-        logger.info("stopped: %s", reason)
-        if reason is StopReason.DRAINING:
-            return not self._retry_write(lambda: self._store.release(record.lease))
+    def _stopped(self, record: JobRecord, keeper: LeaseKeeper) -> bool:
+        logger.info("stopped: %s", keeper.stop_reason)
+        if keeper.stop_reason is StopReason.DRAINING:
+            return not self._retry_write(keeper, lambda: self._store.release(record.lease))
         return True
 
-    def _retry_write(self, write: Callable[[], T]) -> T:
+    def _retry_write(self, keeper: LeaseKeeper, write: Callable[[], T]) -> T:
         """Retry a write until Redis answers, for up to ten times the lease duration.
 
-        A stopping worker does not wait.
+        The work does not hang meanwhile. A stopping worker does not wait.
         """
         # By then the lease is lost anyway; the write only still counts if no one took the job.
         deadline = time.monotonic() + 10 * self._settings.lease_seconds
-        while True:
-            try:
-                return write()
-            except RedisError as error:
-                if time.monotonic() > deadline or is_draining():
-                    raise
-                outages.REDIS.failed(error)
-                time.sleep(_REDIS_SECONDS)
+        with keeper.waiting_outside():
+            while True:
+                try:
+                    return write()
+                except RedisError as error:
+                    if time.monotonic() > deadline or is_draining():
+                        raise
+                    outages.REDIS.failed(error)
+                    time.sleep(_REDIS_SECONDS)
