@@ -20,6 +20,7 @@ from sentiloc.app.housekeeping.waiting import ModelWatch
 from sentiloc.app.jobs.broker import Dispatcher
 from sentiloc.app.jobs.record import JobState
 from sentiloc.app.jobs.store import JobStore
+from sentiloc.app.redis.scripts import write_when_full
 from sentiloc.app.settings import Settings
 from sentiloc.app.storage.breaker import StoreUnreachableError
 from sentiloc.app.storage.failures import Failures
@@ -134,7 +135,7 @@ class Reaper:
         # A lock that expires later than any lock can was taken before Redis's clock was set back.
         if redis.pttl(turn) > 2 * milliseconds:
             redis.delete(turn)
-        return bool(redis.set(turn, "1", nx=True, px=milliseconds))
+        return bool(write_when_full(redis, self._store.prefix, "SET", turn, "1", "NX", "PX", milliseconds))
 
     def sweep(self) -> None:
         """Recover jobs with expired leases, resend lost messages, and delete expired data.
@@ -142,14 +143,20 @@ class Reaper:
         Raises the first `storage_unavailable` at the end.
         """
         failures = Failures()
+        try:
+            self._recover(failures)
+        finally:
+            # Also while a full Redis takes no messages: this makes room.
+            with failures.kept():
+                self._retention.sweep()
+        failures.raise_first()
+
+    def _recover(self, failures: Failures) -> None:
         self._store.shorten_leases(2 * self._settings.lease_seconds)
         # After a restart of Redis, workers get the duration of one lease to renew theirs.
         if self._store.uptime_seconds() > self._settings.lease_seconds:
             self._expire(failures)
         self._resend()
-        with failures.kept():
-            self._retention.sweep()
-        failures.raise_first()
 
     def delete_orphans(self) -> None:
         """Delete videos and results that belong to no job."""

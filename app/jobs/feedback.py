@@ -121,7 +121,7 @@ class FeedbackStore:
     def __init__(self, redis: Redis, prefix: str) -> None:
         self._redis = redis
         self._prefix = prefix
-        self._scripts = Scripts(redis, "sentiloc.app.jobs", prefix)
+        self._scripts = Scripts(redis, "sentiloc.app.jobs", prefix, growing=("add_feedback",))
 
     def add(self, kept: KeptFeedback, seen: float | None = None) -> Added:
         """Store it as the job's latest feedback.

@@ -34,6 +34,8 @@ _ANY_MODEL = "*"
 _PASSED_OVER = ["passed over"]
 # Positions of the queue that one script looks at. Redis answers nobody else meanwhile: about 4 microseconds for each.
 _LOOKED_AT = 1000
+# What clients send, and what a running job tells them.
+_GROWING = frozenset({"submit", "submit_many", "change", "share", "segments"})
 
 
 class JobScripts:
@@ -42,7 +44,7 @@ class JobScripts:
     def __init__(self, redis: Redis, prefix: str = "sentiloc:") -> None:
         self.redis = redis
         self.prefix = prefix
-        self._scripts = Scripts(redis, "sentiloc.app.jobs", prefix, prelude="prelude")
+        self._scripts = Scripts(redis, "sentiloc.app.jobs", prefix, "prelude", _GROWING)
 
     def run(self, script: str, job_id: str, *argv: str | float, extra: Sequence[str] = ()) -> object:
         """Run a script of `jobs/lua` for a job; `extra` are further keys after those that all scripts have."""

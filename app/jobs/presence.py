@@ -11,6 +11,7 @@ from typing import cast
 from redis import Redis
 
 from sentiloc.app.http.problems import TypedProblem
+from sentiloc.app.redis.scripts import write_when_full
 from sentiloc.model.errors import ErrorCode
 
 BEAT_SECONDS = 2.0
@@ -75,7 +76,8 @@ class ModelNotServed(TypedProblem):
 def beat(redis: Redis, prefix: str, presence: WorkerPresence) -> None:
     """Report that the worker is alive. `seen_at` is set to Redis's time."""
     fields = {**asdict(presence), "seen_at": _redis_time(redis)}
-    redis.hset(f"{prefix}workers", presence.name, json.dumps(fields))
+    # A worker that does not report counts as dead, and may be restarted in the middle of its job.
+    write_when_full(redis, prefix, "HSET", f"{prefix}workers", presence.name, json.dumps(fields))
 
 
 def forget_workers(redis: Redis, prefix: str) -> None:

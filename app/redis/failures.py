@@ -4,8 +4,17 @@ from __future__ import annotations
 
 import logging
 import ssl
+from typing import cast
 
-from redis import AuthenticationError, BusyLoadingError, Redis, RedisError, ResponseError
+from redis import (
+    AuthenticationError,
+    BusyLoadingError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    Redis,
+    RedisError,
+    ResponseError,
+)
 from redis.sentinel import MasterNotFoundError
 
 from sentiloc.app.redis.client import connect
@@ -25,13 +34,15 @@ CLUSTER = (
 )
 LOADING = "Redis is loading its data."
 NO_PRIMARY = "No Sentinel knows a primary of the name in SENTILOC_REDIS_URL that can be reached."
+FULL = "Redis has used its maxmemory: no job can be accepted. Raise maxmemory, or delete old jobs."
+READS_ONLY = "Redis is a replica, so it takes no jobs: SENTILOC_REDIS_URL must lead to the primary."
 NO_ROUTE = "Redis cannot be reached."
 # The client raises some of these as plain errors, depending on the server's version.
 _LOGIN_ERRORS = ("NOAUTH", "WRONGPASS", "NOPERM", "invalid username-password", "without any password")
 
 
 def reason(error: BaseException) -> str:
-    """One sentence that explains an error of the client: login, TLS, loading, no primary, or no connection."""
+    """One sentence that explains an error of the client: login, TLS, loading, no room, no primary, or no connection."""
     causes = _causes(error)
     text = " ".join(str(cause) for cause in causes)
     if any(isinstance(cause, AuthenticationError) for cause in causes) or any(
@@ -45,7 +56,24 @@ def reason(error: BaseException) -> str:
         return LOADING
     if any(isinstance(cause, MasterNotFoundError) for cause in causes):
         return NO_PRIMARY
+    if any(isinstance(cause, OutOfMemoryError) for cause in causes):
+        return FULL
+    if any(isinstance(cause, ReadOnlyError) for cause in causes):
+        return READS_ONLY
     return NO_ROUTE
+
+
+def is_full(redis: Redis) -> bool:
+    """Whether Redis refuses new jobs because its memory is full. Raises `redis.RedisError`."""
+    try:
+        memory = cast("dict[str, int | str]", redis.info("memory"))
+    except ResponseError:
+        # A proxy, or the user's rights, may not allow INFO.
+        return False
+    # Redis does not count its own buffers either.
+    used = int(memory.get("used_memory", 0)) - int(memory.get("mem_not_counted_for_evict", 0))
+    limit = int(memory.get("maxmemory", 0))
+    return memory.get("maxmemory_policy") == "noeviction" and 0 < limit < used
 
 
 def check_redis(settings: Settings) -> None:

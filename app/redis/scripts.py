@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 from importlib import resources
 from typing import cast
@@ -19,6 +19,7 @@ _ONCE = """
 local answer_key = table.remove(KEYS)
 local kept = redis.call('GET', answer_key)
 if kept then return cjson.decode(kept)[1] end
+%s
 local function act()
 %s
 end
@@ -26,6 +27,14 @@ local answer = act()
 redis.call('SET', answer_key, cjson.encode({answer}), 'EX', %d)
 return answer
 """
+# A Redis whose memory is full refuses the first write of a script if it takes memory, and none of those that follow.
+_EVEN_WHEN_FULL = "redis.call('DEL', answer_key)"
+_ONE_WRITE = "redis.call('DEL', KEYS[1]) return redis.call(unpack(ARGV))"
+
+
+def write_when_full(redis: Redis, prefix: str, *command: str | float) -> object:
+    """Run one command that a Redis whose memory is full would refuse. For small values that replace earlier ones."""
+    return redis.eval(_ONE_WRITE, 1, f"{prefix}room", *command)
 
 
 @lru_cache
@@ -42,13 +51,23 @@ class Scripts:
         package: the package with the folder `lua`.
         prefix: the prefix of the service's Redis keys.
         prelude: a file with shared code, put before every script.
+        growing: the scripts that store something new. A Redis whose memory is full refuses them. It runs all others,
+            so that accepted jobs can end and old data can be deleted.
     """
 
-    def __init__(self, redis: Redis, package: str, prefix: str, prelude: str | None = None) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        package: str,
+        prefix: str,
+        prelude: str | None = None,
+        growing: Collection[str] = (),
+    ) -> None:
         self._redis = redis
         self._package = package
         self._prefix = prefix
         self._prelude = () if prelude is None else (prelude,)
+        self._growing = growing
         self._known: dict[str, Script] = {}
 
     def run(self, name: str, keys: Sequence[str], args: Sequence[str | float]) -> object:
@@ -79,7 +98,8 @@ class Scripts:
     def _script(self, name: str) -> Script:
         script = self._known.get(name)
         if script is None:
-            text = _ONCE % (_read(self._package, (*self._prelude, name)), _REMEMBERED_SECONDS)
+            first = "" if name in self._growing else _EVEN_WHEN_FULL
+            text = _ONCE % (first, _read(self._package, (*self._prelude, name)), _REMEMBERED_SECONDS)
             script = self._known[name] = self._redis.register_script(text)
         return script
 

@@ -48,7 +48,9 @@ class UploadStore:
         self._storage = storage
         # On the volume of the storage, so that a finished upload is renamed instead of copied.
         self._folder = settings.data_dir / INCOMING
-        self._scripts = Scripts(redis, "sentiloc.app.uploads", settings.redis_prefix)
+        self._scripts = Scripts(
+            redis, "sentiloc.app.uploads", settings.redis_prefix, growing=("open_upload", "change_upload")
+        )
 
     def create(self, record: UploadRecord) -> None:
         """Begin an upload.

@@ -738,7 +738,7 @@ def test_a_worker_that_waits_for_redis_does_not_hang(
     quick = settings.model_copy(update={**stall, "redis_timeout_seconds": 0.3, "lease_seconds": 30.0})
 
     def work(path: Path, report: Callable[[str, float], None]) -> Answer:
-        store.redis.execute_command("CLIENT", "PAUSE", 4000, "WRITE")
+        store.redis.client_pause(4000, all=False)
         return Answer()
 
     job = submit(store, settings)

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Response
 from redis import RedisError
 
 from sentiloc.app.jobs.presence import WorkerPresence, alive_workers
-from sentiloc.app.redis.failures import reason
+from sentiloc.app.redis.failures import FULL, is_full, reason
 from sentiloc.app.schemas.health import HealthBody, ReadyBody, WorkerBody
 from sentiloc.app.services import BareServicesDep, Services
 from sentiloc.app.version import version
@@ -29,7 +29,7 @@ async def healthz() -> HealthBody:
     responses={503: {"model": ReadyBody, "description": "The service is not ready; `reasons` say why"}},
 )
 def readyz(response: Response, services: BareServicesDep) -> ReadyBody:
-    """200 if Redis answers and a live worker has its model loaded on its configured device, else 503."""
+    """200 if Redis takes jobs and a live worker has its model loaded on its configured device, else 503."""
     response.headers["Cache-Control"] = "no-store"
     body = _readiness(services)
     if not body.ready:
@@ -40,15 +40,16 @@ def readyz(response: Response, services: BareServicesDep) -> ReadyBody:
 def _readiness(services: Services) -> ReadyBody:
     try:
         workers = alive_workers(services.store.redis, services.store.prefix)
+        has_room = not is_full(services.store.redis)
     except RedisError as error:
         return ReadyBody(ready=False, redis=False, workers=[], reasons=[reason(error)])
     if services.settings.keys_required:
         workers = [_discreet(worker) for worker in workers]
     # One is enough: during an update of the workers, some are always loading.
-    ready = any(worker.is_ready for worker in workers)
-    reasons = [] if ready else _reasons(workers)
+    served = any(worker.is_ready for worker in workers)
+    reasons = [*([] if has_room else [FULL]), *([] if served else _reasons(workers))]
     return ReadyBody(
-        ready=ready, redis=True, workers=[_worker(worker) for worker in workers], reasons=reasons
+        ready=not reasons, redis=True, workers=[_worker(worker) for worker in workers], reasons=reasons
     )
 
 
