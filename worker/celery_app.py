@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import Any
 
 from celery.signals import setup_logging, worker_process_init, worker_ready, worker_shutting_down
+from celery.worker.consumer import Consumer
 from redis import RedisError
 
 from sentiloc.app.jobs.broker import Dispatcher, make_celery
@@ -29,6 +31,20 @@ logger = logging.getLogger(__name__)
 settings = get_settings()
 celery_app = make_celery(settings)
 celery_app.conf.include = ["sentiloc.worker.tasks"]
+# Between two attempts to listen to a Redis that can be reached and refuses it.
+_REFUSED_SECONDS = 3.0
+
+
+class PatientConsumer(Consumer):  # type: ignore[misc]
+    """Takes messages. Celery would ask a Redis that refuses writes five times a second, with a traceback in the log."""
+
+    def on_connection_error_before_connected(self, exc: Exception) -> None:
+        """As in Celery, then a pause."""
+        super().on_connection_error_before_connected(exc)
+        time.sleep(_REFUSED_SECONDS)
+
+
+celery_app.conf.worker_consumer = PatientConsumer
 
 _runner: JobRunner | None = None
 
