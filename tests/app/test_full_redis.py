@@ -102,7 +102,7 @@ def test_expired_jobs_make_room_although_a_message_cannot_be_sent(
     with full(redis):
         reaper.start()
         try:
-            wait_for(lambda: store.get(old.id) is None, 10)
+            wait_for(lambda: store.get(old.id) is None)
         finally:
             reaper.stop()
 
