@@ -111,6 +111,11 @@ class EndpointStore:
         pipe.hdel(self._subscribed(endpoint.key_id), endpoint.id)
         pipe.zrem(self._order(endpoint.key_id), endpoint.id)
         pipe.execute()
+        # After the subscription, so that no event is added any more.
+        for entry, _ in self._redis.zscan_iter(f"{self._prefix}webhooks", f"*~{endpoint.id}", 1000):
+            pipe.zrem(f"{self._prefix}webhooks", entry)
+            pipe.delete(f"{self._prefix}webhook:{entry}")
+        pipe.execute()
 
     def _change(self, endpoint_id: str, change: Callable[[Endpoint], Endpoint]) -> Endpoint | None:
         """Read, change and write an endpoint in one step: nobody else's change is lost, and a deleted one stays so."""
@@ -150,13 +155,18 @@ class EndpointStore:
             pipe.hdel(self._subscribed(endpoint.key_id), endpoint.id)
 
     def _key(self, endpoint_id: str) -> str:
-        return f"{self._prefix}hook:{endpoint_id}"
+        return hook_key(self._prefix, endpoint_id)
 
     def _order(self, key_id: str) -> str:
         return f"{self._prefix}hooklist:{key_id}"
 
     def _subscribed(self, key_id: str) -> str:
         return f"{self._prefix}hooks:{key_id}"
+
+
+def hook_key(prefix: str, endpoint_id: str) -> str:
+    """The Redis key of an endpoint's record."""
+    return f"{prefix}hook:{endpoint_id}"
 
 
 def hook_log_key(prefix: str, endpoint_id: str) -> str:

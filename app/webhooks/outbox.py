@@ -54,7 +54,7 @@ class Entry:
 
     @property
     def is_own(self) -> bool:
-        """True for the webhook that a job itself names. Its log is deleted with the job; the logs of others expire."""
+        """True for the webhook that a job itself names. Its log is kept as long as the job."""
         return not self.is_batch and not self.endpoint
 
     def record_key(self, prefix: str) -> str:

@@ -19,7 +19,7 @@ from typing import Any, cast
 from redis import Redis
 
 from sentiloc.app.redis.scripts import Scripts
-from sentiloc.app.webhooks.endpoints import hook_log_key
+from sentiloc.app.webhooks.endpoints import hook_key, hook_log_key
 from sentiloc.app.webhooks.outbox import Entry, event_id
 
 # More than all attempts of one event; a bound for receivers that are asked again and again.
@@ -102,8 +102,11 @@ class WebhookStore:
         return str(self._scripts.run("claim", [self.due], argv)) or None
 
     def drop(self, entry: str) -> None:
-        """Remove an entry that has nothing to send."""
-        self._redis.zrem(self.due, entry)
+        """Remove an entry that has nothing to send, and what is known of it."""
+        pipe = self._redis.pipeline()
+        pipe.zrem(self.due, entry)
+        pipe.delete(self._record(entry), self._log(entry))
+        pipe.execute()
 
     def settle(
         self, text: str, before: WebhookStatus, state: WebhookState, delivery: Delivery, wait: float
@@ -117,20 +120,13 @@ class WebhookStore:
             entry.record_key(self._prefix),
             f"{self._prefix}figures",
         ]
-        logged = json.dumps(asdict(delivery))
-        outcome: list[str | float] = [state, delivery.attempt, wait, logged]
+        logged = asdict(delivery)
+        if entry.endpoint:
+            keys += [hook_key(self._prefix, entry.endpoint), hook_log_key(self._prefix, entry.endpoint)]
+            logged = {"event_id": entry.event_id, **logged}
+        outcome: list[str | float] = [state, delivery.attempt, wait, json.dumps(logged)]
         kept = 0 if entry.is_own else LOG_SECONDS
         self._scripts.run("settle", keys, [text, before.round, *outcome, KEPT_DELIVERIES, kept])
-        if entry.endpoint:
-            self._log_endpoint(entry, logged)
-
-    def _log_endpoint(self, entry: Entry, logged: str) -> None:
-        key, pipe = hook_log_key(self._prefix, entry.endpoint), self._redis.pipeline()
-        pipe.rpush(key, json.dumps({"event_id": entry.event_id, **json.loads(logged)}))
-        # The newest entries are at the end of the list.
-        pipe.ltrim(key, -KEPT_DELIVERIES, -1)
-        pipe.expire(key, LOG_SECONDS)
-        pipe.execute()
 
     def endpoint_log(self, endpoint_id: str) -> list[tuple[str, Delivery]]:
         """The last deliveries to a registered webhook, oldest first, each with the id of its event."""

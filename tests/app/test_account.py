@@ -20,8 +20,10 @@ from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.main import create_app
 from sentiloc.app.settings import Settings
 from sentiloc.app.webhooks.sender import WebhookSender
+from sentiloc.app.webhooks.store import Delivery, WebhookState
 from tests.app.asking import assert_problem
 from tests.app.test_webhooks import (  # noqa: F401
+    SECRET,
     Receiver,
     check,
     make_sender,
@@ -31,6 +33,7 @@ from tests.app.test_webhooks import (  # noqa: F401
     settings,
 )
 from tests.support.commands import counted
+from tests.support.services import wait_for
 
 URL = "https://media.example/holiday.mp4"
 
@@ -145,6 +148,47 @@ def test_a_batch_has_a_webhook_of_its_own(
         sender.send_one()
     assert kinds(receiver, check, secret) == [("batch.finished", batch["id"])]
     assert receiver.ids() == {f"msg_{batch['id']}"}
+
+
+@pytest.mark.parametrize("statuses", [[], [503] * 3], ids=["delivered", "waiting"])
+def test_events_of_registered_webhooks_are_deleted_with_jobs_and_batches(
+    client: TestClient,
+    store: JobStore,
+    receiver: Receiver,  # noqa: F811
+    sender: WebhookSender,  # noqa: F811
+    statuses: list[int],
+) -> None:
+    hook = register(client, receiver.url)
+    own = {"url": receiver.url, "secret": SECRET}
+    batch = client.post("/batches", json={"items": [{"url": URL}], "webhook": own}).json()
+    store.cancel(batch["job_ids"][0])
+    receiver.statuses = [*statuses]
+    for _ in range(3):
+        wait_for(sender.send_one)
+    assert store.redis.zcard(f"{store.prefix}webhooks") == len(statuses)
+    assert client.delete(f"/batches/{batch['id']}").status_code == 204
+    assert client.delete(f"/webhooks/{hook['id']}").status_code == 204
+    assert list(store.redis.scan_iter(f"{store.prefix}webhook*")) == []
+
+
+def test_a_delivery_that_ends_after_the_deletion_leaves_nothing(
+    client: TestClient,
+    store: JobStore,
+    receiver: Receiver,  # noqa: F811
+    sender: WebhookSender,  # noqa: F811
+) -> None:
+    hook, job = register(client, receiver.url), make(client)
+    store.cancel(job)
+    claimed = sender._webhooks.claim()
+    assert claimed == f"{job}~{hook['id']}"
+    before = sender._webhooks.status(claimed)
+    client.delete(f"/webhooks/{hook['id']}")
+    late = Delivery(at=0.0, seconds=0.1, attempt=1, status=503, error=None)
+    sender._webhooks.settle(claimed, before, WebhookState.PENDING, late, 0.0)
+    assert not store.redis.exists(f"{store.prefix}hooklog:{hook['id']}")
+    client.delete(f"/jobs/{job}")
+    send_until_settled(sender)
+    assert list(store.redis.scan_iter(f"{store.prefix}webhook*")) == []
 
 
 def test_wrong_webhooks_are_refused(client: TestClient) -> None:

@@ -40,6 +40,7 @@ from tests.app.conftest import submit
 from tests.support.commands import counted
 
 NAME = "a-name-that-must-not-stay.mp4"
+WEBHOOK = "https://edit.example/hook"
 
 
 @pytest.fixture
@@ -71,8 +72,9 @@ def ask(client: TestClient, key: NewKey, method: str, path: str, **more: Any) ->
 
 def fill(client: TestClient, key: NewKey, store: JobStore, settings: Settings) -> list[str]:
     """A finished job with feedback, a running, a queued and a cancelled one, uploads, a batch, features, usage."""
-    webhook = {"url": "https://edit.example/hook", "secret": new_webhook_secret()}
+    webhook = {"url": WEBHOOK, "secret": new_webhook_secret()}
     jobs: list[str] = []
+    assert ask(client, key, "POST", "/webhooks", json={"url": f"{WEBHOOK}/all"}).status_code == 201
     for _ in range(4):
         options = json.dumps({"webhook": webhook, "metadata": {"who": name_of(key)}})
         files = {"video": (name_of(key), VIDEO, "video/mp4")}
@@ -173,7 +175,7 @@ def test_all_data_of_an_owner_and_none_of_others_is_deleted(
             "feedback": 1,
             "uploads": 1,
             "batches": 1,
-            "webhooks": 0,
+            "webhooks": 1,
             "sessions": 2,
         },
         **{"feature_entries": 1, "idempotency_keys": 5, "usage_days": 1, "usage_months": 1},

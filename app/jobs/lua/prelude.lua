@@ -138,6 +138,13 @@ local function tell(owner, entry, event)
     end
   end
 end
+-- Nothing more is sent to the registered webhooks of an API key about what was deleted.
+local function tell_no_more(owner, entry)
+  for _, hook in ipairs(redis.call('HKEYS', prefix .. 'hooks:' .. owner)) do
+    redis.call('ZREM', prefix .. 'webhooks', entry .. '~' .. hook)
+    redis.call('DEL', prefix .. 'webhook:' .. entry .. '~' .. hook)
+  end
+end
 -- One job of a batch has ended. The last one ends the batch.
 local function count_down(name)
   local batch = prefix .. 'batch:' .. name
