@@ -18,6 +18,7 @@ from sentiloc.app.storage.factory import make_storage
 from sentiloc.app.telemetry.logs import configure_logging
 from sentiloc.app.telemetry.tracing import configure_tracing
 from sentiloc.worker.config import runtime_config
+from sentiloc.worker.extraction.array_cache import ArrayCache
 from sentiloc.worker.jobs.claiming import take_from_dead_owner
 from sentiloc.worker.jobs.presence import PresenceThread
 from sentiloc.worker.jobs.process import drain_after, end_with_parent, start_beating
@@ -71,7 +72,8 @@ def _on_child_start(**_: Any) -> None:
     store = JobStore(connect(settings), settings.redis_prefix)
     storage = make_storage(settings)
     _runner = JobRunner(settings, store, storage, pipelines)
-    start_sweeper(storage, Forgetter(store, settings.features_dir))
+    features = ArrayCache(settings.features_dir, settings.feature_cache_bytes, settings.feature_cache_seconds)
+    start_sweeper(storage, features, Forgetter(store, settings.features_dir))
     presence = PresenceThread(settings, store, pipelines)
     # Before the model is loaded, so that /readyz can say that the worker is loading.
     presence.start()

@@ -7,6 +7,8 @@ is simply started again.
 
 from __future__ import annotations
 
+import contextlib
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -48,6 +50,8 @@ _KINDS: tuple[tuple[str, RecordKey], ...] = (
 )
 # Workers that were off for less than this still learn which features they must delete.
 _FORGOTTEN_SECONDS = 400 * 86_400
+# Features that belong to nobody: keys may share them, and those of jobs without a key lie beside them.
+_SHARED_FEATURES = re.compile(r"[0-9a-f]{64}\.arrays")
 FEATURES_OF = "of-"
 """Prefix of the name of the folder in which a worker keeps the features of one owner."""
 
@@ -212,15 +216,20 @@ class Eraser:
             receipt.webhooks += 1
 
     def _features(self, owner: str | None, receipt: Receipt) -> None:
-        if not owner:
-            return
-        folder = self.features_dir / f"{FEATURES_OF}{owner}"
-        receipt.feature_entries = len(list(folder.glob("*")))
-        # A worker may be writing there; it deletes its rest when it reads the set below.
-        shutil.rmtree(folder, ignore_errors=True)
+        shared = [path for path in self.features_dir.glob("*") if _SHARED_FEATURES.fullmatch(path.name)]
+        for path in shared:
+            # A worker deletes what cannot be deleted here.
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+        receipt.feature_entries = len(shared)
+        if owner:
+            folder = self.features_dir / f"{FEATURES_OF}{owner}"
+            receipt.feature_entries += len(list(folder.glob("*")))
+            # A worker may be writing there; it deletes its rest when it reads the set below.
+            shutil.rmtree(folder, ignore_errors=True)
         # Redis's clock, because all workers compare with it.
         now = self._redis.time()[0]
-        self._redis.zadd(forgotten_key(self._prefix), {owner: now})
+        self._redis.zadd(forgotten_key(self._prefix), {owner or "": now})
         self._redis.zremrangebyscore(forgotten_key(self._prefix), "-inf", now - _FORGOTTEN_SECONDS)
 
     def _entries(self, name: str, owner: str | None, key: RecordKey) -> Iterator[str | None]:

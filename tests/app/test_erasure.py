@@ -331,6 +331,33 @@ def test_erasing_what_has_no_owner_reads_only_the_owners_of_others(
     assert asked[0] <= days
 
 
+@pytest.mark.parametrize("is_here", [True, False], ids=["api", "worker"])
+def test_features_that_belong_to_nobody_are_deleted_with_those_of_any_owner(
+    client: TestClient,
+    keys: dict[str, NewKey],
+    store: JobStore,
+    audited: Settings,
+    tmp_path: Path,
+    is_here: bool,
+) -> None:
+    """Keys may share them, and a server without keys has no others."""
+    folder = audited.features_dir if is_here else tmp_path / "elsewhere"
+    cache = ArrayCache(folder, 10**6, 1e6)
+    worker = Forgetter(store, folder)
+    with TestClient(create_app(audited.model_copy(update={"api_keys": "off"}))) as open_client:
+        erasures = (
+            lambda: open_client.delete("/owners/me/data").json(),
+            lambda: ask(client, keys["mine"], "DELETE", "/owners/me/data").json(),
+        )
+        for erase in erasures:
+            cache.store("a" * 64, {"row": np.zeros(3)})
+            worker.look()
+            assert len(list(folder.glob("*"))) == 1
+            assert erase()["feature_entries"] == (1 if is_here else 0)
+            worker.look()
+            assert list(folder.glob("*")) == []
+
+
 def test_an_owner_who_is_no_key_is_not_found(
     client: TestClient, keys: dict[str, NewKey], store: JobStore, redis: Redis, audited: Settings
 ) -> None:

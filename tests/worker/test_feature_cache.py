@@ -16,7 +16,7 @@ from sentiloc.app.settings import Settings
 from sentiloc.model.package import load_package
 from sentiloc.model.segments import SnippetFeatures, VideoInfo
 from sentiloc.worker.config import CacheConfig, RuntimeConfig, runtime_config
-from sentiloc.worker.extraction.array_cache import cached_for, forget_owner
+from sentiloc.worker.extraction.array_cache import ArrayCache, cached_for, forget_owner
 from sentiloc.worker.extraction.extract import Extractor, Report
 from sentiloc.worker.extraction.extraction import Extraction, FaceSightings, Part
 from sentiloc.worker.extraction.feature_cache import FeatureCache, cache_key
@@ -114,6 +114,24 @@ def test_unused_features_and_files_of_killed_processes_are_removed(tmp_path: Pat
     assert cache.load(KEY) is None
     cache.store(KEY, _extraction())
     assert _entries(tmp_path) == {KEY}
+
+
+def test_a_sweep_removes_what_is_too_old_or_too_much_although_nothing_new_is_stored(tmp_path: Path) -> None:
+    cache = FeatureCache(tmp_path, ANY_SIZE, ANY_AGE)
+    for owner in ("", "one"):
+        with cached_for(owner):
+            cache.store(KEY, _extraction())
+            cache.store(OTHER, _extraction())
+    ArrayCache(tmp_path, ANY_SIZE, 1000).sweep()
+    assert len(list(tmp_path.rglob("*.arrays"))) == 4
+    for path in tmp_path.rglob(f"{KEY}.arrays"):
+        os.utime(path, (time.time() - 2000,) * 2)
+    ArrayCache(tmp_path, ANY_SIZE, 1000).sweep()
+    assert {path.name for path in tmp_path.rglob("*.arrays")} == {f"{OTHER}.arrays"}
+    # The cache is off.
+    ArrayCache(tmp_path, 0, 1000).sweep()
+    ArrayCache(tmp_path / "missing", 0, 1000).sweep()
+    assert list(tmp_path.rglob("*.arrays")) == []
 
 
 def test_files_and_folders_of_the_user_stay_and_do_not_count(tmp_path: Path) -> None:

@@ -52,8 +52,11 @@ def cached_for(owner: str) -> Iterator[None]:
 
 
 def forget_owner(folder: Path, owner: str, before: float | None = None) -> int:
-    """Delete the entries of an owner, or those last used before a Unix time; returns their number."""
-    found = _own_files(_place(folder, owner).glob("*")) if owner else []
+    """Delete the entries of an owner, or those last used before a Unix time; returns their number.
+
+    Those that belong to nobody go, too: where owners share entries, any of them may be this owner's.
+    """
+    found = [one for who in {owner, ""} for one in _own_files(_place(folder, who).glob("*"))]
     old = [path for status, path in found if before is None or status.st_mtime <= before]
     for path in old:
         path.unlink(missing_ok=True)
@@ -122,6 +125,11 @@ class ArrayCache:
                 with contextlib.suppress(OSError):
                     part.unlink()
                 raise
+            self._evict()
+
+    def sweep(self) -> None:
+        """Remove entries above the limits of size and age, although nothing new is stored."""
+        with self._writing():
             self._evict()
 
     @property
