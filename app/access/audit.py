@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from sentiloc.app.access.caller import Caller, current_caller
 from sentiloc.app.access.guard import SIGN_IN_PATHS
 from sentiloc.app.telemetry.audit import AuditLog
-from sentiloc.app.telemetry.logs import request_id_context
+from sentiloc.app.telemetry.logs import request_id_context, without_keys
 
 _READING = frozenset({"GET", "HEAD"})
 # Whole parts of a path: the page has files such as `/web/cuts.js`.
@@ -63,7 +63,7 @@ class AuditMiddleware:
     def _write(self, scope: Scope, status: int) -> None:
         given = scope.get("path_params", {})
         # A token gives access, so it must not be in the log.
-        ids = {name: str(value)[:_MAX_ID] for name, value in given.items() if name != "token"}
+        ids = {name: without_keys(str(value))[:_MAX_ID] for name, value in given.items() if name != "token"}
         self._log.write(
             who(current_caller()),
             f"{scope['method']} {getattr(scope.get('route'), 'path', 'unmatched')}",

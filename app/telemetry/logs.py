@@ -15,6 +15,12 @@ job_id_context: ContextVar[str | None] = ContextVar("job_id", default=None)
 # The values of a query, and the token after /shared/ and /embed/.
 _VALUES = re.compile(r"(?<=[?&])([^=&]*=)[^&]+")
 _TOKEN = re.compile(r"(/(?:shared|embed)/)[^/?]+")
+# An API key but for its id, a webhook's secret, and the login in a URL.
+_SECRETS = re.compile(
+    r"(?<=sentiloc_)([0-9a-z]{12}_)[\w-]+|(?<=whsec_)()[\w+/=-]+|(?<=://)()[^\s/@\"']*:[^\s@\"']*(?=@)"
+)
+# Line breaks that JSON allows in texts, and control characters of terminals.
+_CONTROLS = {code: f"\\u{code:04x}" for code in (*range(0x7F, 0xA0), 0x2028, 0x2029)}
 request_id_context: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 
@@ -32,9 +38,9 @@ class _Formatter(logging.Formatter):
         request_id = request_id_context.get()
         if request_id is not None:
             fields["request"] = request_id
-        fields["message"] = record.getMessage()
+        fields["message"] = without_keys(record.getMessage())
         if record.exc_info:
-            fields["traceback"] = self.formatException(record.exc_info)
+            fields["traceback"] = without_keys(self.formatException(record.exc_info))
         return fields
 
 
@@ -42,21 +48,22 @@ class TextFormatter(_Formatter):
     """`time=… level=… logger=… job=… message="…"`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record as one line; a traceback follows on its own lines."""
+        """The record as one line; a traceback follows on its own lines, which are indented."""
         fields = self._fields(record)
         traceback = fields.pop("traceback", None)
         # Quoted, so that a line break in a message cannot forge a second log line.
-        fields["message"] = json.dumps(fields["message"], ensure_ascii=False)
+        fields["message"] = json.dumps(fields["message"], ensure_ascii=False).translate(_CONTROLS)
         line = " ".join(f"{key}={value}" for key, value in fields.items())
-        return f"{line}\n{traceback}" if traceback else line
+        # Indented, so that a line break in an error's text cannot forge one either.
+        return "\n  ".join([line, *(traceback or "").splitlines()])
 
 
 class JsonFormatter(_Formatter):
     """One JSON object per line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record as JSON."""
-        return json.dumps(self._fields(record), ensure_ascii=False)
+        """The record as JSON, in ASCII: valid whatever the encoding of stderr is."""
+        return json.dumps(self._fields(record))
 
 
 def _hide_secrets(record: logging.LogRecord) -> bool:
@@ -72,6 +79,14 @@ def _hide_secrets(record: logging.LogRecord) -> bool:
 def without_secrets(text: str) -> str:
     """A path as logs show it: without the values of its query, and without the token of a shared link."""
     return _VALUES.sub(r"\1…", _TOKEN.sub(r"\1…", text))
+
+
+def without_keys(text: str) -> str:
+    """A text without API keys, secrets of webhooks and logins in URLs, which somebody may put anywhere."""
+    # Nearly all lines have none of the marks, and looking for them costs much less.
+    if "sentiloc_" not in text and "whsec_" not in text and "@" not in text:
+        return text
+    return _SECRETS.sub(lambda found: f"{found[1] or ''}…", text)
 
 
 def configure_logging(settings: Settings) -> None:

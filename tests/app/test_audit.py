@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from fastapi.testclient import TestClient
 
 from sentiloc.app.main import create_app
 from sentiloc.app.settings import Settings
+from sentiloc.model.errors import SentilocError
 from tests.app.test_metrics import figures
 from tests.app.test_reel_routes import Planted, planted  # noqa: F401
 from tests.model.test_highlights import segment
@@ -74,3 +76,32 @@ def test_a_line_names_what_was_read(
     assert ids == [ids for _, ids in asked.values()]
     assert link["token"][:50] not in log.read_text(encoding="utf-8")
     assert figures(client)["sentiloc_http_request_seconds_count", method, video, "200"] == 1
+
+
+def test_a_file_that_cannot_be_written_is_refused_at_the_start(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for path in (tmp_path, tmp_path / "file" / "audit.jsonl"):
+        with pytest.raises(SentilocError, match=r"SENTILOC_AUDIT_LOG: .* cannot be written"):
+            create_app(settings.model_copy(update={"audit_log": path}))
+
+
+def test_a_line_that_cannot_be_written_is_said_in_the_log(
+    settings: Settings, log: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = log.parent / "logs"
+    with TestClient(create_app(settings.model_copy(update={"audit_log": folder / "audit.jsonl"}))) as client:
+        shutil.rmtree(folder)
+        folder.touch()
+        assert client.delete("/jobs/abcdefgh").status_code == 404
+        assert "audit.jsonl cannot be written: " in caplog.text
+        folder.unlink()
+        folder.mkdir()
+        client.delete("/jobs/ijklmnop")
+    assert "Logging error" not in capsys.readouterr().err
+    assert [line["job_id"] for line in lines(folder / "audit.jsonl")] == ["ijklmnop"]
+
+
+def test_an_api_key_in_the_place_of_an_id_is_not_logged(settings: Settings, log: Path) -> None:
+    with TestClient(create_app(settings)) as client:
+        client.delete(f"/jobs/sentiloc_3f9a1c07be52_{43 * 's'}")
+    assert [line["job_id"] for line in lines(log)] == ["sentiloc_3f9a1c07be52_…"]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Iterator
+from typing import Literal
 
 import pytest
 
@@ -40,7 +42,7 @@ def test_text(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logging(Settings(log_format="text"))
     first, *rest = log_lines(capsys)
     assert first.endswith(' level=warning logger=some.part job=j0b message="it \\"broke\\" at 7"')
-    assert rest[-1] == "ValueError: cause"
+    assert rest[-1] == "  ValueError: cause"
 
 
 def test_json(capsys: pytest.CaptureFixture[str]) -> None:
@@ -77,3 +79,39 @@ def test_the_access_log_has_no_secrets(capsys: pytest.CaptureFixture[str], path:
 def test_an_unexpected_error_is_logged_without_secrets(caplog: pytest.LogCaptureFixture) -> None:
     unexpected_response("GET", "/shared/s3cret/video", RuntimeError("a bug"))
     assert caplog.messages == ["unexpected error at GET /shared/…/video"]
+
+
+KEY = "sentiloc_3f9a1c07be52_" + 43 * "s"
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_secrets_that_somebody_puts_anywhere_are_not_logged(
+    capsys: pytest.CaptureFixture[str], log_format: Literal["text", "json"]
+) -> None:
+    configure_logging(Settings(log_format=log_format, log_level="debug"))
+    logging.getLogger("uvicorn.access").info('%s - "%s %s" %d', "::1", "GET", f"/v1/jobs/{KEY}", 404)
+    logger = logging.getLogger("some.part")
+    logger.debug("whsec_c2VjcmV0/c2VjcmV0+c2VjcmV0== and redis://user:geheim@host:1/0, %s", f"x@{KEY}")
+    try:
+        raise ValueError(f"{KEY} unix://:geheim@/a/socket")
+    except ValueError:
+        logger.exception("a@b.example")
+    shown = capsys.readouterr().err
+    assert not re.search(r"sss|c2V|geheim", shown)
+    # What is no secret stays.
+    for kept in ("3f9a1c07be52", "whsec_", "redis://", "@host:1/0", "a@b.example", "@/a/socket"):
+        assert kept in shown
+
+
+def test_no_text_forges_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    forged = "\n{'a': 1}\r\u2028time=2026 level=info logger=x\x85time=2026\x9b31m"
+    for log_format in ("text", "json"):
+        configure_logging(Settings(log_format=log_format))  # type: ignore[arg-type]
+        try:
+            raise ValueError(forged)
+        except ValueError:
+            logging.getLogger("some.part").exception(forged)
+    first, *rest = capsys.readouterr().err.splitlines()
+    *traceback, last = rest
+    assert "\x9b" not in first and all(line.startswith("  ") for line in traceback)
+    assert json.loads(last)["message"] == forged

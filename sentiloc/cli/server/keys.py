@@ -50,6 +50,8 @@ def _settings() -> Settings:
 
 def _store(data_dir: Path | None) -> KeyStore:
     override(data_dir=data_dir)
+    # First, because a change that cannot be logged is not made: a key would never be shown.
+    AuditLog(get_settings().audit_log)
     settings = _settings()
     redis = connect(settings)
     try:
