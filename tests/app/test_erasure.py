@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -345,7 +345,7 @@ def test_features_that_belong_to_nobody_are_deleted_with_those_of_any_owner(
     cache = ArrayCache(folder, 10**6, 1e6)
     worker = Forgetter(store, folder)
     with TestClient(create_app(audited.model_copy(update={"api_keys": "off"}))) as open_client:
-        erasures = (
+        erasures: tuple[Callable[[], Any], ...] = (
             lambda: open_client.delete("/owners/me/data").json(),
             lambda: ask(client, keys["mine"], "DELETE", "/owners/me/data").json(),
         )
