@@ -8,13 +8,14 @@ neutral, which `read_class_folders` reads, too.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from sentiloc.model.data.text import read_rows, read_text
+from sentiloc.model.data.text import read_rows, read_text, real_number, without_suffix
 from sentiloc.model.data.video_files import VIDEO_SUFFIXES
 from sentiloc.model.errors import ErrorCode, SentilocError
 
@@ -68,26 +69,41 @@ def read_class_folders(root: Path) -> dict[str, str]:
 
 def read_label_list(path: Path, classes: Sequence[str]) -> dict[str, str]:
     """Read the emotion of each video from a text file with "NAME LABEL" or "NAME,LABEL" on each line. A label is a
-    class or its number, counted from 0. Raises `invalid_data`, naming the line.
+    class or its number, counted from 0. A name may contain spaces, commas and dots. Raises `invalid_data`, naming the
+    line.
     """
     found: dict[str, str] = {}
     for number, line in enumerate(read_text(path).splitlines(), 1):
-        parts = line.replace(",", " ").split()
-        if not parts or line.startswith("#"):
+        if not line.strip() or line.startswith("#"):
             continue
-        label = emotion_name(parts[-1])
-        if label.isdigit() and int(label) < len(classes):
-            label = classes[int(label)]
-        if len(parts) < 2 or label not in classes:
+        video, label = _labelled(line, classes)
+        if not video or label is None:
             raise SentilocError(
-                ErrorCode.INVALID_DATA, f"{path}: line {number}: no video and one of {classes}"
+                ErrorCode.INVALID_DATA, f"{path}: line {number}: no video and one of {', '.join(classes)}"
             )
-        name = Path(parts[0]).with_suffix("").as_posix()
+        name = without_suffix(video.removeprefix("./"))
         if found.setdefault(name, label) != label:
             raise SentilocError(
                 ErrorCode.INVALID_DATA, f"{path}: line {number}: {name} is {label}, but {found[name]} before"
             )
     return found
+
+
+def _labelled(line: str, classes: Sequence[str]) -> tuple[str, str | None]:
+    """The video and the class of a line: the class comes after the last comma, else after the last space."""
+    for parts in (line.rpartition(",")[::2], line.rsplit(None, 1)):
+        label = _class(parts[-1], classes)
+        if label is not None and len(parts) > 1:
+            return parts[0].strip().removeprefix('"').removesuffix('"').strip(), label
+    return "", None
+
+
+def _class(text: str, classes: Sequence[str]) -> str | None:
+    label = emotion_name(text.strip().strip('"'))
+    # Not isdigit() alone, which is true for digits that `int` does not read.
+    if label.isascii() and label.isdigit() and len(label) < 3 and int(label) < len(classes):
+        return classes[int(label)]
+    return label if label in classes else None
 
 
 def make_split(labels: Mapping[str, str], benchmark: EmotionBenchmark, run: int) -> dict[str, list[str]]:
@@ -122,11 +138,13 @@ def read_segments(path: Path) -> dict[str, tuple[tuple[float, float], ...]]:
     """Read the annotated segments of each video in seconds from a CSV with the columns video_id, start, end."""
     found: dict[str, list[tuple[float, float]]] = {}
     for number, row in read_rows(path, ("video_id", "start", "end")):
-        try:
-            start, end = float(row["start"]), float(row["end"])
-            if not 0 <= start < end:
-                raise ValueError("end must be after start")
-            found.setdefault(row["video_id"], []).append((start, end))
-        except ValueError as error:
-            raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: line {number}: {error}") from error
+        start, end = real_number(row["start"]), real_number(row["end"])
+        if not row["video_id"]:
+            raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: line {number}: needs a video_id")
+        if start is None or end is None or not 0 <= start < end < math.inf:
+            stated = f"start {row['start']!r} and end {row['end']!r}"
+            raise SentilocError(
+                ErrorCode.INVALID_DATA, f"{path}: line {number}: {stated} are not seconds in order"
+            )
+        found.setdefault(row["video_id"], []).append((start, end))
     return {name: tuple(rows) for name, rows in found.items()}

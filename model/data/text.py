@@ -6,14 +6,15 @@ import csv
 import json
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from io import StringIO
 from pathlib import Path
 from typing import Any
 from unicodedata import category
 
+from sentiloc.model.data.video_files import VIDEO_SUFFIXES
 from sentiloc.model.errors import ErrorCode, SentilocError
-from sentiloc.model.names import is_text
+from sentiloc.model.names import folded, is_text
 
 _LONGEST_NAME = 251
 """Bytes. File systems allow 255, of which `.npy` needs four."""
@@ -126,13 +127,34 @@ def whole_number(text: str | None, column: str) -> int:
 
 
 def real_number(value: object) -> float | None:
-    """A number of a JSON file, which may also be written as a string; None for anything else."""
+    """A number of a JSON or CSV file, which may also be written as a string; None for anything else.
+
+    Python's `float` also reads `1_0` and digits of other scripts, which are mistakes here.
+    """
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return None
+    if isinstance(value, str) and ("_" in value or not value.isascii()):
         return None
     try:
         return float(value)
     except (ValueError, OverflowError):
         return None
+
+
+def without_suffix(name: str) -> str:
+    """A file's name without the ending of a video or of features; other dots are part of the name."""
+    stem, dot, ending = name.rpartition(".")
+    return stem if stem and f"{dot}{ending}".lower() in VIDEO_SUFFIXES | {".npy"} else name
+
+
+def look_alikes(missing: Iterable[str], others: Iterable[str]) -> list[tuple[str, str]]:
+    """Each missing name with one of the others that differs only in case, accents' encoding or a video's ending."""
+    by_look = {_look(name): name for name in others}
+    return [(name, by_look[_look(name)]) for name in missing if _look(name) in by_look]
+
+
+def _look(name: str) -> str:
+    return folded(without_suffix(name.strip()))
 
 
 def read_lines(path: Path) -> list[str]:
@@ -141,15 +163,55 @@ def read_lines(path: Path) -> list[str]:
 
 
 def read_rows(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
-    """The rows of a CSV with their line numbers; cells that a row lacks are empty.
+    """These columns of a CSV, with line numbers and without spaces around; cells that a row lacks are empty.
 
-    Raises `invalid_data` that names the file if a column is missing, and what `read_text` raises.
+    Empty rows are left out. Raises `invalid_data` that names the file if a column is missing or there twice, and what
+    `read_cells` and `check_width` raise.
     """
-    rows = csv.DictReader(StringIO(read_text(path), newline=""), restval="")
+    (_, header), *rows = read_cells(path) or [(1, [])]
+    missing = [name for name in columns if name not in header]
+    if missing:
+        raise SentilocError(
+            ErrorCode.INVALID_DATA, f"{path}: has no column {', '.join(missing)}{other_separator(header)}"
+        )
+    check_columns(path, header, columns)
+    for line, cells in rows:
+        check_width(path, line, cells, header)
+    found = [(line, dict(zip(header, [*cells, *[""] * len(header)], strict=False))) for line, cells in rows]
+    return [(line, {name: row[name] for name in columns}) for line, row in found]
+
+
+def read_cells(path: Path) -> list[tuple[int, list[str]]]:
+    """The rows of a CSV that are not empty, with the line on which each ends, and without spaces around the cells.
+
+    Raises `invalid_data` that names the line for a quoted cell that does not end, and what `read_text` raises.
+    """
+    # Strict: a quote that is not closed would silently swallow all rows after it.
+    rows = csv.reader(StringIO(read_text(path), newline=""), strict=True)
     try:
-        missing = [name for name in columns if name not in (rows.fieldnames or ())]
-        if missing:
-            raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: has no column {', '.join(missing)}")
-        return [(rows.line_num, row) for row in rows]
+        stripped = [(rows.line_num, [cell.strip() for cell in row]) for row in rows]
     except csv.Error as error:
         raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: line {rows.line_num}: {error}") from error
+    return [(line, row) for line, row in stripped if any(row)]
+
+
+def other_separator(header: Sequence[str]) -> str:
+    """The end of a message about a missing column, if cells are separated by something else than commas."""
+    mark = next((mark for mark in (";", "\t") if any(mark in name for name in header)), None)
+    return f"; its cells are separated by {mark!r}: save it with commas" if mark else ""
+
+
+def check_columns(path: Path, header: Sequence[str], columns: Sequence[str]) -> None:
+    """Raise `invalid_data` if one of these columns is there twice: which one is meant cannot be known."""
+    twice = [name for name in columns if header.count(name) > 1]
+    if twice:
+        raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: has the column {twice[0]} more than once")
+
+
+def check_width(path: Path, line: int, cells: Sequence[str], header: Sequence[str]) -> None:
+    """Raise `invalid_data` for a row with more cells than the header has, whose values are in the wrong columns."""
+    if any(cells[len(header) :]):
+        raise SentilocError(
+            ErrorCode.INVALID_DATA,
+            f"{path}: line {line}: {len(cells)} cells, but {len(header)} columns; a cell with a comma needs quotes",
+        )

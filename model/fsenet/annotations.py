@@ -144,6 +144,8 @@ def _read_points(path: Path, problems: Problems) -> list[tuple[str, tuple[int, i
         return []
     for number, row in rows:
         try:
+            if not row["video_id"]:
+                raise ValueError("needs a video_id")
             found.append((row["video_id"], _point(row), number))
         except ValueError as error:
             problems.add(f"{path}: line {number}: {error}")

@@ -8,19 +8,25 @@ features: every seventh of SAMM-LV's 200 per second is used, as in the paper, or
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
 
 import numpy as np
 
-from sentiloc.model.data.text import read_text
+from sentiloc.model.data.text import (
+    check_columns,
+    check_width,
+    other_separator,
+    read_cells,
+    real_number,
+)
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.gim.items import Expression
 from sentiloc.model.gim.labels import MACRO, MICRO, Point
+
+_FRAMES = ("onset", "apex", "offset")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,15 +96,13 @@ def read_expressions(path: Path, layout: AnnotationLayout, rate: float | None = 
     keeps micro and macro in two files) needs no type column.
     """
     videos: dict[tuple[str, str], list[Expression]] = {}
-    number, columns, rows = _table(path, layout)
-    for line, cells in enumerate(rows, number):
-        row = {name: cell.strip() for name, cell in zip(columns, cells, strict=False)}
-        if not any(row.values()):
-            continue
+    columns, rows = _table(path, layout)
+    for line, cells in rows:
+        row = dict(zip(columns, cells, strict=False))
         try:
             key = (_cell(row, layout.subject), _video(row, layout))
             videos.setdefault(key, []).append(_expression(row, layout, rate))
-        except (KeyError, ValueError) as error:
+        except ValueError as error:
             raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: line {line}: {error}") from error
     return [
         AnnotatedVideo(
@@ -111,17 +115,22 @@ def read_expressions(path: Path, layout: AnnotationLayout, rate: float | None = 
     ]
 
 
-def _table(path: Path, layout: AnnotationLayout) -> tuple[int, list[str], list[list[str]]]:
-    """Line number of the first row, plain column names, and the rows."""
-    # Excel writes a byte order mark.
-    lines = list(csv.reader(StringIO(read_text(path), newline="")))
-    for index, cells in enumerate(lines):
+def _table(path: Path, layout: AnnotationLayout) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """Plain column names, and the rows with their lines."""
+    lines = read_cells(path)
+    for index, (_, cells) in enumerate(lines):
         names = [_plain(cell) for cell in cells]
         if any(_is_frame(name, "onset") for name in names):
-            return index + 2, names, lines[index + 1 :]
+            # One name for each stem, because "Onset" beside "Onset Frame" is ambiguous, too.
+            stems = [next((stem for stem in _FRAMES if _is_frame(name, stem)), name) for name in names]
+            check_columns(path, stems, (*_FRAMES, *layout.subject, *layout.video, *layout.kind))
+            for line, row in lines[index + 1 :]:
+                check_width(path, line, row, cells)
+            return names, lines[index + 1 :]
     if not layout.headerless:
-        raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: no column onset")
-    return 1, list(layout.headerless), lines
+        header = next((cells for _, cells in lines if "onset" in ",".join(cells).lower()), [])
+        raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: no column onset{other_separator(header)}")
+    return list(layout.headerless), lines
 
 
 def _plain(name: str) -> str:
@@ -136,7 +145,7 @@ def _cell(row: Mapping[str, str], names: Sequence[str]) -> str:
     for name in names:
         if row.get(name):
             return row[name]
-    raise KeyError(f"no value for {' or '.join(names)}")
+    raise ValueError(f"no value for {' or '.join(names)}")
 
 
 def _video(row: Mapping[str, str], layout: AnnotationLayout) -> str:
@@ -146,7 +155,7 @@ def _video(row: Mapping[str, str], layout: AnnotationLayout) -> str:
 
 
 def _expression(row: Mapping[str, str], layout: AnnotationLayout, rate: float | None) -> Expression:
-    onset, apex, offset = (_frame(row, name) for name in ("onset", "apex", "offset"))
+    onset, apex, offset = (_frame(row, name) for name in _FRAMES)
     if offset <= 0:
         offset = 2 * apex - onset if apex > onset else onset
     if apex <= 0:
@@ -163,23 +172,25 @@ def _expression(row: Mapping[str, str], layout: AnnotationLayout, rate: float | 
 def _frame(row: Mapping[str, str], stem: str) -> int:
     found = next((name for name in row if _is_frame(name, stem)), None)
     if found is None:
-        raise KeyError(f"no column {stem}")
+        raise ValueError(f"no column {stem}")
+    # Without an onset there is no expression; an apex or offset that is not annotated is 0.
+    if not row[found] and stem == "onset":
+        raise ValueError("no value for onset")
     # Spreadsheets export whole numbers as 12.0 and empty cells as "".
-    return int(float(row[found] or 0))
+    number = real_number(row[found] or "0")
+    if number is None or not number.is_integer():
+        raise ValueError(f"{stem} {row[found]!r} is not a number of a frame")
+    return int(number)
 
 
 def _kind(row: Mapping[str, str], layout: AnnotationLayout) -> int:
-    try:
-        text = _cell(row, layout.kind).lower()
-    except KeyError:
-        if layout.default_kind is None:
-            raise
+    text = next((row[name] for name in layout.kind if row.get(name)), "")
+    if not text and layout.default_kind is not None:
         return layout.default_kind
-    if "macro" in text:
-        return MACRO
-    if "micro" in text:
-        return MICRO
-    raise ValueError(f"{text!r} is neither macro nor micro")
+    kinds = [kind for name, kind in (("macro", MACRO), ("micro", MICRO)) if name in text.lower()]
+    if len(kinds) != 1:
+        raise ValueError(f"type {text!r} is not one of macro and micro")
+    return kinds[0]
 
 
 def draw_points(expressions: Sequence[Expression], seed: int, deviation: float = 0.12) -> tuple[Point, ...]:

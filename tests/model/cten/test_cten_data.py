@@ -14,6 +14,7 @@ from sentiloc.model.cten.benchmarks import (
     read_class_folders,
     read_folder_splits,
     read_label_list,
+    read_segments,
 )
 from sentiloc.model.cten.detect import EmotionScores, EmotionSpan, detection_map, emotion_spans, span_class
 from sentiloc.model.cten.inputs import modality_dims, segment_inputs, segment_slices
@@ -125,6 +126,42 @@ def test_class_folders_lists_and_splits(tmp_path: Path) -> None:
     listed.write_text("x.mp4 joy\nx.mp4 happy\nx.mp4 fear\n", encoding="utf-8")
     with pytest.raises(SentilocError, match="line 3: x is fear, but joy before"):
         read_label_list(listed, BENCHMARKS["ekman-6"].classes)
+
+
+def test_names_in_label_lists_may_contain_spaces_commas_and_dots(tmp_path: Path) -> None:
+    listed = tmp_path / "list.txt"
+    listed.write_text('ep 1.1 joy\nep 1.2.mp4\tfear\n"one, two.MP4",sad\n./three.mov, 0\n', encoding="utf-8")
+    classes = BENCHMARKS["ekman-6"].classes
+    assert read_label_list(listed, classes) == {
+        "ep 1.1": "joy",
+        "ep 1.2": "fear",
+        "one, two": "sadness",
+        "three": "anger",
+    }
+    for line in ("x.mp4 ²", "joy", "x.mp4;joy"):
+        listed.write_text(line, encoding="utf-8")
+        with pytest.raises(SentilocError, match="line 1"):
+            read_label_list(listed, classes)
+
+
+@pytest.mark.parametrize("row", ["a,1,inf", "a,1_0,2_0", ",1,2", "a,0,5,2,5", 'a,"0,5",2', 'a,0,"2'])
+def test_segments_that_are_not_what_is_meant_are_refused(tmp_path: Path, row: str) -> None:
+    path = tmp_path / "emotion_segments.csv"
+    path.write_text(f"video_id, start, end\nb , 1.5, 2\n,,\n{row}\n", encoding="utf-8-sig")
+    with pytest.raises(SentilocError, match="line 4"):
+        read_segments(path)
+    path.write_text("video_id, start, end\r\nb , 1.5, 2\r\n,,\r\n", encoding="utf-8-sig")
+    assert read_segments(path) == {"b": ((1.5, 2.0),)}
+
+
+def test_columns_of_a_table_are_unambiguous(tmp_path: Path) -> None:
+    path = tmp_path / "emotion_segments.csv"
+    path.write_text("video_id,start,end,start\na,1,2,0\n", encoding="utf-8")
+    with pytest.raises(SentilocError, match="column start more than once"):
+        read_segments(path)
+    path.write_text("video_id;start;end\na;1;2\n", encoding="utf-8")
+    with pytest.raises(SentilocError, match="separated by ';': save it with commas"):
+        read_segments(path)
 
 
 def test_splits_have_the_benchmarks_shares_and_differ_by_run() -> None:

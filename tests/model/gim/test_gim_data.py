@@ -139,6 +139,43 @@ def test_tables_are_read_in_the_form_that_they_are_published_in(tmp_path: Path) 
         read_expressions(samm, LAYOUTS["samm-lv"])
 
 
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("6,006_1,3.5,4,5,Macro", "onset '3.5' is not a number of a frame"),
+        ("6,006_1,inf,4,5,Macro", "onset 'inf'"),
+        ("6,006_1,3,1e400,5,Macro", "apex '1e400'"),
+        ("6,006_1,3,1_0,5,Macro", "apex '1_0'"),
+        ("6,006_1,,4,5,Macro", "no value for onset"),
+        ("6,006_1,3,4,5,macro or micro", "not one of macro and micro"),
+        ("6,006_1,3,4,5,Macro,1,2", "8 cells, but 6 columns"),
+        ('6,006_1,3,4,5,"Macro', "unexpected end of data"),
+    ],
+)
+def test_what_a_table_cannot_mean_is_refused(tmp_path: Path, row: str, message: str) -> None:
+    samm = tmp_path / "samm.csv"
+    samm.write_text(
+        f"Subject,Filename,Onset,Apex,Offset,Type\n6,006_1,3.0,4,5,Macro\n{row}\n", encoding="utf-8"
+    )
+    with pytest.raises(SentilocError, match="line 3") as raised:
+        read_expressions(samm, LAYOUTS["samm-lv"])
+    assert message in raised.value.detail
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        ("Subject,Filename,Onset,Apex,Offset,Type,Onset Frame", "column onset"),
+        ("Subject;Filename;Onset;Apex;Offset;Type", "separated by ';'"),
+    ],
+)
+def test_columns_of_a_sheet_are_unambiguous(tmp_path: Path, header: str, message: str) -> None:
+    samm = tmp_path / "samm.csv"
+    samm.write_text(f"{header}\n6,006_1,3,4,5,Macro,9\n", encoding="utf-8")
+    with pytest.raises(SentilocError, match=message):
+        read_expressions(samm, LAYOUTS["samm-lv"])
+
+
 def test_a_table_labels_the_flow_that_is_there(tmp_path: Path) -> None:
     (tmp_path / "flow").mkdir()
     for name, length in (("1_anger1", 700), ("1_calm1", 90), ("2_joy1", 300)):
