@@ -8,7 +8,7 @@ FOLDER/emotion_segments.csv          columns video_id, start, end in seconds; op
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from sentiloc.model.cten.benchmarks import SPLITS, emotion_name, read_segments
 from sentiloc.model.cten.inputs import segment_inputs
 from sentiloc.model.cten.items import EmotionItem
 from sentiloc.model.data.feature_store import check_stream, has_features, read_features, read_spec
-from sentiloc.model.data.text import listed, read_names, read_rows
+from sentiloc.model.data.text import listed, look_alikes, read_names, read_rows
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.segments import SnippetFeatures
 from sentiloc.model.spec import ModelSpec
@@ -85,8 +85,10 @@ def load_emotion_items(
     """
     spec, labels = folder_spec(folder), read_labels(folder)
     segments = read_segments(folder / SEGMENT_FILE) if (folder / SEGMENT_FILE).exists() else {}
+    names = _read_split(folder, split)
+    _check_names(folder / SEGMENT_FILE, names, labels, segments)
     items = []
-    for name in _read_split(folder, split):
+    for name in names:
         if labels.get(name) not in classes:
             detail = f"{folder / LABEL_FILE}: {name} has no emotion out of {', '.join(classes)}"
             raise SentilocError(ErrorCode.INVALID_DATA, detail)
@@ -107,6 +109,16 @@ def load_emotion_items(
             )
         )
     return items
+
+
+def _check_names(
+    path: Path, names: Sequence[str], labels: Mapping[str, str], segments: Mapping[str, object]
+) -> None:
+    """Raise `invalid_data` for a name that is no video, but nearly one: its segments would be read for no video."""
+    strange = [name for name in segments if name not in labels]
+    for name, other in look_alikes((name for name in names if name not in segments), strange):
+        detail = f"{path}: {other!r} is no video, but nearly {name!r}; write it as in split files"
+        raise SentilocError(ErrorCode.INVALID_DATA, detail)
 
 
 def _read_split(folder: Path, split: str) -> list[str]:

@@ -7,12 +7,14 @@ Everything is checked before training starts. One error lists all problems with 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sentiloc.model.data.feature_store import check_stream, read_features, read_records, read_spec
 from sentiloc.model.data.items import Item, PointLabel
+from sentiloc.model.data.text import look_alikes, read_names
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.fsenet.annotations import (
     DURATION_FILE,
@@ -142,6 +144,7 @@ def load_items(
         _check_supervision(folder, split, names, labels, supervision, problems)
     spec = _read_spec(folder)
     _check_records(folder, labels, problems)
+    _check_names(folder, names, labels, problems)
     items = [_load_item(folder, split, name, config, labels, spec, problems) for name in names]
     problems.check()
     return [item for item in items if item is not None]
@@ -167,6 +170,24 @@ def _check_supervision(
     elif supervision is not None and not any(labels.points.get(name) for name in names):
         where, why = labels.points_file, f"no point of any video in split_{split}.txt"
         problems.add(f"{where or folder / USUAL_POINTS}: {'' if where else 'missing; '}{why}")
+
+
+def _check_names(folder: Path, names: list[str], labels: Annotations, problems: Problems) -> None:
+    """Labels under a name that is nearly a video's would silently be those of no video."""
+    videos = {
+        *names,
+        *(name for split in ("train", "test") for name in read_names(folder / f"split_{split}.txt")),
+    }
+    read: dict[Path | None, Mapping[str, object]] = {
+        labels.points_file: labels.points,
+        find_segments(folder): labels.segments,
+        folder / RATE_FILE: labels.fps,
+        folder / DURATION_FILE: labels.durations,
+    }
+    for path, entries in read.items():
+        strange = [name for name in entries if name not in videos]
+        for name, other in look_alikes((name for name in names if name not in entries), strange):
+            problems.add(f"{path}: {other!r} is no video, but nearly {name!r}; write it as in split files")
 
 
 def _check_records(folder: Path, labels: Annotations, problems: Problems) -> None:

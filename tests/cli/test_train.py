@@ -11,9 +11,10 @@ import pytest
 import typer
 
 from sentiloc.cli.training.runs import require_package_folder, require_run_folder
-from sentiloc.cli.training.train import _config, _network
+from sentiloc.cli.training.train import _config, _network, _report_unlabelled
 from sentiloc.model.data.feature_store import write_spec
 from sentiloc.model.errors import SentilocError
+from sentiloc.model.fsenet.datasets import load_items
 from sentiloc.model.fsenet.network import FSENetConfig
 from sentiloc.model.spec import load_spec
 from sentiloc.worker.bulk.plan import Plan
@@ -65,6 +66,21 @@ def test_from_features_to_a_network_file(folder: Path, tmp_path: Path, sentiloc:
     code, _, errors = sentiloc("train", folder, "-o", tmp_path / "no", "--modalities", "A", *again)
     assert code == 1
     assert "the features are" in errors
+
+
+def test_videos_that_train_without_a_label_are_announced(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = folder / "point_label.csv"
+    path.write_text("\n".join(path.read_text(encoding="utf-8").splitlines()[:3]) + "\n", encoding="utf-8")
+    items = load_items(folder, "train", FSENetConfig.for_spec(SPEC))
+    _report_unlabelled("point", items)
+    assert capsys.readouterr().err == (
+        "4 of them without a point count as without sentiment: v2, v3, v4 and 1 more\n"
+    )
+    _report_unlabelled("full", items)
+    _report_unlabelled("video", items)
+    assert not capsys.readouterr().err
 
 
 def test_outputs_do_not_replace_features_packages_and_runs(

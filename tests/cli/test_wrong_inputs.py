@@ -335,6 +335,12 @@ SYSTEMS: list[tuple[str, str, str, tuple[str, ...]]] = [
     ("cten", "emotions.csv", "video_id,label\nv0,joy\nv2,joy\n", ("emotions.csv: needs at least two",)),
     ("cten", "emotion_segments.csv", "video_id,start,end\nv0,4,1\n", ("emotion_segments.csv: line 2",)),
     ("cten", "emotion_segments.csv", "video_id,start,end\nv0,1,99\n", ("emotion_segments.csv: v0", "after")),
+    (
+        "cten",
+        "emotion_segments.csv",
+        "video_id,start,end\nV0.mp4,1,2\n",
+        ("'V0.mp4' is no video, but nearly 'v0'",),
+    ),
     ("gim", "points.csv", "video_id,subject,frame,class\nv0,s0,9999,macro\n", ("points.csv", "v0", "9999")),
     ("gim", "points.csv", "video_id,subject,frame,class\nv0,s0,20,huge\n", ("points.csv: line 2", "huge")),
     (

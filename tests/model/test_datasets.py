@@ -152,6 +152,36 @@ def test_values_that_would_train_a_wrong_network_are_refused(
         load_items(published, "train", config)
 
 
+@pytest.mark.parametrize("name", ["Clip.é", "clip.\N{LATIN SMALL LETTER E WITH ACUTE}.mp4", "clip.é"])
+def test_labels_of_nearly_a_videos_name_are_refused(published: Path, name: str) -> None:
+    """Otherwise the video would train as one without points."""
+    config = folder_config(published, "train")
+    for path in (published / "features/train").glob("*/b.npy"):
+        path.rename(path.with_name("clip.é.npy"))
+    (published / "split_train.txt").write_text("a\nclip.é\n", encoding="utf-8")
+    rates = json.dumps({"a": 30.0, "clip.é": 30.0})
+    (published / "fps_dict.json").write_text(rates, encoding="utf-8")
+    write_points(published, ("p,1,60,130,a,100", f"n,0,200,210,{name},207"))
+    if name == "clip.é":
+        assert len(load_items(published, "train", config)[1].points) == 1
+        return
+    with pytest.raises(SentilocError, match=f"'{name}' is no video, but nearly 'clip.é'"):
+        load_items(published, "train", config)
+    # A video of its own is no mistake.
+    (published / "split_test.txt").write_text(f"{name}\n", encoding="utf-8")
+    assert not load_items(published, "train", config)[1].points
+
+
+@pytest.mark.parametrize(
+    "row", ["p,1,60,130,,100", "p,1,60,130,a,100,7", "p,1,60,130,a,1_0", 'p,1,60,130,"a,100']
+)
+def test_points_that_are_not_what_is_meant_are_refused(published: Path, row: str) -> None:
+    config = folder_config(published, "train")
+    write_points(published, ("p,1,60,130,a ,100", row))
+    with pytest.raises(SentilocError, match="line 3"):
+        load_items(published, "train", config)
+
+
 def test_torn_files_and_missing_lists_are_named(published: Path) -> None:
     config = folder_config(published, "train")
     path = published / "features/train/rgb/b.npy"

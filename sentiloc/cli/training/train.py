@@ -109,6 +109,7 @@ def _train_fsenet(
     kept, held_out = split_items(items, config.val_fraction, config.seed)
     _check_held_out(data, held_out)
     typer.echo(f"{len(kept)} videos to train on, {len(held_out)} held out", err=True)
+    _report_unlabelled(config.loss.supervision, kept)
     record, initial = _record(data, points, items) | wandb_project(options), None
     if "start" in options:
         before = load_start(options["start"])
@@ -141,6 +142,23 @@ def _train_fsenet(
         return {}
     typer.echo(f"{run / 'best.pt'}: mAP {result.best_map:.4f} held out, epoch {result.best_epoch}")
     return {"mAP": result.best_map}
+
+
+def _report_unlabelled(supervision: str, items: list[Item]) -> None:
+    """Say which videos train as videos without sentiment, because nothing of them is labelled."""
+    from sentiloc.model.data.text import listed
+
+    unlabelled = {
+        "point": [item.name for item in items if not item.points],
+        "video": [item.name for item in items if not item.video_classes().any()],
+        "full": [item.name for item in items if not item.segments],
+    }[supervision]
+    if unlabelled:
+        what = "segment" if supervision == "full" else "point"
+        typer.echo(
+            f"{len(unlabelled)} of them without a {what} count as without sentiment: {listed(unlabelled)}",
+            err=True,
+        )
 
 
 def _check_held_out(data: Path, held_out: list[Item]) -> None:
