@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sentiloc.model.data.text import look_alikes, read_json, real_number
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.evaluation.diagnosis import ErrorBreakdown, error_breakdown
 from sentiloc.model.evaluation.metrics import (
@@ -23,17 +24,32 @@ from sentiloc.model.segments import Proposal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
-    """Everything that is reported about one set of predictions."""
+    """Everything that is reported about one set of predictions.
+
+    `strangers` are the videos with predictions that the ground truth does not have. Their proposals count as wrong, as
+    in the benchmark. `silent` counts the videos of the ground truth without predictions.
+    """
 
     metrics: DetectionMetrics
     errors: ErrorBreakdown
     videos: int
     proposals: int
+    strangers: tuple[str, ...] = ()
+    silent: int = 0
 
 
 def evaluate_files(ground_truth: Path, predictions: Path, subset: str = "test") -> Evaluation:
-    """Score a predictions file against a ground-truth file; raises `invalid_data` for what cannot be read."""
-    return evaluate_predictions(read_ground_truth(ground_truth, subset), read_predictions(predictions))
+    """Score a predictions file against a ground-truth file; raises `invalid_data` for what cannot be read, and for a
+    video that the two files write differently.
+    """
+    truth, found = read_ground_truth(ground_truth, subset), read_predictions(predictions)
+    missing = [video for video in truth if video not in found]
+    for video, other in look_alikes(missing, _strangers(truth, found)):
+        raise SentilocError(
+            ErrorCode.INVALID_DATA,
+            f"{predictions.name}: {other!r} is no video of {ground_truth.name}, but nearly {video!r}",
+        )
+    return evaluate_predictions(truth, found)
 
 
 def evaluate_predictions(truth: GroundTruth, found: Predictions) -> Evaluation:
@@ -43,7 +59,13 @@ def evaluate_predictions(truth: GroundTruth, found: Predictions) -> Evaluation:
         errors=error_breakdown(truth, found),
         videos=len(truth),
         proposals=sum(map(len, found.values())),
+        strangers=tuple(_strangers(truth, found)),
+        silent=sum(not found.get(video) for video in truth),
     )
+
+
+def _strangers(truth: GroundTruth, found: Predictions) -> list[str]:
+    return [video for video, proposals in found.items() if proposals and video not in truth]
 
 
 def read_ground_truth(path: Path, subset: str = "test") -> GroundTruth:
@@ -51,20 +73,25 @@ def read_ground_truth(path: Path, subset: str = "test") -> GroundTruth:
 
     A video that names no subset belongs to every one. Raises `invalid_data` naming the file and the video.
     """
-    database = _mapping(_load(path), "database", path)
+    database = _mapping(read_json(path), "database", path)
     truth = {
         video: [GroundTruthSegment(label, *times) for label, times in _rows(entry, path, video)]
         for video, entry in database.items()
         if not isinstance(entry, dict) or entry.get("subset", subset) == subset
     }
     if not any(truth.values()):
-        raise SentilocError(ErrorCode.INVALID_DATA, f"{path.name}: no segment in subset {subset!r}")
+        names = {entry.get("subset") for entry in database.values() if isinstance(entry, dict)}
+        others = ", ".join(sorted(map(repr, names - {None, subset})))
+        raise SentilocError(
+            ErrorCode.INVALID_DATA,
+            f"{path.name}: no segment in subset {subset!r}" + (f"; it has {others}" if others else ""),
+        )
     return truth
 
 
 def read_predictions(path: Path) -> Predictions:
     """Proposals of `{"results": {video: [{"label", "score", "segment"}]}}`; raises `invalid_data`."""
-    results = _mapping(_load(path), "results", path)
+    results = _mapping(read_json(path), "results", path)
     return {video: _proposals(entry, path, video) for video, entry in results.items()}
 
 
@@ -89,16 +116,6 @@ def to_json(metrics: DetectionMetrics) -> dict[str, Any]:
         "classes": list(metrics.classes),
         "tious": list(metrics.tious),
     }
-
-
-def _load(path: Path) -> object:
-    try:
-        # "-sig", because editors on Windows write a byte order mark.
-        return json.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise SentilocError(ErrorCode.INVALID_DATA, f"cannot read {path.name}: {error.strerror}") from error
-    except ValueError as error:
-        raise SentilocError(ErrorCode.INVALID_DATA, f"{path.name} is not JSON: {error}") from error
 
 
 def _mapping(value: object, key: str, path: Path) -> dict[str, Any]:
@@ -141,10 +158,7 @@ def _segments(rows: object, path: Path, video: str) -> Iterator[tuple[str, tuple
 
 def _number(value: object, path: Path, video: str) -> float:
     """A finite number; the benchmark writes some as strings."""
-    try:
-        number = float(value) if isinstance(value, str | int | float) else math.nan
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
+    number = real_number(value)
+    if number is None or not math.isfinite(number):
         raise SentilocError(ErrorCode.INVALID_DATA, f"{path.name}: {video} has {value!r:.40}, not a number")
     return number

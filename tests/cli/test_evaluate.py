@@ -73,8 +73,17 @@ def test_proposals_without_a_true_segment_of_their_label_are_counted_apart(tmp_p
     truth = {"database": {"a": {"subset": "test", "annotations": rows}}}
     done = run(tmp_path, truth, FOUND)
     assert "2 proposals for 1 video\n" in done.output
-    assert "1 proposal left out of the table of errors: no true segment has their label" in done.output
+    assert "1 proposal left out of metrics and errors: no true segment has their label" in done.output
     assert "left out" not in run(tmp_path, TRUTH, FOUND).output
+
+
+def test_predictions_of_other_videos_are_announced(tmp_path: Path) -> None:
+    found = {"results": {"b": FOUND["results"]["a"], "c": []}}
+    done = run(tmp_path, TRUTH, found, "--json")
+    assert json.loads(done.stdout)["mAP"] == [0.0] * 5
+    assert "every proposal counts as wrong in 1 video without ground truth: b\n" in done.stderr
+    assert "1 of 1 video without predictions\n" in done.stderr
+    assert not run(tmp_path, TRUTH, FOUND, "--json").stderr
 
 
 @pytest.mark.parametrize("is_there", [False, True])
@@ -129,7 +138,15 @@ def test_means_are_over_five_tious_whatever_a_table_prints(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("truth", "found", "message"),
     [
-        ("{", FOUND, "truth.json is not JSON"),
+        ("{", FOUND, "truth.json: not JSON"),
+        ("[" * 100_000, FOUND, "truth.json: not JSON: nested too deeply"),
+        ('{"database": {"a": {}, "a": {}}}', FOUND, "truth.json: 'a' is there more than once"),
+        (TRUTH, '{"results": {"a": [], "a": []}}', "found.json: 'a' is there more than once"),
+        (
+            TRUTH,
+            {"results": {"a.mp4": FOUND["results"]["a"]}},
+            "'a.mp4' is no video of truth.json, but nearly 'a'",
+        ),
         ({}, FOUND, 'truth.json: needs an object under "database"'),
         ({"database": {"a": {"subset": "test"}}}, FOUND, "a needs a list"),
         ({"database": {"a": {"subset": "val", "annotations": []}}}, FOUND, "no segment in subset 'test'"),
@@ -138,6 +155,13 @@ def test_means_are_over_five_tious_whatever_a_table_prints(tmp_path: Path) -> No
         (TRUTH, {"results": {"a": [3]}}, "needs a label and"),
         (TRUTH, {"results": {"a": [{"label": "p", "segment": [1, 2, 3], "score": 1}]}}, "needs a label and"),
         (TRUTH, {"results": {"a": [{"label": "p", "segment": [1, 2]}]}}, "None, not a number"),
+        (TRUTH, {"results": {"a": [{"label": "p", "segment": [1, 2], "score": True}]}}, "True, not a number"),
+        (TRUTH, {"results": {"a": [{"label": "p", "segment": [1, 2], "score": 10**400}]}}, "0, not a number"),
+        (
+            TRUTH,
+            {"results": {"a": [{"label": "p", "segment": ["1_0", 2], "score": 1}]}},
+            "'1_0', not a number",
+        ),
         (TRUTH, {"results": {"a": [{"label": "p", "segment": ["x", 2], "score": 1}]}}, "'x', not a number"),
         (
             TRUTH,

@@ -124,6 +124,8 @@ def _evaluate_fsenet(run: Run, split: str, data: Path | None, protocol: str, as_
 def _report(found: Evaluation, reference: Reference, as_json: bool) -> None:
     from sentiloc.model.evaluation.evaluate import to_json
 
+    for line in _doubts(found):
+        typer.echo(line, err=True)
     if as_json:
         typer.echo(json.dumps(to_json(found.metrics)))
         return
@@ -133,9 +135,22 @@ def _report(found: Evaluation, reference: Reference, as_json: bool) -> None:
     console.print(f"{counted(found.proposals, 'proposal')} for {counted(found.videos, 'video')}")
     for table in (_figures_table(found, reference), _class_table(found), _error_table(found)):
         console.print(table)
+
+
+def _doubts(found: Evaluation) -> list[str]:
+    """Sentences on predictions that may belong to other videos or to other labels than those of the ground truth."""
+    from sentiloc.model.data.text import listed
+
+    lines = []
+    if found.strangers:
+        which = f"{counted(len(found.strangers), 'video')} without ground truth: {listed(found.strangers)}"
+        lines.append(f"every proposal counts as wrong in {which}")
+    if found.silent:
+        lines.append(f"{found.silent} of {counted(found.videos, 'video')} without predictions")
     if left_out := found.proposals - found.errors.proposals:
-        what = f"{counted(left_out, 'proposal')} left out of the table of errors"
-        console.print(f"{what}: no true segment has their label")
+        what = f"{counted(left_out, 'proposal')} left out of metrics and errors"
+        lines.append(f"{what}: no true segment has their label")
+    return lines
 
 
 def _figures_table(found: Evaluation, reference: Reference) -> object:
