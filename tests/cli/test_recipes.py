@@ -9,7 +9,7 @@ import pytest
 import torch
 import yaml
 
-from sentiloc.cli.training.seeds import parse_seeds
+from sentiloc.cli.training.seeds import aggregate, parse_seeds
 from sentiloc.cli.training.train import _config
 from sentiloc.cli.training.train_options import BY_NAME
 from sentiloc.cli.training.unread import check_given
@@ -75,6 +75,15 @@ def test_seeds_become_a_table(tmp_path: Path, sentiloc: Sentiloc) -> None:
     assert set(found["seeds"]) == {"0", "1"}
     assert found["summary"]["mAP"]["n"] == 2
     assert (run / "seed-1" / "best.pt").exists()
+
+
+def test_one_run_has_no_spread(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    aggregate({3: {"mAP": 0.25}}, tmp_path)
+    found = json.loads((tmp_path / "seeds.json").read_text(encoding="utf-8"))
+    assert found["summary"]["mAP"] == {"mean": 0.25, "sd": None, "n": 1}
+    assert capsys.readouterr().out.endswith("mean ± sd\t0.2500 ± –\n")
+    aggregate({3: {"mAP": 0.25}, 4: {"mAP": 0.5}}, tmp_path)
+    assert "0.3750 ± 0.1768" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("recipe", ["default", "paper", "printed", "quick", "cten", "gim"])

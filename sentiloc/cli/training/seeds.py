@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from statistics import mean, stdev
+from typing import Any
 
 import typer
 
@@ -33,12 +34,13 @@ def parse_seeds(text: str) -> list[int]:
 def aggregate(found: Mapping[int, Mapping[str, float]], run: Path) -> None:
     """Write seeds.json and print the table."""
     names = list(dict.fromkeys(name for figures in found.values() for name in figures))
-    summary = {}
+    summary: dict[str, dict[str, Any]] = {}
     for name in names:
         values = [figures[name] for figures in found.values() if name in figures]
         summary[name] = {
             "mean": mean(values),
-            "sd": stdev(values) if len(values) > 1 else 0.0,
+            # One run says nothing about the spread.
+            "sd": stdev(values) if len(values) > 1 else None,
             "n": len(values),
         }
     content = {"seeds": {str(seed): dict(figures) for seed, figures in found.items()}, "summary": summary}
@@ -46,6 +48,8 @@ def aggregate(found: Mapping[int, Mapping[str, float]], run: Path) -> None:
     typer.echo("\t".join(("seed", *names)))
     for seed, figures in found.items():
         typer.echo("\t".join((str(seed), *(f"{figures[n]:.4f}" if n in figures else "–" for n in names))))
-    typer.echo(
-        "\t".join(("mean ± sd", *(f"{row['mean']:.4f} ± {row['sd']:.4f}" for row in summary.values())))
-    )
+    typer.echo("\t".join(("mean ± sd", *(_with_spread(row["mean"], row["sd"]) for row in summary.values()))))
+
+
+def _with_spread(middle: float, spread: float | None) -> str:
+    return f"{middle:.4f} ± " + ("–" if spread is None else f"{spread:.4f}")
