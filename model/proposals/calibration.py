@@ -104,7 +104,13 @@ def parse_calibration(text: str) -> Calibration:
 def fit_calibration(scores: ArrayLike, correct: ArrayLike, method: Fit = "isotonic") -> Calibration:
     """Fit to scores (N,) and whether each was right (N,); one pair at least, or ValueError."""
     x, y = np.asarray(scores, dtype=np.float64), np.asarray(correct, dtype=np.float64)
-    if x.ndim != 1 or x.shape != y.shape or not x.size or not np.isfinite(x).all():
+    if (
+        x.ndim != 1
+        or x.shape != y.shape
+        or not x.size
+        or not np.isfinite(x).all()
+        or not np.isin(y, (0, 1)).all()
+    ):
         raise ValueError(f"cannot calibrate scores {x.shape} on outcomes {y.shape}")
     if method == "isotonic":
         return _fit_isotonic(x, y)
@@ -143,6 +149,9 @@ def expected_calibration_error(probabilities: ArrayLike, correct: ArrayLike, bin
     p, y = np.asarray(probabilities, dtype=np.float64), np.asarray(correct, dtype=np.float64)
     if p.shape != y.shape or not p.size:
         raise ValueError(f"cannot compare probabilities {p.shape} with outcomes {y.shape}")
+    # Negated, because comparisons with NaN are false.
+    if not ((p >= 0) & (p <= 1)).all() or not np.isin(y, (0, 1)).all():
+        raise ValueError("probabilities must be in [0, 1], and outcomes 0 or 1")
     # A probability of 1 belongs to the last bin.
     place = np.minimum((p * bins).astype(np.int64), bins - 1)
     gaps = np.bincount(place, weights=p - y, minlength=bins)

@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sentiloc.model.errors import ErrorCode, SentilocError
@@ -70,6 +70,8 @@ def test_platt_finds_slope_and_intercept() -> None:
     assert found.intercept == pytest.approx(-4, abs=0.2)
 
 
+# The first fit of a process imports SciPy.
+@settings(deadline=None)
 @given(samples, methods, st.lists(st.floats(-3, 3), min_size=2, max_size=20))
 def test_monotone_and_a_probability(pairs: list[tuple[float, bool]], method: Fit, at: list[float]) -> None:
     scores, correct = zip(*pairs, strict=True)
@@ -78,6 +80,8 @@ def test_monotone_and_a_probability(pairs: list[tuple[float, bool]], method: Fit
     assert ((values >= 0) & (values <= 1)).all()
 
 
+# The first fit of a process imports SciPy.
+@settings(deadline=None)
 @given(samples, methods)
 def test_json_keeps_every_digit(pairs: list[tuple[float, bool]], method: Fit) -> None:
     scores, correct = zip(*pairs, strict=True)
@@ -178,3 +182,11 @@ def test_an_empty_fit_is_refused() -> None:
         fit_calibration([], [])
     with pytest.raises(ValueError, match="cannot compare"):
         expected_calibration_error([0.5], [True, False])
+    with pytest.raises(ValueError, match="cannot calibrate"):
+        fit_calibration([0.5, 0.6], [1, np.nan])
+
+
+@pytest.mark.parametrize("probability", [np.nan, -0.01, 1.01])
+def test_the_error_of_what_is_no_probability_is_refused(probability: float) -> None:
+    with pytest.raises(ValueError, match=r"probabilities must be in \[0, 1\]"):
+        expected_calibration_error([0.5, probability], [1, 0])
