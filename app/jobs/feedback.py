@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from enum import IntEnum
 from typing import Annotated, Any, cast
 
@@ -24,6 +24,7 @@ MAX_ENTRIES = 50
 MAX_MARKS = 2000
 # Jobs whose feedback is read in one round trip.
 _CHUNK = 100
+_LARGE_CHUNK = 1000
 # The labels and class indexes of TSL300's annotation files.
 _LETTERS = {"negative": "n", "positive": "p"}
 _CLASSES = {"negative": 0, "positive": 1}
@@ -156,6 +157,17 @@ class FeedbackStore:
             for job_id in ids[start : start + _CHUNK]:
                 pipe.lindex(self._key(job_id), -1)
             yield from (KeptFeedback.model_validate_json(text) for text in pipe.execute() if text)
+
+    def given(self, job_ids: Collection[str]) -> frozenset[str]:
+        """Those of the jobs that have feedback."""
+        ids, index = list(job_ids), f"{self._prefix}feedback"
+        parts = (ids[start : start + _LARGE_CHUNK] for start in range(0, len(ids), _LARGE_CHUNK))
+        return frozenset(
+            job_id
+            for part in parts
+            for job_id, at in zip(part, self._redis.zmscore(index, part), strict=True)
+            if at is not None
+        )
 
     def _job_ids(self) -> list[str]:
         """The jobs with feedback that the caller may see, by the time of the last one."""

@@ -87,7 +87,15 @@ class HighlightsBody(Body):
     model_config = ConfigDict(
         extra="forbid",
         json_schema_extra={
-            "examples": [{"highlights": [EXAMPLE_HIGHLIGHT], "videos": 3, "skipped": [], "seconds": 5.04}]
+            "examples": [
+                {
+                    "highlights": [EXAMPLE_HIGHLIGHT],
+                    "videos": 3,
+                    "skipped": [],
+                    "not_searched": 0,
+                    "seconds": 5.04,
+                }
+            ]
         },
     )
 
@@ -95,6 +103,11 @@ class HighlightsBody(Body):
     videos: int = Field(ge=0, description="Videos that were searched")
     skipped: list[str] = Field(
         description="Jobs that were left out: their model finds no sentiment, or the result expired"
+    )
+    not_searched: int = Field(
+        0,
+        ge=0,
+        description="Videos with less certain segments that were not searched, because there are too many",
     )
     seconds: float = Field(ge=0, description="Length of all cuts")
 

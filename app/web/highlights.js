@@ -45,7 +45,8 @@ async function find(event) {
   moments = found.highlights.map(({ job, name, kind, cut, confidence, by_hand, thumbnail }) => ({
     job, name, kind, start: cut.start, end: cut.end, confidence: by_hand ? null : confidence, thumbnail,
   }));
-  tell(`${plural(moments.length, "moment")} in ${plural(found.videos, "video")}, ${length().toFixed(1)} s`);
+  const weaker = found.not_searched ? `. Only the videos with the most certain segments were searched, not the ${plural(found.not_searched, "other")}` : "";
+  tell(`${plural(moments.length, "moment")} in ${plural(found.videos, "video")}, ${length().toFixed(1)} s${weaker}`);
   show();
   // A reel of the former cut: one that is being rendered is still offered when it is ready, a finished one is put away.
   if (rendering) return keep();

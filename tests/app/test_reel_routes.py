@@ -19,6 +19,7 @@ from fastapi.testclient import TestClient
 
 from sentiloc.app.access.caller import ANYONE, Caller, Scope, set_caller
 from sentiloc.app.http.file_names import sent_disposition
+from sentiloc.app.jobs.found import LabelFound, write_found
 from sentiloc.app.jobs.keys import job_key
 from sentiloc.app.jobs.record import JobRecord, JobState, NewJob, new_job_id
 from sentiloc.app.jobs.store import JobStore
@@ -156,24 +157,53 @@ class TestHighlights:
         finally:
             set_caller(ANYONE)
 
-    def test_too_many_videos_are_refused(self, planted: Planted, settings: Settings) -> None:
-        for number in range(3):
-            planted.job("a.mp4", segment(1, 2), seed=number)
+    def test_of_too_many_videos_those_with_the_surest_segments_are_searched(
+        self, planted: Planted, settings: Settings
+    ) -> None:
+        sureness = {"positive": (0.5, 0.9, 0.7, 0.8), "negative": (0.9, 0.1, 0.8, 0.3)}
+        jobs = [planted.job(f"{number}.mp4", segment(1, 2), seed=number) for number in range(4)]
+        for job, *both in zip(jobs, *sureness.values(), strict=True):
+            found = {
+                label: LabelFound(segments=1, seconds=1.0, confidence=value)
+                for label, value in zip(sureness, both, strict=True)
+            }
+            planted.store.redis.hset(job_key(planted.store.prefix, job), "found", write_found(found))
         few = settings.model_copy(update={"max_highlight_videos": 2})
+        searched = {(): {1, 0}, ("positive",): {1, 3}, ("turning_point",): {2, 0}}
         with TestClient(create_app(few)) as client:
-            assert_problem(client.get("/v1/highlights"), 422, "invalid_request")
+            for kinds, numbers in searched.items():
+                query = {"kind": kinds, "created_after": "2026-01-01T00:00:00Z"}
+                found = client.get("/v1/highlights", params=query).json()
+                assert (found["videos"], found["not_searched"]) == (2, 2)
+                assert {one["job"] for one in found["highlights"]} <= {jobs[number] for number in numbers}
+            assert {one["job"] for one in client.get("/v1/highlights").json()["highlights"]} == {
+                jobs[0],
+                jobs[1],
+            }
+            marks = {"segments": [{"start": 1, "end": 2, "label": "positive"}]}
+            assert client.post(f"/v1/jobs/{jobs[3]}/feedback", json=marks).status_code == 201
+            by_hand = client.get("/v1/highlights", params={"kind": "negative", "count": 1}).json()
+            assert by_hand["videos"] == 2
+            best = {one["job"] for one in client.get("/v1/highlights").json()["highlights"]}
+            assert jobs[3] in best
+            notes = client.get("/v1/highlights", params={"format": "edl"}).headers["sentiloc-notes"]
+            assert "2 videos with weaker moments were not searched" in notes
 
-    def test_too_many_hours_are_refused(self, planted: Planted, settings: Settings) -> None:
+    def test_named_jobs_of_too_many_hours_are_refused(self, planted: Planted, settings: Settings) -> None:
         jobs = [planted.job("a.mp4", segment(1, 2), seed=number) for number in range(2)]
         for job in jobs:
             planted.store.redis.hset(job_key(planted.store.prefix, job), "duration", "3600")
         few = settings.model_copy(update={"max_highlight_hours": 1.5})
         with TestClient(create_app(few)) as client:
-            for query in ({"job": jobs}, {}):
-                answer = client.get("/v1/highlights", params=query)
-                assert_problem(answer, 422, "invalid_request")
-                assert "covers 2 hours of video, more than 1.5" in answer.json()["detail"]
+            answer = client.get("/v1/highlights", params={"job": jobs})
+            assert_problem(answer, 422, "invalid_request")
+            assert "covers 2 hours of video, more than 1.5" in answer.json()["detail"]
             assert client.get("/v1/highlights", params={"job": jobs[0]}).status_code == 200
+            found = client.get("/v1/highlights").json()
+            assert (found["videos"], found["not_searched"]) == (1, 1)
+        none = settings.model_copy(update={"max_highlight_hours": 0.5})
+        with TestClient(create_app(none)) as client:
+            assert_problem(client.get("/v1/highlights"), 422, "invalid_request")
 
     def test_an_empty_cut_is_an_error(self, client: TestClient, planted: Planted) -> None:
         job = planted.job("a.mp4")

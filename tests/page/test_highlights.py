@@ -243,3 +243,19 @@ def test_a_phone_shows_it_without_sideways_scrolling(visit: Visitor, job: str) -
     page = visit(viewport={"width": 360, "height": 700}).go(f"/web/highlights.html?job={job}").page
     page.wait_for_selector("#moments li")
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+def test_the_page_says_how_many_videos_were_not_searched(visit: Visitor, job: str) -> None:
+    person = visit()
+    page = person.page
+
+    def crowded(route: Route) -> None:
+        answer = route.fetch()
+        route.fulfill(response=answer, json={**answer.json(), "not_searched": 1034})
+
+    page.route("**/v1/highlights?*", crowded)
+    person.go(f"/web/highlights.html?job={job}")
+    page.wait_for_selector("#moments li")
+    assert page.inner_text("#told").endswith(
+        "Only the videos with the most certain segments were searched, not the 1034 others"
+    )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Response
@@ -20,7 +22,8 @@ from sentiloc.app.http.problems import (
 )
 from sentiloc.app.jobs.record import JobRecord, JobState
 from sentiloc.app.listing.filters import JobFilter
-from sentiloc.app.listing.jobs import list_jobs
+from sentiloc.app.listing.jobs import collect
+from sentiloc.app.listing.rows import JobRow
 from sentiloc.app.routes.batches.batches import BatchNotFound, find_batch
 from sentiloc.app.routes.deps import NO_STORE, JobNotFound
 from sentiloc.app.routes.reels.clips import build_sequence, find_records
@@ -29,6 +32,7 @@ from sentiloc.app.routes.results.problems import RESULT_PROBLEMS, STORE_DOWN, Is
 from sentiloc.app.routes.results.stored import read_corrected, read_result
 from sentiloc.app.schemas.reels import CutBody, HighlightBody, HighlightsBody, JobRef, KindName
 from sentiloc.app.services import Services, ServicesDep
+from sentiloc.app.settings import Settings
 from sentiloc.model.highlights.handles import HandleOptions
 from sentiloc.model.highlights.highlights import Highlight, HighlightOptions, find_highlights
 from sentiloc.model.highlights.moments import KINDS, Footage, MomentOptions
@@ -37,15 +41,14 @@ from sentiloc.model.results.result import Result
 router = APIRouter(tags=["reels"])
 
 _WEEK_SECONDS = 7 * 86_400.0
-_PAGE = 100
 
 
 class TooManyVideos(TypedProblem):
-    """The request covers more videos than allowed."""
+    """The named jobs have more hours of video than allowed, or each of the others has."""
 
     of_status = 422
     of_code = ProblemCode.INVALID_REQUEST
-    example = "The request covers more than 200 videos: name some jobs, or a shorter time range."
+    example = "The request covers 120 hours of video, more than 100: name fewer jobs."
 
 
 class HighlightQuery(BaseModel):
@@ -56,7 +59,7 @@ class HighlightQuery(BaseModel):
     job: list[JobRef] | None = Field(
         None,
         max_length=200,
-        description="Jobs to search; may be repeated. Default: all jobs in the time range",
+        description="Jobs to search; may be repeated. Default: the jobs in the time range",
     )
     created_after: AwareDatetime | None = Field(
         None, description="Without `job`: jobs created after this; default: a week ago"
@@ -141,13 +144,15 @@ async def highlights(query: Annotated[HighlightQuery, Query()], services: Servic
     """The most certain moments, spread over videos and time, without near-duplicates.
 
     Each has a cut: the moment with `handle` seconds on both sides, moved to a nearby shot change or pause. If jobs are
-    named, each of them must have a result. Otherwise the jobs that have succeeded are used.
+    named, each of them must have a result. Otherwise the jobs that have succeeded are used. If these are more than the
+    server searches at a time, it searches those with the most certain segments; `not_searched` counts the others.
     """
     return await services.combining.run(_highlights, query, services)
 
 
 def _highlights(query: HighlightQuery, services: Services) -> Response:
-    records = _chosen(services, query)
+    choice = _chosen(services, query)
+    records = choice.records
     _require_length(records.values(), services.settings.max_highlight_hours)
     footage, skipped = _read(services, records, query)
     found = find_highlights(footage, query.options())
@@ -156,6 +161,7 @@ def _highlights(query: HighlightQuery, services: Services) -> Response:
             highlights=[_body(one, records[one.footage.id], services) for one in found],
             videos=len(footage),
             skipped=skipped,
+            not_searched=choice.not_searched,
             seconds=round(sum(one.cut.end - one.cut.start for one in found), 3),
         )
         return Response(body.model_dump_json(), media_type="application/json", headers=NO_STORE)
@@ -163,45 +169,79 @@ def _highlights(query: HighlightQuery, services: Services) -> Response:
         raise ProblemError(422, ProblemCode.INVALID_REQUEST, "There is no highlight to cut.")
     sources = [GivenSource(id=one.id, name=one.name, video=one.result.video) for one in footage]
     options = SequenceOptions(title=query.title, folder=query.folder)
-    return write_cut(build_sequence([_clip(one) for one in found], sources, options), query.format)
+    answer = write_cut(build_sequence([_clip(one) for one in found], sources, options), query.format)
+    if choice.not_searched and "Sentiloc-Notes" not in answer.headers:
+        answer.headers["Sentiloc-Notes"] = (
+            f"1; {choice.not_searched} videos with weaker moments were not searched"
+        )
+    return answer
 
 
-def _chosen(services: Services, query: HighlightQuery) -> dict[str, JobRecord]:
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The jobs that are searched, oldest first, and the number of those that match but are too many."""
+
+    records: dict[str, JobRecord]
+    not_searched: int = 0
+
+
+def _chosen(services: Services, query: HighlightQuery) -> Choice:
     if query.job:
-        return find_records(services, query.job)
+        return Choice(find_records(services, query.job))
     if query.batch:
         # Only for its 404: the filter alone would find nothing.
         find_batch(query.batch, services)
-    most = services.settings.max_highlight_videos
-    found: dict[str, JobRecord] = {}
-    for record in _walk(services, query.filter()):
-        # Checked while reading, so that a huge selection is refused after `most` records.
-        if len(found) >= most:
-            raise TooManyVideos(
-                f"The request covers more than {most} videos: name some jobs, or a shorter time range."
-            )
-        found[record.id] = record
+    found = collect(services.store, query.filter())
+    by_hand = services.feedback.given({row.id for row in found.rows}) if query.corrected else frozenset()
+    rows = _strongest(
+        found.rows,
+        # What a person marked counts as certain.
+        lambda row: 1.0 if row.id in by_hand else _sureness(row, query.kind or KINDS),
+        services.settings,
+    )
+    if found.rows and not rows:
+        most = services.settings.max_highlight_hours
+        raise TooManyVideos(f"Each video of the request has more than {most:g} hours.")
     # Oldest first, so that the videos of a shoot are in the order in which they came.
-    return dict(reversed(found.items()))
+    ids = [row.id for row in reversed(rows)]
+    records = {record.id: record for record in services.store.get_many(ids) if record is not None}
+    return Choice(records, len(found.rows) - len(rows))
+
+
+def _strongest(
+    rows: Sequence[JobRow], sureness: Callable[[JobRow], float], settings: Settings
+) -> list[JobRow]:
+    """The rows of the jobs that are searched, in their order.
+
+    All, unless they are too many or too long: then those whose best segments are the most certain ones, because these
+    have the best moments.
+    """
+    by_sureness = sorted(rows, key=sureness, reverse=True)
+    kept: set[str] = set()
+    left = settings.max_highlight_hours * 3600
+    for row in by_sureness:
+        seconds = row.duration or 0.0
+        if len(kept) < settings.max_highlight_videos and seconds <= left:
+            kept.add(row.id)
+            left -= seconds
+    return [row for row in rows if row.id in kept]
+
+
+def _sureness(row: JobRow, kinds: Sequence[str]) -> float:
+    """The confidence that the job's best moment can have, as moments are ranked."""
+    positive, negative = (row.confidence(label) or 0.0 for label in ("positive", "negative"))
+    # A turning point has the root of the product of two confidences.
+    by_kind = {"positive": positive, "negative": negative, "turning_point": math.sqrt(positive * negative)}
+    return max(by_kind[kind] for kind in kinds)
 
 
 def _require_length(records: Iterable[JobRecord], most: float) -> None:
     """Refuse more hours of video than `most`: all curves are in memory at once, 1.6 MB for each hour."""
     hours = sum(record.duration or 0.0 for record in records) / 3600
     if hours > most:
-        detail = f"The request covers {hours:.0f} hours of video, more than {most:g}: name fewer jobs,"
-        detail += " or bound created_after and created_before."
-        raise TooManyVideos(detail)
-
-
-def _walk(services: Services, wanted: JobFilter) -> Iterator[JobRecord]:
-    cursor: str | None = None
-    while True:
-        page = list_jobs(services.store, wanted, _PAGE, cursor)
-        yield from page.records
-        cursor = page.next_cursor
-        if cursor is None:
-            return
+        raise TooManyVideos(
+            f"The request covers {hours:.0f} hours of video, more than {most:g}: name fewer jobs."
+        )
 
 
 def _read(

@@ -62,12 +62,16 @@ class Highlight:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Highlights:
-    """Highlights by video, then by time; the number of videos searched; and the jobs that were left out."""
+    """Highlights by video, then by time; the number of videos searched; and the jobs that were left out.
+
+    `not_searched` counts videos with less certain segments that were not searched, because there are too many.
+    """
 
     highlights: tuple[Highlight, ...]
     videos: int
     skipped: tuple[str, ...]
     seconds: float
+    not_searched: int = 0
 
 
 class HighlightOptions(TypedDict, total=False):

@@ -458,6 +458,8 @@ export interface HighlightsBody {
   videos: number;
   /** Jobs that were left out: their model finds no sentiment, or the result expired */
   skipped: string[];
+  /** Videos with less certain segments that were not searched, because there are too many; default: `0` */
+  not_searched: number;
   /** Length of all cuts */
   seconds: number;
 }
