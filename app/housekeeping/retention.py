@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 from itertools import islice, takewhile
 from typing import Any, cast
 
-from sentiloc.app.jobs.record import JobRecord
+from sentiloc.app.jobs.keys import job_key
+from sentiloc.app.jobs.record import JobRecord, JobState
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.settings import Settings
 from sentiloc.app.storage.failures import Failures
@@ -35,6 +36,7 @@ logger = logging.getLogger(__name__)
 # A sweep must not block a process for long. What is left is deleted by the next one.
 _BATCH = 200
 _CHUNK = 100
+_PARTS = ("uploads", "results", "records")
 _RESULT = re.compile(r"results/([A-Za-z0-9_-]+)\.(\d+)\..+")
 
 
@@ -154,11 +156,20 @@ class Retention:
 
     def index_older_jobs(self) -> None:
         """Add expiry dates to jobs that ended under a version without retention."""
-        jobs = self._store.redis.zscan_iter(f"{self._store.prefix}jobs")
+        if not any(keep_seconds(self._settings).values()):
+            return
+        jobs = self._store.redis.zscan_iter(f"{self._store.prefix}jobs", count=_BATCH)
         for batch in iter(lambda: [job_id for job_id, _ in islice(jobs, _BATCH)], []):
-            for record in self._store.get_many(batch):
+            # The whole record only of the few without a date: parsing those of all jobs would take seconds.
+            for record in self._store.get_many(self._without_dates(batch)):
                 if record is not None and not record.has_expiry:
                     self._index(record)
+
+    def _without_dates(self, job_ids: Sequence[str]) -> list[str]:
+        pipe = self._store.redis.pipeline(transaction=False)
+        for job_id in job_ids:
+            pipe.hmget(job_key(self._store.prefix, job_id), [f"{what}_until" for what in _PARTS])
+        return [job_id for job_id, dates in zip(job_ids, pipe.execute(), strict=True) if not any(dates)]
 
     def _index(self, record: JobRecord) -> None:
         for what, seconds in keep_seconds(self._settings).items():
@@ -167,19 +178,22 @@ class Retention:
 
     def delete_orphans(self, seconds: float) -> None:
         """Delete results that no record names: those of lost attempts and of deleted jobs."""
-        self._delete_within_bound("results", seconds, self._is_orphan)
+        self._delete_within_bound("results", seconds, self._orphaned_results)
 
     def delete_orphaned_videos(self, seconds: float) -> None:
         """Delete videos that belong to no job and no upload."""
-        self._delete_within_bound("uploads", seconds, self._is_orphaned_video)
+        self._delete_within_bound("uploads", seconds, self._orphaned_videos)
 
-    def _delete_within_bound(self, folder: str, seconds: float, is_orphan: Callable[[str], bool]) -> None:
+    def _delete_within_bound(
+        self, folder: str, seconds: float, orphans_among: Callable[[Sequence[str]], list[str]]
+    ) -> None:
         """Delete orphans of a folder, unless there are so many that the settings must be wrong.
 
         One that cannot be deleted stops no other. Raises the first `storage_unavailable` at the end.
         """
         keys = list(self._storage.older_than(folder, seconds))
-        orphans = [key for key in keys if is_orphan(key)]
+        parts = (keys[start : start + _BATCH] for start in range(0, len(keys), _BATCH))
+        orphans = [key for part in parts for key in orphans_among(part)]
         # Redis knows of these, so it has lost nothing, and a client can make any number of them.
         ended = {key for key in orphans if is_incoming(key) and self._upload_state(key) is not None}
         doubtful = len(orphans) - len(ended)
@@ -199,31 +213,35 @@ class Retention:
                 logger.warning("deleted %s, which belonged to no job", key)
         failures.raise_first()
 
-    def _is_orphaned_video(self, key: str) -> bool:
-        owner = source_owner(key)
-        if owner is None:
-            return False
-        state = self._upload_state(key)
-        if is_incoming(key):
+    def _orphaned_videos(self, keys: Sequence[str]) -> list[str]:
+        prefix, pipe = self._store.prefix, self._store.redis.pipeline(transaction=False)
+        owned = [(key, owner) for key in keys if (owner := source_owner(key)) is not None]
+        for _, owner in owned:
+            pipe.hget(upload_key(prefix, owner), "state")
+            pipe.exists(job_key(prefix, owner))
+        answers = pipe.execute()
+        return [
+            key
+            for (key, _), state, has_job in zip(owned, answers[::2], answers[1::2], strict=True)
             # A presigned form may still be writing to an open upload.
-            return state != UploadState.OPEN
-        return state is None and self._store.get(owner) is None
+            if (state != UploadState.OPEN if is_incoming(key) else state is None and not has_job)
+        ]
 
     def _upload_state(self, key: str) -> str | None:
         """The state of the upload that a video's key names; None if Redis does not know it."""
         upload = upload_key(self._store.prefix, source_owner(key) or "")
         return cast("str | None", self._store.redis.hget(upload, "state"))
 
-    def _is_orphan(self, key: str) -> bool:
-        found = _RESULT.fullmatch(key)
-        if found is None:
-            return False
-        record = self._store.get(found[1])
-        if record is None:
-            return True
-        # The files of a running job may exist before its record names them.
-        kept = record.result_key and record.result_key.rpartition(".")[0]
-        return record.state.is_terminal and kept != f"results/{record.id}.{found[2]}"
+    def _orphaned_results(self, keys: Sequence[str]) -> list[str]:
+        pipe = self._store.redis.pipeline(transaction=False)
+        named = [found for key in keys if (found := _RESULT.fullmatch(key)) is not None]
+        for found in named:
+            pipe.hmget(job_key(self._store.prefix, found[1]), ["state", "result_key"])
+        return [
+            found[0]
+            for found, (state, kept) in zip(named, pipe.execute(), strict=True)
+            if state is None or (JobState(state).is_terminal and not _is_named(found, kept or ""))
+        ]
 
     def _due(self, what: str) -> list[str]:
         return cast(
@@ -243,3 +261,8 @@ class Retention:
     def _now(self) -> float:
         seconds, micros = self._store.redis.time()
         return float(seconds + micros / 1e6)
+
+
+def _is_named(file: re.Match[str], kept: str) -> bool:
+    """Whether a file is of the attempt whose result the record names. A running job may have files before that."""
+    return kept.rpartition(".")[0] == f"results/{file[1]}.{file[2]}"

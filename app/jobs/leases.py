@@ -45,10 +45,23 @@ class JobScripts:
         self.redis = redis
         self.prefix = prefix
         self._scripts = Scripts(redis, "sentiloc.app.jobs", prefix, "prelude", _GROWING)
+        self._bare = Scripts(redis, "sentiloc.app.jobs", prefix)
 
     def run(self, script: str, job_id: str, *argv: str | float, extra: Sequence[str] = ()) -> object:
         """Run a script of `jobs/lua` for a job; `extra` are further keys after those that all scripts have."""
         return self._scripts.run(script, [*self._keys(job_id), *extra], argv)
+
+    def behind(self, index: str, place: tuple[float, str], count: int) -> list[tuple[float, str]] | None:
+        """So many jobs of an index after a place (time, id), newest first; None if no job has this place any more.
+
+        The jobs of a batch have one time, so a search by time alone would read all of them for each page.
+        """
+        at, job_id = place
+        found = self._bare.look("behind", [index], [job_id, repr(at), count])
+        if found is None:
+            return None
+        flat = read_strings(found)
+        return [(float(score), name) for name, score in zip(flat[::2], flat[1::2], strict=True)]
 
     def _keys(self, job_id: str) -> list[str]:
         shared = [f"{self.prefix}{name}" for name in ("queue", "leases")]

@@ -263,6 +263,10 @@ def _batch(
     jobs = _index(store.prefix)
     same: list[tuple[float, str]] = []
     if place is not None:
+        behind = store.behind(jobs, place, size)
+        if behind is not None:
+            return [(at, job_id) for at, job_id in behind if after is None or at > after]
+        # The job at the cursor was deleted.
         newest = f"({place[0]!r}"
         # Jobs created in the same microsecond are in descending order of their ids.
         twins = cast("list[str]", store.redis.zrevrangebyscore(jobs, place[0], place[0]))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from sentiloc.model.segments import Segment
 
@@ -42,11 +44,12 @@ def compare_segments(
     Returns:
         The matches in the order of the first result's segments, and what has no match.
     """
+    near = _Neighbours(after)
     pairs = [
         (overlap, i, j)
         for i, one in enumerate(before)
-        for j, other in enumerate(after)
-        if one.label == other.label and (overlap := _overlap(one, other)) > 0
+        for j in near.of(one)
+        if (overlap := _overlap(one, after[j])) > 0
     ]
     matched: dict[int, int] = {}
     taken: set[int] = set()
@@ -62,6 +65,27 @@ def compare_segments(
         lost=tuple(one for i, one in enumerate(before) if i not in matched),
         new=tuple(one for j, one in enumerate(after) if j not in taken),
     )
+
+
+class _Neighbours:
+    """Finds the segments of a label that may overlap one, without looking at all of them."""
+
+    def __init__(self, segments: Sequence[Segment]) -> None:
+        places: dict[str, list[int]] = {}
+        for place, segment in enumerate(segments):
+            places.setdefault(segment.label, []).append(place)
+        self._of_label: dict[str, tuple[list[int], list[float], list[float]]] = {}
+        for label, of_label in places.items():
+            of_label.sort(key=lambda place: segments[place].start)
+            starts = [segments[place].start for place in of_label]
+            # The latest end up to each segment never decreases, so it can be searched like the starts.
+            ends = list(accumulate((segments[place].end for place in of_label), max))
+            self._of_label[label] = (of_label, starts, ends)
+
+    def of(self, one: Segment) -> list[int]:
+        """The places of all that overlap a segment or touch it, and maybe of some that end before it."""
+        places, starts, ends = self._of_label.get(one.label, ([], [], []))
+        return places[bisect_left(ends, one.start) : bisect_right(starts, one.end)]
 
 
 def _overlap(one: Segment, other: Segment) -> float:

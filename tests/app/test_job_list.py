@@ -17,6 +17,7 @@ from sentiloc.app.listing.filters import JobFilter
 from sentiloc.app.listing.jobs import MAX_SCANNED, list_jobs
 from tests.app.asking import assert_problem, upload
 from tests.app.conftest import submit
+from tests.support.commands import counted
 
 
 def ids(client: TestClient, **query: object) -> list[str]:
@@ -51,6 +52,21 @@ def test_jobs_of_one_microsecond_are_not_lost_between_pages(store: JobStore) -> 
         seen += [record.id for record in page.records]
         cursor = page.next_cursor
     assert seen == sorted(jobs, reverse=True)
+
+
+def test_jobs_of_one_time_are_read_once_for_all_pages(store: JobStore) -> None:
+    jobs = sorted(submit(store).id for _ in range(20))
+    store.redis.zadd(f"{store.prefix}jobs", dict.fromkeys(jobs, 1_800_000_000.123456))
+    seen: list[str] = []
+    cursor: str | None = None
+    with counted(store.redis, "zrevrangebyscore") as searches:
+        for _ in range(10):
+            page = list_jobs(store, JobFilter(), 2, cursor)
+            seen += [record.id for record in page.records]
+            cursor = page.next_cursor
+    assert seen == jobs[::-1]
+    # A search by time finds all of a batch's jobs each time.
+    assert searches == [1]
 
 
 def test_a_cursor_of_another_query_does_not_widen_the_times(store: JobStore) -> None:

@@ -20,6 +20,7 @@ from sentiloc.app.settings import Settings
 from sentiloc.app.storage.local import LocalStorage, result_key, thumbnail_key
 from sentiloc.model.errors import SentilocError
 from tests.app.asking import assert_problem, finish, storage_deletes_nothing, upload
+from tests.support.commands import counted
 
 RESULT = json.dumps(EXAMPLE_RESULT).encode()
 
@@ -180,6 +181,18 @@ def test_unclaimed_results_are_deleted(
         os.utime(settings.data_dir / key, (time.time() - 100,) * 2)
     retention.delete_orphans(60)
     assert set(files(settings)) == {record.source_key, result_key(record.id, 1), *kept}
+
+
+def test_hourly_chores_do_not_read_whole_records(
+    client: TestClient, store: JobStore, settings: Settings, retention: Retention
+) -> None:
+    kept = [done(client, store, settings) for _ in range(3)]
+    with counted(store.redis, "hgetall") as asked:
+        retention.index_older_jobs()
+        retention.delete_orphans(-1.0)
+        retention.delete_orphaned_videos(-1.0)
+    assert asked == [0]
+    assert [store.get(record.id) for record in kept] == kept
 
 
 def test_a_deleted_job_leaves_no_file(client: TestClient, store: JobStore, settings: Settings) -> None:

@@ -16,6 +16,7 @@ from sentiloc.app.access.keys import ApiKey, NewKey
 from sentiloc.app.http.address import address
 from sentiloc.app.http.body import UploadCutOff, UploadStalled, parse_body, read_body
 from sentiloc.app.http.cursors import InvalidCursor, decode_cursor, encode_cursor
+from sentiloc.app.http.etags import JSON_TYPE
 from sentiloc.app.http.problems import (
     BodyTooLarge,
     InvalidRequest,
@@ -138,6 +139,7 @@ class KeyListBody(Body):
     "",
     operation_id="listKeys",
     summary="List API keys",
+    response_model=KeyListBody,
     responses=documented(
         (422, ProblemCode.INVALID_REQUEST, "query.limit: must be at most 1000"),
         InvalidCursor,
@@ -146,19 +148,19 @@ class KeyListBody(Body):
 )
 def list_keys(
     services: ServicesDep,
-    response: Response,
     limit: Annotated[int | None, Query(ge=1, le=_MAX_PAGE, description="null: all keys")] = None,
     cursor: Annotated[
         str | None, Query(max_length=200, description="`next_cursor` of the previous page")
     ] = None,
-) -> KeyListBody:
+) -> Response:
     """All keys, including revoked and expired ones; with `limit`, page by page."""
-    response.headers.update(NO_STORE)
     start = 0 if cursor is None else _place(cursor)
     # One more, to see whether any follows.
     found = services.keys.page(start, None if limit is None else limit + 1)
     more = None if limit is None or len(found) <= limit else encode_cursor(str(start + limit))
-    return KeyListBody(keys=[_shown(key, minutes) for key, minutes in found[:limit]], next_cursor=more)
+    body = KeyListBody(keys=[_shown(key, minutes) for key, minutes in found[:limit]], next_cursor=more)
+    # Written here, in a thread: thousands of keys would hold up the event loop.
+    return Response(body.model_dump_json(), media_type=JSON_TYPE, headers=NO_STORE)
 
 
 def _place(cursor: str) -> int:

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Header, Request, Response
 from pydantic import BaseModel, ConfigDict
 
 from sentiloc.app.http.body import parse_body, read_body
+from sentiloc.app.http.etags import JSON_TYPE
 from sentiloc.app.http.problems import (
     BodyTooLarge,
     InvalidRequest,
@@ -121,14 +122,16 @@ async def give(
 @router.get(
     "/jobs/{job_id}/feedback",
     summary="List a job's feedback",
+    response_model=FeedbackList,
     operation_id="listFeedback",
     responses=documented(JobNotFound, BAD_ID, RedisUnavailable),
 )
-def of_job(record: JobDep, response: Response, services: ServicesDep) -> FeedbackList:
+def of_job(record: JobDep, services: ServicesDep) -> Response:
     """All corrections of the job's result. The `ETag` names the latest one, for `If-Match`."""
     found = services.feedback.of_job(record.id)
-    response.headers["ETag"] = _tag(found[-1].at if found else 0.0)
-    return FeedbackList(feedback=found)
+    headers = {"ETag": _tag(found[-1].at if found else 0.0)}
+    # Written here, in a thread: fifty corrections of thousands of segments would hold up the event loop.
+    return Response(FeedbackList(feedback=found).model_dump_json(), media_type=JSON_TYPE, headers=headers)
 
 
 @router.delete(

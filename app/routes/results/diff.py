@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Response
 from pydantic import ConfigDict, Field
 
+from sentiloc.app.http.etags import JSON_TYPE
 from sentiloc.app.http.problems import ProblemCode, RedisUnavailable, documented
 from sentiloc.app.jobs.options import AnyLabel
 from sentiloc.app.routes.deps import BAD_ID, JOB_ID, JobDep, JobNotFound, reload
@@ -71,6 +72,7 @@ class DiffBody(Body):
     "/jobs/{job_id}/diff/{other_id}",
     operation_id="diffJobs",
     summary="Compare the results of two jobs",
+    response_model=DiffBody,
     responses=documented(
         JobNotFound,
         WrongTask,
@@ -89,7 +91,7 @@ def diff(
     tolerance: Annotated[
         float, Query(ge=0, le=60, description="Seconds that the edges of a kept segment may differ")
     ] = TOLERANCE_SECONDS,
-) -> DiffBody:
+) -> Response:
     """From the first job to the second: segments kept, moved, lost and new. Both must have the same task."""
     first = read_result(services, record)
     second = read_result(services, reload(services, other_id))
@@ -97,7 +99,7 @@ def diff(
     if task_of(second) != task:
         raise WrongTask(task_of(second), f"The first job's model finds {task}s, the second one's does not.")
     found = compare_segments(first.segments, second.segments, tolerance)
-    return DiffBody(
+    body = DiffBody(
         before=record.id,
         after=other_id,
         task=task,
@@ -106,6 +108,8 @@ def diff(
         lost=[_segment(one) for one in found.lost],
         new=[_segment(one) for one in found.new],
     )
+    # Written here, in a thread: thousands of segments would hold up the event loop.
+    return Response(body.model_dump_json(), media_type=JSON_TYPE)
 
 
 def _match(match: Match) -> MatchBody:
