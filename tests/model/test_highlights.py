@@ -12,7 +12,7 @@ import pytest
 from sentiloc.model.highlights.choice import Spread
 from sentiloc.model.highlights.handles import HandleOptions, find_pauses
 from sentiloc.model.highlights.highlights import Highlight, HighlightOptions, find_highlights
-from sentiloc.model.highlights.moments import Footage, MomentOptions, find_moments
+from sentiloc.model.highlights.moments import Footage, MomentOptions, _strongest_window, find_moments
 from sentiloc.model.proposals.calibration import Calibration
 from sentiloc.model.results.result import Curve, ModelIdentity, Result, SegmentOptions
 from sentiloc.model.results.sound import Sound
@@ -102,6 +102,33 @@ class TestMoments:
         assert found.end - found.start == pytest.approx(8)
         assert found.start <= 50 <= found.end
 
+    @pytest.mark.parametrize(
+        ("peak", "high", "start"),
+        [(50, (44, 52), 44), (12, (5, 14), 10), (68, (66, 80), 62), (50, (20, 44), 42), (50, (52, 80), 50)],
+    )
+    def test_the_strongest_part_holds_the_peak_and_lies_in_the_segment(
+        self, peak: float, high: tuple[int, int], start: float
+    ) -> None:
+        curve = np.zeros(100)
+        curve[slice(*high)] = 0.8
+        long = Segment(start=10, end=70, label="positive", confidence=0.8, peak=peak)
+        assert _strongest_window(curve, 1.0, long, 8.0) == start
+
+    def test_a_turn_leads_from_peak_to_peak_around_its_middle(self) -> None:
+        before, after = segment(10, 14, "negative"), segment(16, 20)
+        turn_only = MomentOptions(kinds=("turning_point",))
+        (turn,) = find_moments(footage("a", [before, after]), turn_only)
+        assert (turn.start, turn.end, turn.by_hand) == (12, 18, False)
+        (short,) = find_moments(footage("a", [before, after]), replace(turn_only, max_seconds=2.0))
+        assert (short.start, short.end) == (turn.peak - 1, turn.peak + 1)
+        drawn = replace(after, confidence=1.0, source="person")
+        assert [one.by_hand for one in find_moments(footage("a", [before, drawn]), turn_only)] == [True]
+
+    def test_a_turn_shows_half_a_second_of_a_segment_with_its_peak_at_the_edge(self) -> None:
+        touching = [replace(segment(10, 14, "negative"), peak=14), replace(segment(14, 18), peak=14)]
+        (turn,) = find_moments(footage("a", touching), MomentOptions(kinds=("turning_point",)))
+        assert (turn.start, turn.peak, turn.end) == (13.5, 14, 14.5)
+
     def test_kinds_filter(self) -> None:
         video = footage("a", [segment(10, 14, confidence=0.6), segment(30, 34, "negative", 0.9)])
         assert [one.kind for one in find_moments(video, MomentOptions(kinds=("positive",)))] == ["positive"]
@@ -140,6 +167,16 @@ class TestChoice:
         close = [segment(20, 22, confidence=0.9), segment(24, 26, confidence=0.89)]
         video = footage("a", [*close, segment(100, 102, confidence=0.8)])
         assert [one.moment.start for one in best([video], 2)] == [20, 100]
+
+    def test_the_nearest_chosen_moment_counts(self) -> None:
+        sure = [segment(20, 22, confidence=0.9), segment(100, 102, confidence=0.85)]
+        near, far = segment(24, 26, confidence=0.8), segment(60, 62, confidence=0.78)
+        assert [one.moment.start for one in best([footage("a", [*sure, near, far])], 3)] == [20, 60, 100]
+
+    def test_no_moment_is_taken_twice_even_if_moments_may_touch(self) -> None:
+        turn = [segment(20, 24, "negative"), segment(25, 29)]
+        found = best([footage("a", turn)], 10, spread=Spread(min_apart=0.0))
+        assert len({one.moment for one in found}) == len(found)
 
     def test_a_turning_point_is_not_shown_beside_its_own_segments(self) -> None:
         video = footage("a", [segment(10, 14, "negative", 0.9), segment(15, 19, "positive", 0.8)])
@@ -206,6 +243,11 @@ class TestCuts:
         assert (found.cut.start, found.cut.end) == (19.4, 25.32)
         assert found.cut.start_snap == found.cut.end_snap == "shot"
 
+    def test_the_nearest_change_of_shot_is_hit(self) -> None:
+        video = footage("a", [segment(20, 24)], shots=(18.6, 19.2, 24.9, 25.4))
+        (found,) = best([video], handles=HandleOptions(handle=1.0, snap=0.5))
+        assert (found.cut.start, found.cut.end) == (19.2, 24.9)
+
     def test_distant_cuts_move_nothing(self) -> None:
         video = footage("a", [segment(20, 24)], shots=(17.0, 28.0), pauses=[(15, 16)])
         (found,) = best([video])
@@ -235,6 +277,13 @@ def test_a_pause_is_quiet_beside_its_surroundings() -> None:
     assert (found[0].start, found[0].end) == pytest.approx((60 * 0.16, 64 * 0.16))
     # A long quiet part counts as a pause only near speech, because its own level is low.
     assert all(pause.end - pause.start < 6 for pause in found)
+
+
+def test_a_pause_lasts_at_least_three_tenths_of_a_second() -> None:
+    loud = np.full(125, 0.9)
+    loud[[20, 40, 41, 60, 61, 62]] = 0.1
+    found = find_pauses(Sound(step=SOUND_STEP, loudness=tuple(loud.tolist())))
+    assert [(one.start, one.end) for one in found] == [(6.4, 6.72), (9.6, 10.08)]
 
 
 def test_without_sound_there_are_no_pauses() -> None:

@@ -115,6 +115,11 @@ def test_segments_drawn_by_hand_are_sorted_certain_and_have_peaks_and_evidence(r
     assert all(row.start <= row.peak <= row.end and row.evidence is not None for row in given)
 
 
+def test_segments_behind_the_video_s_end_are_left_out(result: Result) -> None:
+    behind = [GivenSegment(start=start, end=70.0, label="positive") for start in (64.0, 65.0)]
+    assert given_segments(result.curve, 64.0, behind) == ()
+
+
 def test_unchanged_segments_remain_the_model_s(result: Result) -> None:
     rounded = [
         GivenSegment(start=round(row.start, 3), end=round(row.end, 3), label=row.label)
@@ -131,7 +136,8 @@ def test_a_changed_edge_or_label_makes_a_segment_a_person_s(result: Result) -> N
     moved = GivenSegment(start=first.start, end=first.end - 0.5, label=first.label)
     other = "negative" if first.label == "positive" else "positive"
     turned = GivenSegment(start=first.start, end=first.end, label=other)
-    for changed in (moved, turned):
+    delayed = GivenSegment(start=first.start + 0.004, end=first.end, label=first.label)
+    for changed in (moved, turned, delayed):
         (given,) = given_segments(result.curve, 64.0, [changed], result.segments)
         assert given.source == "person"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -15,7 +16,9 @@ from sentiloc.model.proposals.calibration import Calibration
 from sentiloc.model.proposals.proposals import propose
 from sentiloc.model.proposals.rule import (
     DEFAULT_RULE,
+    ServingRule,
     _contrast,
+    find_peak,
     fuse,
     select_segments,
     serving_proposals,
@@ -25,7 +28,7 @@ from sentiloc.model.proposals.rule import (
 from sentiloc.model.segments import FrameScores, Segment
 
 STEP = 0.64
-
+ONE_LEVEL = replace(DEFAULT_RULE, levels=(0.5,), merge_gap=0.0)
 
 SPANS = ((0.0, 1.0), (0.5, 1.5), (1.4, 1.9), (1.5, 2.0))
 
@@ -45,6 +48,13 @@ def plateaus(length: int, *spans: tuple[int, int, float]) -> NDArray[np.float64]
 
 def select(scores: FrameScores, threshold: float = 0.0) -> list[Segment]:
     return select_segments(scores, STEP, threshold=threshold)
+
+
+def ranges(curve: NDArray[np.float64], rule: ServingRule) -> list[tuple[float, float]]:
+    """Start and end of the candidates on one fused curve, in order of time."""
+    scores = frame_scores(np.zeros(len(curve)), curve)
+    found = serving_proposals(scores.scores, scores.saliency, STEP, rule=rule)
+    return sorted((row.start, row.end) for row in found)
 
 
 @st.composite
@@ -76,6 +86,37 @@ def test_a_dip_does_not_split_and_a_silence_does() -> None:
     assert len(select(frame_scores(np.zeros(60), dip))) == 1
     dip[22:30] = 0.02
     assert len(select(frame_scores(np.zeros(60), dip))) == 2
+
+
+@pytest.mark.parametrize(
+    ("height", "dip", "count"), [(0.5, 0.5, 1), (0.49, 0.49, 0), (0.8, 0.41, 1), (0.8, 0.39, 2)]
+)
+def test_a_candidate_reaches_its_level_and_falls_below_it_by_at_most_the_hysteresis(
+    height: float, dip: float, count: int
+) -> None:
+    curve = plateaus(60, (10, 50, height))
+    curve[25:35] = dip
+    assert len(ranges(curve, ONE_LEVEL)) == count
+
+
+def test_pauses_up_to_the_gap_are_bridged_within_a_level() -> None:
+    curve = plateaus(80, (10, 20, 0.8), (24, 34, 0.8))
+    (first, pause), (resumed, last) = ranges(curve, ONE_LEVEL)
+    gap = resumed - pause
+    assert ranges(curve, replace(ONE_LEVEL, merge_gap=gap)) == [(first, last)]
+    assert len(ranges(curve, replace(ONE_LEVEL, merge_gap=gap - 0.01))) == 2
+
+
+def test_a_candidate_at_the_edge_of_the_video_reaches_it() -> None:
+    ((start, _), (_, end)) = ranges(plateaus(40, (0, 10, 0.6), (30, 40, 0.6)), ONE_LEVEL)
+    assert (start, end) == (0.0, 40 * STEP)
+
+
+def test_the_peak_may_lie_in_a_snippet_that_the_segment_only_touches() -> None:
+    curve = np.array([0.1, 0.3, 0.2, 0.9, 0.1])
+    assert find_peak(curve, 0.0, 3.2, 1.0) == 3.2
+    assert find_peak(curve, 0.0, 3.0, 1.0) == 1.5
+    assert find_peak(curve, 3.7, 5.0, 1.0) == 3.7
 
 
 def test_merge_gap_joins_and_min_length_drops() -> None:
@@ -238,6 +279,7 @@ def test_rules_go_by_name() -> None:
     scores = np.stack([np.zeros(60), plateaus(60, (10, 30, 0.9)), np.zeros(60)], axis=1)
     (row,) = [row for row in propose(scores, np.array([0.1, 0.9]), 25.0, "serving") if row.score > 0.5]
     assert row.label == "positive"
+    assert row in serving_proposals(scores, 1 - scores[:, 2], 16 / 25)
     with pytest.raises(SentilocError) as caught:
         propose(scores, np.array([0.1, 0.9]), 25.0, "other")
     assert caught.value.code is ErrorCode.INVALID_DATA
