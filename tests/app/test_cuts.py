@@ -67,6 +67,36 @@ def test_a_cut_between_two_frames_keeps_its_length(start: float) -> None:
     assert made.first in {floor(25 * start), floor(25 * start) + 1}
 
 
+def test_a_cut_within_one_frame_shows_that_frame() -> None:
+    source = GivenSource(id="a", name="holiday.mp4", video=video())
+    clip = GivenClip(source_id="a", start=1.0, end=1.02)
+    (made,) = make_sequence([clip], [source], SequenceOptions()).clips
+    assert (made.first, made.until, made.frames, made.source_frames) == (25, 26, 1, 1)
+
+
+def test_a_clip_is_named_after_its_label_and_confidence() -> None:
+    clip = sequence().clips[0]
+    assert clip.title == "Positive 92%"
+    assert replace(clip, label="").title == "holiday.mp4"
+    assert "92" not in replace(clip, confidence=None).title
+
+
+@pytest.mark.parametrize(
+    ("title", "stem"), [("My: cut?", "My_ cut_"), (" ..x.. ", "x"), ("...", "cut"), ("", "cut")]
+)
+def test_a_title_is_a_file_name(title: str, stem: str) -> None:
+    assert replace(sequence(), title=title).file_stem == stem
+
+
+def test_drop_frame_counts_at_the_rate_of_most_clips() -> None:
+    names = {"a": "25/1", "b": "30000/1001"}
+    sources = [GivenSource(id=name, name=f"{name}.mp4", video=video(rate)) for name, rate in names.items()]
+    clips = [GivenClip(source_id=name, start=0, end=1) for name in "abb"]
+    for drop_frame in (True, False):
+        base = make_sequence(clips, sources, SequenceOptions(drop_frame=drop_frame)).base
+        assert (base.rate, base.drop_frame) == (Fraction(30_000, 1001), drop_frame)
+
+
 def text(name: str, made: Sequence) -> str:
     return CUT_FORMATS[name].write(made).data.decode()
 
@@ -320,6 +350,98 @@ def test_every_format_holds_every_file_name(folder: str) -> None:
         ET.fromstring(text(name, made))
 
 
+def of_three_sounds(folder: str = "") -> Sequence:
+    """A stereo, a mono and a silent video, the mono one at another rate."""
+    mono = AudioTrack(numbers=(1,), count=1, chosen="only", codec="aac", layout="mono")
+    videos = {
+        "stereo": video(),
+        "mono": replace(video("50/1", "01:00:00:00"), audio_track=mono),
+        "silent": video(sound=False),
+    }
+    sources = [GivenSource(id=name, name=f"{name}.mp4", video=one) for name, one in videos.items()]
+    clips = [
+        GivenClip(source_id=name, start=1.0, end=2.0, label="positive", confidence=0.92)
+        for name in (*videos, "stereo")
+    ]
+    return make_sequence(clips, sources, SequenceOptions(fps=25, folder=folder))
+
+
+def test_final_cut_is_told_of_each_file_and_marks_each_clip() -> None:
+    root = ET.fromstring(text("fcpxml", of_three_sounds()))
+    formats = {one.get("id"): one.attrib for one in root.iter("format")}
+    assets = [
+        (
+            one.find("media-rep").get("src"),  # type: ignore[union-attr]
+            tuple(one.get(name) for name in ("hasAudio", "audioSources", "audioChannels")),
+            _seconds(formats[one.get("format")]["frameDuration"]),
+        )
+        for one in root.iter("asset")
+    ]
+    assert assets == [
+        ("./stereo.mp4", ("1", "1", "2"), Fraction(1, 25)),
+        ("./mono.mp4", ("1", "1", "1"), Fraction(1, 50)),
+        ("./silent.mp4", ("0", None, None), Fraction(1, 25)),
+    ]
+    frame = {"a1": Fraction(1, 25), "a2": Fraction(1, 50), "a3": Fraction(1, 25)}
+    for clip in root.iter("asset-clip"):
+        (marker,) = clip.findall("marker")
+        assert (marker.get("start"), marker.get("value")) == (clip.get("start"), "Positive 92%")
+        assert _seconds(marker.get("duration")) == frame[clip.get("ref", "")]
+    far = ET.fromstring(text("fcpxml", of_three_sounds("/media")))
+    assert next(one.get("src") for one in far.iter("media-rep")) == "file:///media/stereo.mp4"
+
+
+def test_premiere_is_told_of_each_file_once_and_of_the_channels() -> None:
+    root = ET.fromstring(text("fcp7", of_three_sounds()))
+    whole = [file for file in root.iter("file") if len(file)]
+    found = [
+        tuple(
+            file.findtext(name) for name in ("name", "duration", "rate/timebase", "media/audio/channelcount")
+        )
+        for file in whole
+    ]
+    assert found == [
+        ("stereo.mp4", "1500", "25", "2"),
+        ("mono.mp4", "3000", "50", "1"),
+        ("silent.mp4", "1500", "25", None),
+    ]
+    assert [
+        item.findtext("rate/timebase") for item in root.findall("sequence/media/video/track/clipitem")
+    ] == [*("25", "50", "25", "25")]
+    audio = root.find("sequence/media/audio")
+    assert audio is not None and audio.findtext("numOutputChannels") == "2"
+    played = [
+        [(one.findtext("mediatype"), one.findtext("trackindex")) for one in track.iter("sourcetrack")]
+        for track in audio.findall("track")
+    ]
+    # A mono source plays its only channel on both tracks.
+    assert played == [[("audio", "1")] * 3, [("audio", "2"), ("audio", "1"), ("audio", "2")]]
+    quiet = GivenSource(id="a", name="a.mp4", video=video(sound=False))
+    silent = make_sequence([GivenClip(source_id="a", start=0, end=1)], [quiet], SequenceOptions())
+    assert ET.fromstring(text("fcp7", silent)).find("sequence/media/audio") is None
+
+
+def test_mlt_has_the_sequence_s_profile_and_whole_files() -> None:
+    root = ET.fromstring(text("mlt", of_three_sounds()))
+    profile = root.find("profile")
+    assert profile is not None
+    names = (
+        "width",
+        "height",
+        "display_aspect_num",
+        "display_aspect_den",
+        "frame_rate_num",
+        "frame_rate_den",
+    )
+    assert [profile.get(name) for name in names] == ["640", "360", "16", "9", "25", "1"]
+    for producer in root.iter("producer"):
+        assert (producer.get("in"), producer.get("out")) == ("0", "1499")
+        assert producer.findtext("property[@name='length']") == "1500"
+    tractor = root.find("tractor")
+    assert tractor is not None and tractor.findtext("property[@name='shotcut']") == "1"
+    assert [track.get("producer") for track in tractor.iter("track")] == ["clips"]
+
+
 def test_sound_has_a_track_for_each_channel_and_gaps_for_silent_videos() -> None:
     sources = [
         GivenSource(id="a", name="a.mp4", video=video(sound=True)),
@@ -360,6 +482,17 @@ def test_an_edl_has_no_more_events_than_it_can_number() -> None:
     clips = [GivenClip(source_id="a", start=0, end=1)] * 1000
     with pytest.raises(TimelineError, match="999"):
         text("edl", make_sequence(clips, sources, SequenceOptions()))
+    full = text("edl", make_sequence(clips[1:], sources, SequenceOptions()))
+    numbers = [line[:3] for line in full.splitlines() if line[:3].isdecimal()]
+    assert numbers == [f"{number:03}" for number in range(1, 1000)]
+
+
+def test_a_reel_is_named_after_its_file() -> None:
+    names = ["holiday.mp4", "Tag & Nacht <2>.mov", "日.mp4", "clip.mp4", "clip.mov", "ax.mp4"]
+    sources = [GivenSource(id=name, name=name, video=video()) for name in names]
+    clips = [GivenClip(source_id=name, start=0, end=1) for name in names]
+    reels = reel_names(make_sequence(clips, sources, SequenceOptions()).sources)
+    assert list(reels.values()) == ["HOLIDAY", "TAGNACHT", "REEL", "CLIP", "CLIP5", "AX6"]
 
 
 def test_every_reel_of_an_edl_is_one_source_of_pictures() -> None:
@@ -398,6 +531,7 @@ def test_an_edl_says_that_a_source_has_nearly_the_same_rate() -> None:
     source = GivenSource(id="a", name="a.mp4", video=video("30000/1001"))
     made = make_sequence([GivenClip(source_id="a", start=0, end=50)], [source], SequenceOptions(fps=30))
     assert "another frame rate" in CUT_FORMATS["edl"].notes(made)[0]
+    assert CUT_FORMATS["edl"].notes(sequence("24/1", "24/1")) == []
 
 
 def test_losslesscut_projects_of_one_stem_are_two_files() -> None:

@@ -12,7 +12,13 @@ import pytest
 from sentiloc.model.highlights.choice import Spread
 from sentiloc.model.highlights.handles import HandleOptions, find_pauses
 from sentiloc.model.highlights.highlights import Highlight, HighlightOptions, find_highlights
-from sentiloc.model.highlights.moments import Footage, MomentOptions, _strongest_window, find_moments
+from sentiloc.model.highlights.moments import (
+    Footage,
+    MomentOptions,
+    _crossing,
+    _strongest_window,
+    find_moments,
+)
 from sentiloc.model.proposals.calibration import Calibration
 from sentiloc.model.results.result import Curve, ModelIdentity, Result, SegmentOptions
 from sentiloc.model.results.sound import Sound
@@ -124,6 +130,14 @@ class TestMoments:
         drawn = replace(after, confidence=1.0, source="person")
         assert [one.by_hand for one in find_moments(footage("a", [before, drawn]), turn_only)] == [True]
 
+    @pytest.mark.parametrize(("overtakes", "turn"), [(13, 14.0), (15, 15.0), (18, 17.0), (19, 15.5)])
+    def test_a_turn_is_where_the_second_label_overtakes_the_first_between_both(
+        self, overtakes: int, turn: float
+    ) -> None:
+        before, after = segment(10, 14, "negative"), segment(17, 19)
+        curves = {"negative": np.full(30, 0.5), "positive": np.where(np.arange(30) < overtakes, 0.2, 0.8)}
+        assert _crossing(before, after, curves, 1.0) == turn
+
     def test_a_turn_shows_half_a_second_of_a_segment_with_its_peak_at_the_edge(self) -> None:
         touching = [replace(segment(10, 14, "negative"), peak=14), replace(segment(14, 18), peak=14)]
         (turn,) = find_moments(footage("a", touching), MomentOptions(kinds=("turning_point",)))
@@ -185,8 +199,9 @@ class TestChoice:
         assert all(first[1] <= second[0] for first, second in pairwise(spans))
         assert "turning_point" not in {one.moment.kind for one in found}
 
-    def test_turning_points_are_found_among_more_certain_segments(self) -> None:
-        turn = [segment(200, 204, "negative", 0.8), segment(205, 209, confidence=0.7)]
+    @pytest.mark.parametrize("confidence", [0.75, 0.5])
+    def test_turning_points_are_found_among_more_certain_segments(self, confidence: float) -> None:
+        turn = [segment(200, 204, "negative", confidence), segment(205, 209, confidence=confidence)]
         sure = [segment(15 * i, 15 * i + 4, confidence=0.95) for i in range(1, 12)]
         found = best([footage("a", [*sure, *turn], duration=240.0)], 6)
         kinds = [one.moment.kind for one in found]

@@ -98,17 +98,17 @@ def test_suppression_keeps_what_overlaps_each_better_survivor_less_than_asked() 
 
 def test_disjoint_keeps_the_best_of_those_that_overlap_and_all_that_touch() -> None:
     starts = np.array([0.0, 5.0, 10.0, 14.0, 2.0])
-    ends = np.array([5.0, 10.0, 15.0, 18.0, 3.0])
+    ends = np.array([5.0, 10.0, 14.0, 18.0, 3.0])
     scores = np.array([0.5, 0.9, 0.6, 0.7, 0.4])
-    assert disjoint(starts, ends, scores).tolist() == [1, 3, 0]
+    assert disjoint(starts, ends, scores).tolist() == [1, 3, 2, 0]
     # In a tie the last one comes first.
-    assert disjoint(starts, ends, np.full(5, 0.5)).tolist() == [4, 3, 1]
+    assert disjoint(starts, ends, np.full(5, 0.5)).tolist() == [4, 3, 2, 1]
     assert disjoint(starts[:0], ends[:0], scores[:0]).tolist() == []
 
 
 def test_a_run_is_higher_than_its_threshold_and_equal_runs_count_once() -> None:
     curve = np.array([0.9, 0.5, 0.1, 0.6, 0.6])
-    runs = threshold_runs(curve, (0.05, 0.1, 0.5, 0.55))
+    runs = threshold_runs(curve, (0.05, 0.1, 0.1, 0.5))
     assert list(zip(runs.start.tolist(), runs.stop.tolist(), strict=True)) == [(0, 1), (0, 2), (0, 5), (3, 5)]
 
 

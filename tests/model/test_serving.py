@@ -276,7 +276,7 @@ def test_smoothing_keeps_a_constant_and_the_mean_of_a_spike() -> None:
 
 
 def test_rules_go_by_name() -> None:
-    scores = np.stack([np.zeros(60), plateaus(60, (10, 30, 0.9)), np.zeros(60)], axis=1)
+    scores = np.stack([np.zeros(60), plateaus(60, (10, 30, 0.9)), np.full(60, 0.1)], axis=1)
     (row,) = [row for row in propose(scores, np.array([0.1, 0.9]), 25.0, "serving") if row.score > 0.5]
     assert row.label == "positive"
     assert row in serving_proposals(scores, 1 - scores[:, 2], 16 / 25)

@@ -67,6 +67,21 @@ def test_a_few_missing_pictures_of_a_short_video_are_no_variable_rate(missing: t
     assert (found.fps, found.is_variable) == (25.0, False)
 
 
+@pytest.mark.parametrize("pause", [1.0, 2.4, 9.0])
+def test_a_gap_lies_between_the_end_of_a_picture_and_the_next_one(pause: float) -> None:
+    """From a second, and from eight and a half pictures; a gap begins when its picture should have ended."""
+    times = [3.0 + i / 25 for i in range(50)]
+    found = measured([*times, *(times[-1] + pause + i / 25 for i in range(50))], 1 / 90_000, (25.0,))
+    gaps = [] if pause <= 1 else [(times[-1] + 1 / 25, times[-1] + pause)]
+    assert [list(gap) for gap in found.gaps] == [pytest.approx(gap, abs=1e-3) for gap in gaps]
+    assert (found.fps, found.is_variable, found.stated) == (25.0, False, None)
+
+
+def test_slow_pictures_are_no_gaps() -> None:
+    found = measured([*(i / 2 for i in range(40)), *(19.5 + 4.0 + i / 2 for i in range(40))])
+    assert (found.fps, found.gaps) == (2.0, ())
+
+
 def test_a_few_pictures_of_different_lengths_are_a_variable_rate() -> None:
     assert measured([0.0, 0.1, 0.6, 1.6]).is_variable
 
