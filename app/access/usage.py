@@ -40,6 +40,10 @@ def as_minutes(milliseconds: str | bytes | None) -> float:
 
 def month_ends() -> datetime:
     """The start of the next month, when quotas are reset."""
-    now = datetime.now(UTC)
+    return next_month(datetime.now(UTC))
+
+
+def next_month(now: datetime) -> datetime:
+    """The start of the month after `now`."""
     year, month = (now.year + 1, 1) if now.month == 12 else (now.year, now.month + 1)
     return datetime(year, month, 1, tzinfo=UTC)

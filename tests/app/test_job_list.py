@@ -2,22 +2,88 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from fastapi.testclient import TestClient
 
-from sentiloc.app.http.cursors import encode_cursor
+from sentiloc.app.http.cursors import InvalidCursor, decode_cursor, encode_cursor
 from sentiloc.app.jobs.found import LabelFound
 from sentiloc.app.jobs.options import JobOptions
-from sentiloc.app.jobs.record import NewJob
+from sentiloc.app.jobs.record import JobKind, JobState, NewJob
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.listing.filters import JobFilter
 from sentiloc.app.listing.jobs import MAX_SCANNED, list_jobs
+from sentiloc.app.listing.rows import JobRow
 from tests.app.asking import assert_problem, upload
 from tests.app.conftest import submit
 from tests.support.commands import counted
+
+ROW = JobRow(
+    id="a" * 22,
+    state=JobState.SUCCEEDED,
+    name="Straße.mp4",
+    key_id=None,
+    batch_id="b1",
+    created_at=1.0,
+    finished_at=2.0,
+    duration=60.0,
+    texts=(
+        '{"positive": [1, 2.0, 0.8], "negative": [1, 2.0, 0.5]}',
+        "negative,positive",
+        "",
+        '{"n": 3}',
+        '["x", "y"]',
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("found", "missed"),
+    [
+        ({"states": (JobState.FAILED, JobState.SUCCEEDED)}, {"states": (JobState.FAILED,)}),
+        ({"kind": JobKind.LOCALIZE}, {"kind": JobKind.REEL}),
+        ({"batch": "b1"}, {"batch": "b2"}),
+        ({"label": "negative"}, {"label": "neutral"}),
+        ({"text": "STRASSE"}, {"text": "strase"}),
+        ({"tags": ("y", "x")}, {"tags": ("x", "z")}),
+        ({"metadata": (("n", "3"),)}, {"metadata": (("n", "4"),)}),
+        ({"min_duration": 60.0}, {"min_duration": 60.1}),
+        ({"max_duration": 60.0}, {"max_duration": 59.9}),
+        ({"min_confidence": 0.8}, {"min_confidence": 0.81}),
+        ({"min_confidence": 0.5, "label": "negative"}, {"min_confidence": 0.6, "label": "negative"}),
+        ({}, {"label": "positive", "batch": "b2"}),
+    ],
+)
+def test_a_filter_finds_what_it_names_and_nothing_else(found: dict[str, Any], missed: dict[str, Any]) -> None:
+    assert JobFilter(**found).matches(ROW)
+    assert not JobFilter(**missed).matches(ROW)
+
+
+@pytest.mark.parametrize("bound", ["min_duration", "max_duration", "min_confidence"])
+def test_a_job_without_a_number_has_none_in_a_range(bound: str) -> None:
+    unknown = replace(ROW, state=JobState.FAILED, duration=None, texts=("",) * 5)
+    assert not JobFilter(**{bound: 0.1}).matches(unknown)  # type: ignore[arg-type]
+
+
+def test_only_what_leaves_out_jobs_of_a_time_is_a_filter() -> None:
+    assert JobFilter().is_empty and not JobFilter().has_filters
+    times = JobFilter(created_after=1.0, created_before=2.0)
+    assert not times.is_empty and not times.has_filters
+    assert JobFilter(created_after=1.0, label="positive").has_filters
+
+
+@pytest.mark.parametrize("text", ["", "a", "1.5 abc", "ü 日 💥"])
+def test_a_cursor_reads_back_and_needs_no_escape_in_a_url(text: str) -> None:
+    cursor = encode_cursor(text)
+    assert decode_cursor(cursor) == text
+    assert quote(cursor, safe="") == cursor
+    for wrong in (f"{cursor}!", f"{cursor}\n", f"*{cursor}", f"{cursor}é"):
+        with pytest.raises(InvalidCursor):
+            decode_cursor(wrong)
 
 
 def ids(client: TestClient, **query: object) -> list[str]:

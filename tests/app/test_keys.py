@@ -8,6 +8,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -21,7 +22,7 @@ from sentiloc.app.access.caller import Scope
 from sentiloc.app.access.guard import RateLimited, _address, is_open
 from sentiloc.app.access.keys import KeyStore, NewKey, check_key, record_key, split_key
 from sentiloc.app.access.rate_limit import RateLimiter
-from sentiloc.app.access.usage import as_minutes, usage_key
+from sentiloc.app.access.usage import as_minutes, next_month, usage_key
 from sentiloc.app.jobs.presence import WorkerPresence, beat
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.main import ROUTERS, create_app
@@ -390,6 +391,26 @@ def test_buckets_fill_again() -> None:
     assert buckets.take("a", 2) == pytest.approx(29)
     now[0] = 1000.0
     assert [buckets.take("a", 2) > 0 for _ in range(3)] == [False, False, True]
+
+
+def test_a_bucket_tells_what_is_left_and_when_it_is_full() -> None:
+    now = [0.0]
+    buckets = RateLimiter(lambda: now[0])
+    assert buckets.standing("a", 6) == (6, 0)
+    buckets.take("a", 6)
+    buckets.take("a", 6)
+    now[0] = 3.5
+    # A token comes back every ten seconds; what is left of one is not counted, begun seconds are.
+    assert buckets.standing("a", 6) == (4, 17)
+
+
+@pytest.mark.parametrize(
+    ("now", "ends"),
+    [("2026-01-31", "2026-02-01"), ("2026-11-30", "2026-12-01"), ("2026-12-31", "2027-01-01")],
+)
+def test_a_quota_starts_again_with_the_next_month(now: str, ends: str) -> None:
+    late = datetime.fromisoformat(f"{now}T23:59:59+00:00")
+    assert next_month(late) == datetime.fromisoformat(f"{ends}T00:00:00+00:00")
 
 
 def test_the_limiter_forgets_the_name_used_least_recently() -> None:

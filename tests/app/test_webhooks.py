@@ -6,6 +6,7 @@ import json
 import re
 import threading
 import time
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from redis import Redis
 
 from sentiloc.app.access.caller import Scope
@@ -24,10 +25,10 @@ from sentiloc.app.jobs.record import NewJob
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.main import create_app
 from sentiloc.app.settings import Settings
-from sentiloc.app.signing import new_webhook_secret
+from sentiloc.app.signing import SigningSecret, check_webhook_secret, new_webhook_secret
 from sentiloc.app.webhooks.endpoints import EndpointStore
 from sentiloc.app.webhooks.lanes import Lanes
-from sentiloc.app.webhooks.outbox import Outbox
+from sentiloc.app.webhooks.outbox import Entry, Outbox
 from sentiloc.app.webhooks.sender import WebhookSender
 from sentiloc.app.webhooks.store import WebhookStore, signed_headers
 from tests.app.asking import VIDEO, assert_problem
@@ -353,6 +354,64 @@ def test_one_key_with_many_hanging_receivers_leaves_threads_to_others() -> None:
     lanes.leave("a", "other")
     with lanes.choosing() as busy:
         assert busy == ([], [])
+
+
+def test_a_lane_is_free_once_all_its_deliveries_but_one_share_have_ended() -> None:
+    lanes = Lanes(per_host=2, per_owner=2)
+    for _ in range(3):
+        lanes.enter("a", None)
+    for count, busy in ((3, ["a"]), (2, ["a"]), (1, []), (0, [])):
+        with lanes.choosing() as (hosts, owners):
+            assert (hosts, owners) == (busy, [])
+        if count:
+            lanes.leave("a", None)
+    # Hosts come and go, so none is kept without a delivery.
+    assert not lanes._hosts and not lanes._owners
+
+
+@pytest.mark.parametrize(
+    ("text", "subject", "is_batch", "endpoint", "is_own"),
+    [
+        ("job1", "job1", False, "", True),
+        ("job1~hook1", "job1", False, "hook1", False),
+        ("batch.b1", "b1", True, "", False),
+        ("batch.b1~hook1", "b1", True, "hook1", False),
+    ],
+)
+def test_an_entry_names_its_subject_and_its_receiver(
+    text: str, subject: str, is_batch: bool, endpoint: str, is_own: bool
+) -> None:
+    entry = Entry(text)
+    assert (entry.subject, entry.is_batch, entry.endpoint, entry.is_own) == (
+        subject,
+        is_batch,
+        endpoint,
+        is_own,
+    )
+    assert entry.event_id == f"msg_{subject}"
+
+
+@pytest.mark.parametrize("size", [24, 64])
+def test_a_secret_of_24_to_64_bytes_is_taken(size: int) -> None:
+    check_webhook_secret(f"whsec_{b64encode(bytes(size)).decode()}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b64encode(bytes(32)).decode(),
+        f"whsec_{b64encode(bytes(23)).decode()}",
+        f"whsec_{b64encode(bytes(65)).decode()}",
+        f"whsec_{b64encode(bytes(32)).decode()}!",
+        "whsec_",
+        "whsec_" + "é" * 40,
+    ],
+)
+def test_any_other_secret_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="24 to 64 bytes"):
+        check_webhook_secret(text)
+    with pytest.raises(ValidationError):
+        TypeAdapter(SigningSecret).validate_python(text)
 
 
 def test_events_of_busy_receivers_and_owners_wait(store: JobStore, redis: Redis) -> None:
