@@ -218,6 +218,9 @@ def test_losslesscut_gets_a_json5_project_for_each_video() -> None:
     assert (holiday["version"], holiday["mediaFileName"]) == (1, "holiday.mp4")
     found = [(one["start"], one["end"]) for one in holiday["cutSegments"]]
     assert found == [(1.0, 3.48), (10.0, 12.52)]
+    # The numbers are those of the common order, which a project cannot hold.
+    assert [one["name"] for one in holiday["cutSegments"]] == ["1 Positive 92%", "3 Positive 92%"]
+    assert len(CUT_FORMATS["llc"].notes(made)) == 1
 
 
 def test_a_cut_of_one_video_is_one_losslesscut_project() -> None:
@@ -225,6 +228,7 @@ def test_a_cut_of_one_video_is_one_losslesscut_project() -> None:
     made = make_sequence([GivenClip(source_id="a", start=1, end=2)], sources, SequenceOptions())
     file = CUT_FORMATS["llc"].write(made)
     assert (file.name, file.media_type) == ("holiday-proj.llc", "application/json5")
+    assert CUT_FORMATS["llc"].notes(made) == []
     assert cast("dict[str, Any]", json5.loads(file.data.decode()))["mediaFileName"] == "holiday.mp4"
 
 
@@ -392,7 +396,10 @@ def test_final_cut_is_told_of_each_file_and_marks_each_clip() -> None:
 
 
 def test_premiere_is_told_of_each_file_once_and_of_the_channels() -> None:
-    root = ET.fromstring(text("fcp7", of_three_sounds()))
+    made = of_three_sounds()
+    root = ET.fromstring(text("fcp7", made))
+    of_sequence = ("name", "duration", "media/video/format/samplecharacteristics/width")
+    assert [root.findtext(f"sequence/{one}") for one in of_sequence] == [made.title, "100", "640"]
     whole = [file for file in root.iter("file") if len(file)]
     found = [
         tuple(
@@ -419,6 +426,28 @@ def test_premiere_is_told_of_each_file_once_and_of_the_channels() -> None:
     quiet = GivenSource(id="a", name="a.mp4", video=video(sound=False))
     silent = make_sequence([GivenClip(source_id="a", start=0, end=1)], [quiet], SequenceOptions())
     assert ET.fromstring(text("fcp7", silent)).find("sequence/media/audio") is None
+
+
+def test_opentimelineio_is_told_of_each_file_and_what_a_clip_shows() -> None:
+    made = of_three_sounds("/media")
+    read = oti.adapters.read_from_string(text("otio", made), "otio_json")
+    assert read.global_start_time.value == made.first
+    (pictures,) = read.video_tracks()
+    found = [
+        (clip.name, clip.media_reference.target_url, clip.media_reference.available_range.duration.value)
+        for clip in pictures
+    ]
+    assert found == [
+        ("Positive 92%", f"file:///media/{name}.mp4", frames)
+        for name, frames in (("stereo", 1500), ("mono", 3000), ("silent", 1500), ("stereo", 1500))
+    ]
+    assert {tuple(clip.metadata["sentiloc"].items()) for clip in pictures} == {
+        (("confidence", 0.92), ("label", "positive"))
+    }
+    quiet = GivenSource(id="a", name="a.mp4", video=video(sound=False))
+    silent = make_sequence([GivenClip(source_id="a", start=0, end=1)], [quiet], SequenceOptions())
+    (track,) = oti.adapters.read_from_string(text("otio", silent), "otio_json").tracks
+    assert (track.kind, dict(track[0].metadata["sentiloc"])) == ("Video", {})
 
 
 def test_mlt_has_the_sequence_s_profile_and_whole_files() -> None:
