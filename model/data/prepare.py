@@ -56,14 +56,18 @@ class Report:
 def prepare_features(source: Path, data: Path) -> Report:
     """TSL300 or CMU-MOSEI: label files and `features/SPLIT/{rgb,logmfcc,img}/NAME.npy`, wherever they lie below
     `source`. `write_report` makes the links.
+
+    Raises `invalid_data` if two label files of one name differ.
     """
     report = Report()
-    for name in (*LABEL_FILES, *POINT_NAMES):
-        found = next(iter(_search(source, name, data)), None)
-        if found is not None:
-            target = data / ("point_label.csv" if name in POINT_NAMES else name)
-            report.links[target] = found
-            report.checksums[target.name] = _sha256(_read_from(target, report))
+    for name, names in {**{name: (name,) for name in LABEL_FILES}, "point_label.csv": POINT_NAMES}.items():
+        target, found = data / name, [path for other in names for path in _search(source, other, data)]
+        if found:
+            report.links[target] = found[0]
+            report.checksums[name] = _sha256(_read_from(target, report))
+            # A real file of the data folder has been chosen by the user.
+            if target.is_symlink() or not target.exists():
+                _require_equal(found, report.checksums[name])
     there = {name for name in (*LABEL_FILES, "point_label.csv") if _read_from(data / name, report).exists()}
     report.missing += [f"{name}: not below {source}" for name in NEEDED if name not in there]
     if not there & {"point_label.csv", "videosenti_gt.json", "gt.json"}:
@@ -71,6 +75,16 @@ def prepare_features(source: Path, data: Path) -> Report:
     for split in ("train", "test"):
         _link_features(source, data, split, report)
     return report
+
+
+def _require_equal(paths: list[Path], digest: str) -> None:
+    """Raise `invalid_data` for files with other contents than the first one: which is meant cannot be known."""
+    for other in paths[1:]:
+        if _sha256(other) != digest:
+            raise SentilocError(
+                ErrorCode.INVALID_DATA,
+                f"{paths[0]} and {other} differ; name a folder with one of them, or copy the right one into DATA",
+            )
 
 
 def _link_features(source: Path, data: Path, split: str, report: Report) -> None:

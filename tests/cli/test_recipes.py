@@ -235,3 +235,21 @@ def test_videos_of_a_benchmark_get_one_name_each(tmp_path: Path, sentiloc: Senti
         "Joy_1.mp4",
     ]
     assert "next: sentiloc extract" in output
+
+
+def test_two_label_files_of_one_name_are_not_chosen_between(tmp_path: Path, sentiloc: Sentiloc) -> None:
+    """Such as those of two data sets in one folder of downloads."""
+    source, data = tmp_path / "downloads", tmp_path / "data"
+    for folder, content in (("one", "{}"), ("two", '{"database": {}}')):
+        (source / folder).mkdir(parents=True)
+        (source / folder / "gt.json").write_text(content, encoding="utf-8")
+    code, _, errors = sentiloc("datasets", "prepare", "tsl300", source, data)
+    assert code == 1
+    assert f"{source / 'one/gt.json'} and {source / 'two/gt.json'} differ" in errors
+    assert not data.exists()
+    data.mkdir()
+    (data / "gt.json").write_text("{}", encoding="utf-8")
+    assert "differ" not in sentiloc("datasets", "prepare", "tsl300", source, data)[2]
+    (data / "gt.json").unlink()
+    (source / "two/gt.json").write_text("{}", encoding="utf-8")
+    assert "differ" not in sentiloc("datasets", "prepare", "tsl300", source, data)[2]
