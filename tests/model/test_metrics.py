@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from sentiloc.model.evaluation.curves import draw_curves
 from sentiloc.model.evaluation.diagnosis import KINDS, error_breakdown
 from sentiloc.model.evaluation.evaluate import read_ground_truth, read_predictions, to_json
 from sentiloc.model.evaluation.metrics import (
@@ -146,3 +148,11 @@ def test_each_kind_of_error() -> None:
 def test_ground_truth_without_segments_is_refused() -> None:
     with pytest.raises(ValueError, match="no segment"):
         evaluate_detections({"a": []}, {})
+
+
+def test_the_curve_of_a_single_proposal_is_drawn(tmp_path: Path) -> None:
+    pictures = []
+    for number, start in enumerate((0.0, 100.0)):
+        pictures.append(tmp_path / f"{number}.png")
+        draw_curves(TRUTH, {"a": [Proposal("p", 0.9, start, start + 10)], "b": []}, (0.1,), pictures[-1])
+    assert pictures[0].read_bytes() != pictures[1].read_bytes()

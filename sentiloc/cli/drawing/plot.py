@@ -49,7 +49,9 @@ def plot(
 
 def _read(name: str) -> AnyRead:
     try:
-        raw = json.loads(sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8"))
+        # "-sig", because editors on Windows write a byte order mark.
+        text = sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8-sig")
+        raw = json.loads(text.removeprefix("\ufeff"))
     except (OSError, ValueError) as error:
         raise SentilocError(ErrorCode.INVALID_DATA, f"{_shown(name)}: {_why(error)}") from error
     if isinstance(raw, dict):
