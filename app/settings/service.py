@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -16,6 +16,10 @@ _MARK = f"(?:[A-Za-z0-9_~@+=!$:*-]|{_ENCODED})"
 # Every character can match in one way only: otherwise a long text that does not match takes years.
 ROOT_PATH = rf"(/(?!\.+(?:/|\Z))(?:\.|{_MARK})+){{0,8}}"
 """A path under which a proxy serves this service, encoded as in a URL: empty, or segments that are not dots alone."""
+# As a browser writes it; `null` is that of a page without one.
+_ORIGIN = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[^/?#\s]+")
+# The name in a `Host` header: without brackets around an IPv6 address, and without a port.
+_HOST = re.compile(r"\*|[^/:\s]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 
 
@@ -95,6 +99,30 @@ class ServiceSettings(BaseSettings):
             raise ValueError("must be a path such as /sentiloc, encoded as in a URL, without / at its end")
         return text
 
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_addresses(cls, value: list[str]) -> list[str]:
+        for one in value:
+            if one != "*" and not _is_network(one):
+                raise ValueError(f"{one!r} is not an address or a network, such as 10.0.0.2 or 10.0.0.0/24")
+        return value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, value: list[str]) -> list[str]:
+        for one in value:
+            if not _ORIGIN.fullmatch(one):
+                raise ValueError(f"{one!r} is not a site without a path, such as https://example.com")
+        return value
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _are_names(cls, value: list[str] | None) -> list[str] | None:
+        for one in value or ():
+            if not _HOST.fullmatch(one):
+                raise ValueError(f"{one!r} is not a name without a port, such as media.example.com")
+        return value
+
     @property
     def host_names(self) -> frozenset[str] | None:
         """Names that a `Host` header may hold; None for every name."""
@@ -112,6 +140,14 @@ class ServiceSettings(BaseSettings):
     def keys_required(self) -> bool:
         """True if requests need an API key."""
         return self.api_keys == "on" or (self.api_keys == "auto" and not _is_loopback(self.host))
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ip_network(text, strict=False)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_loopback(host: str) -> bool:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings
+
+_SINGLE_SERVERS = ("redis", "rediss")
+_REDIS_SCHEMES = (*_SINGLE_SERVERS, "unix", "redis+sentinel", "rediss+sentinel")
 
 
 class StoreSettings(BaseSettings):
@@ -63,7 +68,53 @@ class StoreSettings(BaseSettings):
         description="If more than this many files, and most of all files, belong to no job, a sweep deletes nothing",
     )
 
+    @field_validator("data_dir")
+    @classmethod
+    def _is_folder(cls, value: Path) -> Path:
+        place = value.expanduser()
+        # It need not exist yet.
+        if Path(place).exists() and not Path(place).is_dir():
+            raise ValueError("must be a folder")
+        return value
+
+    @field_validator("storage_endpoint", "storage_public_endpoint")
+    @classmethod
+    def _is_endpoint(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"https?://[^/\s].*", value):
+            raise ValueError("must be a URL, such as https://s3.example.org")
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _is_redis(cls, value: str | None) -> str | None:
+        if value is not None:
+            _check_redis_url(value)
+        return value
+
     @property
     def features_dir(self) -> Path:
         """The folder of the worker's feature cache."""
         return self.data_dir / "features"
+
+
+def _check_redis_url(url: str) -> None:
+    """Raise `ValueError` for a URL that Redis clients misread. Its words show nothing of it: it may hold a password."""
+    scheme, _, rest = url.partition("://")
+    if scheme not in _REDIS_SCHEMES or not rest:
+        raise ValueError(f"must begin with {', '.join(f'{one}://' for one in _REDIS_SCHEMES)}")
+    path = rest.partition("?")[0].partition("/")[2]
+    if scheme == "unix":
+        return
+    if "@" in path or "#" in rest:
+        raise ValueError("must have %2F for /, %3F for ? and %23 for # in a password")
+    if scheme not in _SINGLE_SERVERS:
+        return
+    try:
+        port = urlsplit(url).port
+    except ValueError:
+        port = 0
+    if port == 0:
+        raise ValueError("must be redis://host:port/database, with %2F for / and so on in a password")
+    # The client would take database 0.
+    if path and not path.isdecimal():
+        raise ValueError("must have a number as its database")

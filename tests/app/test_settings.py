@@ -11,8 +11,9 @@ import pytest
 from pydantic import ValidationError
 
 from docs.tools.settings import PAGE, page
-from sentiloc.app.settings import Settings
+from sentiloc.app.settings import Settings, get_settings
 from sentiloc.app.settings.unknown import unknown_settings
+from sentiloc.model.errors import SentilocError
 from tests.support.services import sentiloc_command
 
 ROOT = Path(__file__).parents[2]
@@ -33,6 +34,64 @@ ROOT = Path(__file__).parents[2]
 def test_contradictions_are_refused(changes: dict[str, float], reason: str) -> None:
     with pytest.raises(ValidationError, match=f"SENTILOC_{reason.upper()} is .* must not be greater than"):
         Settings(**changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("trusted_proxies", '["proxy.example"]', "'proxy.example' is not an address or a network"),
+        ("cors_origins", '["https://a.example/"]', "'https://a.example/' is not a site without a path"),
+        ("cors_origins", '["a.example"]', "is not a site without a path"),
+        ("allowed_hosts", '["https://a.example"]', "is not a name without a port"),
+        ("allowed_hosts", '["a.example:8000"]', "is not a name without a port"),
+        ("data_dir", str(Path(__file__)), "must be a folder"),
+        ("storage_endpoint", "s3.example.org", "must be a URL"),
+        ("redis_url", "localhost:6379", "must begin with redis://"),
+        ("redis_url", "redis://:geheim@host:x/0", "must be redis://host:port/database"),
+        ("redis_url", "redis://:geheim/1@host:6379/0", "must have %2F for /"),
+        ("redis_url", "redis://:geheim#1@host:6379/0", "%23 for #"),
+        ("redis_url", "redis://:geheim?1@host:6379/0", "must be redis://host:port/database"),
+        ("redis_url", "redis+sentinel://:geheim/1@host:6379/jobs", "must have %2F for /"),
+        ("redis_url", "redis://host/jobs", "must have a number as its database"),
+    ],
+)
+def test_a_value_of_no_use_is_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, reason: str
+) -> None:
+    monkeypatch.setenv(f"SENTILOC_{name.upper()}", value)
+    get_settings.cache_clear()
+    try:
+        with pytest.raises(SentilocError, match=f"SENTILOC_{name.upper()}.*{re.escape(reason)}") as caught:
+            get_settings()
+    finally:
+        get_settings.cache_clear()
+    assert "geheim" not in str(caught.value)
+
+
+def test_values_of_use_are_taken() -> None:
+    for url in (
+        *(
+            "redis://host",
+            "redis://:p%2F@host:6379/2?ssl_ca_certs=/a/b",
+            "rediss://u:p@[::1]:6379/0",
+            "unix:///a/b@c",
+        ),
+        *("redis+sentinel://:p@one:26379,two/jobs/2?sentinel_password=a@b", "unix://:p@/a/socket?db=1"),
+    ):
+        assert Settings(redis_url=url).redis_url == url
+    given = {
+        "trusted_proxies": ["*", "10.0.0.2", "10.0.0.0/8", "::1", "fd00::/8"],
+        "cors_origins": [
+            "*",
+            "null",
+            "https://a.example:8443",
+            "chrome-extension://abc",
+            "http://[::1]:5173",
+        ],
+        "allowed_hosts": ["*", "a.example", "127.0.0.1", "::1", "fd00::1"],
+        "storage_endpoint": "http://127.0.0.1:9000",
+    }
+    assert Settings.model_validate(given).allowed_hosts == given["allowed_hosts"]
 
 
 def test_the_defaults_fit_together() -> None:
