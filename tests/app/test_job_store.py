@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+from collections.abc import Callable
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,8 +13,18 @@ from redis import Redis
 
 from sentiloc.app.access.repeats import job_request
 from sentiloc.app.jobs.idempotency import IdempotencyKey
-from sentiloc.app.jobs.record import RUNNING, TERMINAL, TRANSITIONS, JobError, JobRecord, JobState, NewJob
+from sentiloc.app.jobs.record import (
+    RUNNING,
+    TERMINAL,
+    TRANSITIONS,
+    JobError,
+    JobRecord,
+    JobState,
+    Lease,
+    NewJob,
+)
 from sentiloc.app.jobs.store import JobStore
+from sentiloc.app.settings import Settings
 from sentiloc.model.errors import ErrorCode
 from tests.app.conftest import submit
 from tests.support.clock import set_clock
@@ -120,6 +131,29 @@ def test_a_late_worker_cannot_overwrite(store: JobStore) -> None:
     assert record is not None
     assert (record.result_key, record.progress) == ("results/nownownow.json", 1.0)
     assert finals(store, job.id) == ["succeeded"]
+
+
+@pytest.mark.parametrize("sign", ["renew", "succeed", "fail", "defer", "release"])
+def test_a_worker_that_was_only_cut_off_has_not_crashed(store: JobStore, sign: str) -> None:
+    """Its lease has expired and another worker has the job: whatever it wants to write tells that it lives."""
+    signs: dict[str, Callable[[Lease], object]] = {
+        "renew": lambda lease: store.renew(lease, LEASE, "localizing", 0.9),
+        "succeed": lambda lease: store.succeed(lease, "results/latelate.json"),
+        "fail": lambda lease: store.fail(lease, ERROR),
+        "defer": lambda lease: store.defer(lease, ERROR, Settings()),
+        "release": store.release,
+    }
+    job = submit(store)
+    late = claim(store, job.id, "late", lease=60.0).lease
+    set_clock(store.redis, store.prefix, 61)
+    assert store.expire(job.id, 3) is JobState.QUEUED
+    now = claim(store, job.id, "now")
+    assert now.crashes == 1
+    for _ in range(2):
+        assert not signs[sign](late)
+    record = store.get(job.id)
+    assert record is not None
+    assert (record.crashes, record.attempt, store.holds(now.lease)) == (0, 2, True)
 
 
 def test_a_failed_job_keeps_its_reason(store: JobStore) -> None:

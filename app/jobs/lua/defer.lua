@@ -1,7 +1,10 @@
 -- Puts a job back that failed for a passing fault of this installation, not of its video.
 -- ARGV: owner, attempt, running states, first delay, longest delay, seconds of patience, error code, error detail, how
 -- often such a fault may happen (0: any number).
-if not held(ARGV[1], ARGV[2]) or not is_one_of(get('state'), ARGV[3]) then return '' end
+if not held(ARGV[1], ARGV[2]) or not is_one_of(get('state'), ARGV[3]) then
+  forgive(ARGV[1], ARGV[2])
+  return ''
+end
 local since = tonumber(get('fault_at')) or now
 -- A later time than now is left from before Redis's clock was set back.
 if since > now then since = now end

@@ -3,7 +3,10 @@
 -- seconds of the video, what was found of each label (JSON).
 -- Whole numbers: INCRBYFLOAT in a script corrupts the memory of Redis 6.2.
 local owner, attempt, target, allowed = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-if not held(owner, attempt) then return 0 end
+if not held(owner, attempt) then
+  forgive(owner, attempt)
+  return 0
+end
 if get('state') == target and get('result_key') == ARGV[7] then return 1 end
 if not is_one_of(get('state'), allowed) then return 0 end
 redis.call('HSET', job, 'labels_found', ARGV[8], 'thumbnails', ARGV[12], 'duration', ARGV[13], 'found', ARGV[14])

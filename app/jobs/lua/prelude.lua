@@ -35,6 +35,13 @@ local function pause(not_before)
   return (left > 0 and left <= 3600) and left or 0
 end
 local function held(owner, attempt) return get('owner') == owner and get('attempt') == attempt end
+-- A worker whose lease has expired lives: it was cut off from Redis, or stopped for a while. So that was no crash.
+local function forgive(owner, attempt)
+  if get('lost_by') ~= owner or get('lost_attempt') ~= attempt then return false end
+  redis.call('HINCRBY', job, 'crashes', -1)
+  redis.call('HDEL', job, 'lost_by', 'lost_attempt')
+  return true
+end
 -- Queued jobs of one owner and priority, sorted as in the queue. Jobs without an API key have the owner '-'.
 local function owners_queue(priority, key_id)
   local band = priority == 'batch' and 'batch' or 'interactive'

@@ -2,7 +2,10 @@
 local owner, attempt, seconds, running = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local target, allowed, stage, progress = ARGV[5], ARGV[6], ARGV[7], ARGV[8]
 local state = get('state')
-if not held(owner, attempt) or not is_one_of(state, running) then return 0 end
+if not held(owner, attempt) or not is_one_of(state, running) then
+  forgive(owner, attempt)
+  return 0
+end
 local changed = get('stage') ~= stage or get('progress') ~= progress
 -- More than a whole lease is left only when the clock was set back.
 local left = tonumber(get('lease_until')) - now
