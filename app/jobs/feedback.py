@@ -149,6 +149,18 @@ class FeedbackStore:
         texts = cast("list[str]", self._redis.lrange(self._key(job_id), 0, -1))
         return [KeptFeedback.model_validate_json(text) for text in texts]
 
+    def last_segments(self, job_id: str) -> list[CorrectSegment] | None:
+        """The segments of the last feedback on a job that has some; None without any."""
+        # One entry at a time from the end: the last one nearly always has segments, and fifty may have a megabyte each.
+        for place in range(-1, -MAX_ENTRIES - 1, -1):
+            text = cast("str | None", self._redis.lindex(self._key(job_id), place))
+            if text is None:
+                break
+            segments = KeptFeedback.model_validate_json(text).feedback.segments
+            if segments is not None:
+                return segments
+        return None
+
     def latest(self) -> Iterator[KeptFeedback]:
         """The last feedback on each job that the caller may see, oldest first, read a part at a time."""
         ids = self._job_ids()

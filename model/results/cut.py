@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -111,15 +112,32 @@ def given_segments(
         for label, values in zip(CLASSES, fuse(frames.scores, frames.saliency).T, strict=True)
     }
     kept = sorted((one for one in given if one.start < duration), key=lambda one: (one.start, one.end))
+    known = _Own(own)
     drawn = (
-        _as_left(replace(one, end=min(one.end, duration)), smoothed[one.label], curve.step, own)
+        _as_left(replace(one, end=min(one.end, duration)), smoothed[one.label], curve.step, known)
         for one in kept
     )
     return with_evidence(drawn, curve)
 
 
-def _as_left(one: GivenSegment, curve: Floats, step: float, own: Sequence[Segment]) -> Segment:
-    confidence = next((segment.confidence for segment in own if _is_same(one, segment)), one.confidence)
+class _Own:
+    """The model's segments, by their starts: a person's may be thousands, and each is looked for among them."""
+
+    def __init__(self, segments: Sequence[Segment]) -> None:
+        # Stable, so that of several that are the same, the first one is found.
+        self._segments = sorted(segments, key=lambda segment: segment.start)
+        self._starts = [segment.start for segment in self._segments]
+
+    def confidence(self, one: GivenSegment) -> float | None:
+        """That of the model's segment that a person has left as it was; else the one that the given segment states."""
+        first = bisect_left(self._starts, one.start - 2 * UNCHANGED)
+        stop = bisect_right(self._starts, one.start + 2 * UNCHANGED)
+        near = self._segments[first:stop]
+        return next((segment.confidence for segment in near if _is_same(one, segment)), one.confidence)
+
+
+def _as_left(one: GivenSegment, curve: Floats, step: float, own: _Own) -> Segment:
+    confidence = own.confidence(one)
     return Segment(
         start=one.start,
         end=one.end,

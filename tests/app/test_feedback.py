@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import time
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,9 @@ from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.schemas.results import EXAMPLE_RESULT
 from sentiloc.app.settings import Settings
 from sentiloc.model.fsenet.datasets import Problems, read_annotations
+from sentiloc.model.results.cut import GivenSegment, given_segments
+from sentiloc.model.results.result import parse_result
+from sentiloc.model.segments import Segment
 from tests.app.asking import assert_problem, finish, upload
 from tests.support.commands import counted
 
@@ -224,3 +228,33 @@ def test_an_export_does_not_read_the_feedback_of_others(redis: Redis, store: Job
     assert found == [jobs[-1], jobs[0]]
     assert asked == [2]
     assert [kept.job_id for kept in feedback.latest()] == jobs[::-1]
+
+
+def test_a_corrected_result_reads_the_last_correction_only(
+    client: TestClient, job: str, redis: Redis
+) -> None:
+    for segments in ([], SEGMENTS[:1], SEGMENTS):
+        assert client.post(f"{job}/feedback", json={"segments": segments}).status_code == 201
+    assert client.post(f"{job}/feedback", json={"points": POINTS}).status_code == 201
+    with counted(redis, "lindex") as single, counted(redis, "lrange") as all_at_once:
+        found = client.get(f"{job}/result", params={"corrected": True}).json()["segments"]
+    assert [one["start"] for one in found] == [one["start"] for one in SEGMENTS]
+    # The points came last, so the entry before them counts.
+    assert (single, all_at_once) == ([2], [0])
+
+
+def test_thousands_of_corrections_of_thousands_of_segments_take_no_time_for_each_pair() -> None:
+    own = [
+        Segment(start=float(n), end=n + 0.5, label="positive", confidence=0.7, peak=n + 0.2)
+        for n in range(4000)
+    ]
+    curve = parse_result(EXAMPLE_RESULT).curve
+    given = [
+        GivenSegment(start=n + 0.001, end=n + 0.5 + n % 2, label="positive", confidence=None)
+        for n in range(4000)
+    ]
+    began = time.process_time()
+    found = given_segments(curve, 5000.0, given, own)
+    # Trying all pairs takes twenty times as long.
+    assert time.process_time() - began < 1.0
+    assert [one.source for one in found[:4]] == ["model", "person", "model", "person"]

@@ -85,6 +85,7 @@ class FeedbackList(BaseModel):
     status_code=201,
     summary="Correct a result",
     operation_id="addFeedback",
+    response_model=KeptFeedback,
     openapi_extra=json_body(Feedback),
     responses={
         201: {"content": {"application/json": {"example": _KEPT}}},
@@ -104,19 +105,21 @@ class FeedbackList(BaseModel):
         ),
     },
 )
-async def give(
-    job_id: JobId, request: Request, response: Response, services: ServicesDep, if_match: IfMatch = None
-) -> KeptFeedback:
+async def give(job_id: JobId, request: Request, services: ServicesDep, if_match: IfMatch = None) -> Response:
     """The segments replace those of the result. Points only state that there is sentiment at a moment.
 
     With `If-Match`, the feedback is kept only if nobody else gave feedback in the meantime.
     """
     seen = _seen(if_match)
     body = await read_body(request, MAX_BODY_BYTES, services.settings.upload_idle_seconds)
-    feedback = parse_body(Feedback, body)
-    kept = await to_thread.run_sync(_keep, services, job_id, feedback, seen)
-    response.headers["ETag"] = _tag(kept.at)
-    return kept
+    return await to_thread.run_sync(_answer, services, job_id, body, seen)
+
+
+def _answer(services: Services, job_id: str, body: bytes, seen: float | None) -> Response:
+    """Keep the feedback of a request. In a thread: thousands of segments would hold up the event loop."""
+    kept = _keep(services, job_id, parse_body(Feedback, body), seen)
+    headers = {"ETag": _tag(kept.at)}
+    return Response(kept.model_dump_json(), status_code=201, media_type=JSON_TYPE, headers=headers)
 
 
 @router.get(

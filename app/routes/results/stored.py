@@ -85,13 +85,12 @@ def corrected(services: Services, record: JobRecord, stored: AnyResult) -> Resul
 
 def _corrections(services: Services, record: JobRecord) -> list[GivenSegment] | None:
     """The segments of the last feedback; None without feedback."""
-    kept = services.feedback.of_job(record.id)
-    given = [one.feedback.segments for one in kept if one.feedback.segments is not None]
-    if not given:
+    given = services.feedback.last_segments(record.id)
+    if given is None:
         return None
     return [
         GivenSegment(start=one.start, end=one.end, label=one.label, confidence=one.confidence)
-        for one in given[-1]
+        for one in given
     ]
 
 
