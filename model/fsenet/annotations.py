@@ -120,15 +120,17 @@ def read_annotations(folder: Path, points_file: Path | None, problems: Problems)
         # If both files have a video, the first one counts.
         segments = {**_read_segments(folder / name, problems), **segments}
     rows = _read_points(points, problems) if points is not None else []
-    names = dict.fromkeys(name for name, _, _ in rows)
+    by_name: dict[str, list[tuple[tuple[int, int], int]]] = {}
+    for name, point, line in rows:
+        by_name.setdefault(name, []).append((point, line))
     rates = _read_numbers(folder / RATE_FILE, problems, (LEAST_RATE, LARGEST_RATE))
     durations = _read_numbers(folder / DURATION_FILE, problems, (0.0, math.inf))
     return Annotations(
         fps=rates,
         durations=durations,
         segments=segments,
-        points={name: tuple(point for other, point, _ in rows if other == name) for name in names},
-        lines={name: tuple(line for other, _, line in rows if other == name) for name in names},
+        points={name: tuple(point for point, _ in pairs) for name, pairs in by_name.items()},
+        lines={name: tuple(line for _, line in pairs) for name, pairs in by_name.items()},
         points_file=points,
         broken=len(problems.found) > noted,
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from time import process_time
 
 import numpy as np
 import pytest
@@ -193,6 +194,20 @@ def test_torn_files_and_missing_lists_are_named(published: Path) -> None:
         load_items(published, "train", config)
     with pytest.raises(SentilocError, match=r"split_test\.txt"):
         load_items(published, "test", config)
+
+
+def test_many_points_of_many_videos_take_no_time_for_each_pair(tmp_path: Path) -> None:
+    (tmp_path / "point_gaussian").mkdir()
+    rows = [f"v{number % 4000},{number // 4000},1\n" for number in range(40_000)]
+    table = "video_id,point,class_index\n" + "".join(rows)
+    (tmp_path / "point_gaussian" / "point_labels.csv").write_text(table, encoding="utf-8")
+    began = process_time()
+    found = read_annotations(tmp_path, None, Problems())
+    # Looking for each video's points among all rows takes more than fifteen seconds.
+    assert process_time() - began < 5.0
+    assert len(found.points) == 4000
+    assert found.points["v3"] == tuple((place, 1) for place in range(10))
+    assert found.lines["v3"][:2] == (5, 4005)
 
 
 def test_point_supervision_without_points_is_refused(published: Path) -> None:
