@@ -184,11 +184,11 @@ class TestChoice:
 
     def test_the_nearest_chosen_moment_counts(self) -> None:
         sure = [segment(20, 22, confidence=0.9), segment(100, 102, confidence=0.85)]
-        near, far = segment(24, 26, confidence=0.8), segment(60, 62, confidence=0.78)
+        near, far = segment(24, 26, confidence=0.66), segment(60, 62, confidence=0.67)
         assert [one.moment.start for one in best([footage("a", [*sure, near, far])], 3)] == [20, 60, 100]
 
     def test_no_moment_is_taken_twice_even_if_moments_may_touch(self) -> None:
-        turn = [segment(20, 24, "negative"), segment(25, 29)]
+        turn = [segment(20, 24, "negative"), segment(25, 29), segment(60, 64)]
         found = best([footage("a", turn)], 10, spread=Spread(min_apart=0.0))
         assert len({one.moment for one in found}) == len(found)
 
