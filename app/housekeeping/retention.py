@@ -265,4 +265,5 @@ class Retention:
 
 def _is_named(file: re.Match[str], kept: str) -> bool:
     """Whether a file is of the attempt whose result the record names. A running job may have files before that."""
-    return kept.rpartition(".")[0] == f"results/{file[1]}.{file[2]}"
+    is_provisional = file[0] == partial_key(file[1], int(file[2]))
+    return not is_provisional and kept.rpartition(".")[0] == f"results/{file[1]}.{file[2]}"

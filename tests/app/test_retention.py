@@ -17,7 +17,7 @@ from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.main import create_app
 from sentiloc.app.schemas.results import EXAMPLE_RESULT
 from sentiloc.app.settings import Settings
-from sentiloc.app.storage.local import LocalStorage, result_key, thumbnail_key
+from sentiloc.app.storage.local import LocalStorage, partial_key, result_key, thumbnail_key
 from sentiloc.model.errors import SentilocError
 from tests.app.asking import assert_problem, finish, storage_deletes_nothing, upload
 from tests.support.commands import counted
@@ -170,6 +170,8 @@ def test_unclaimed_results_are_deleted(
     record = done(client, store, settings)
     storage = LocalStorage(settings.data_dir)
     lost = [result_key("goneGoneGone", 1), result_key(record.id, 7), thumbnail_key("goneGoneGone", 1, 0)]
+    # Its job has ended, and the storage did not delete it then.
+    lost.append(partial_key(record.id, 1))
     kept = [thumbnail_key(record.id, 1, 0)]
     for key in (*lost, *kept):
         with storage.writer(key) as writer:
