@@ -147,6 +147,17 @@ def test_plot_refuses_unreadable_and_unwritable_files(tmp_path: Path) -> None:
         assert CliRunner().invoke(root, ["plot", str(name), "-o", f"{tmp_path}/{output}"]).exit_code == 2
 
 
+@pytest.mark.parametrize("number", ["NaN", "1e999"])
+def test_plot_refuses_numbers_that_are_not_finite(tmp_path: Path, number: str) -> None:
+    stored = tmp_path / "result.json"
+    raw = result()
+    raw["curve"] = {**raw["curve"], "step": 123456}
+    stored.write_text(json.dumps(raw).replace("123456", number), encoding="utf-8")
+    refused = CliRunner().invoke(root, ["plot", str(stored), "-o", str(tmp_path / "a.png")])
+    assert isinstance(refused.exception, SentilocError)
+    assert "not a JSON result" in refused.exception.detail
+
+
 def test_a_name_that_is_no_utf_8_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     written = io.BytesIO()
     monkeypatch.setattr("sys.stdout", io.TextIOWrapper(written, encoding="utf-8", write_through=True))

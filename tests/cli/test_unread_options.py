@@ -127,6 +127,13 @@ def test_a_number_that_can_only_fail_is_refused_in_a_file(
     assert f"options.yaml: {line.partition(':')[0]}: " in errors
 
 
+def test_a_date_that_is_none_is_named_with_its_file(tmp_path: Path, sentiloc: Sentiloc) -> None:
+    file = tmp_path / "options.yaml"
+    file.write_text("seed: 2026-13-01", encoding="utf-8")
+    code, _, errors = sentiloc("train", tmp_path, "-o", tmp_path / "run", "--config", file)
+    assert (code, errors) == (1, f"sentiloc: {file}: not YAML: month must be in 1..12\n")
+
+
 @pytest.mark.parametrize(
     "options",
     [

@@ -52,6 +52,8 @@ def _read(name: str) -> AnyRead:
         # "-sig", because editors on Windows write a byte order mark.
         text = sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8-sig")
         raw = json.loads(text.removeprefix("\ufeff"))
+        # Python reads NaN and 1e999, which are no numbers of JSON.
+        json.dumps(raw, allow_nan=False)
     except (OSError, ValueError) as error:
         raise SentilocError(ErrorCode.INVALID_DATA, f"{_shown(name)}: {_why(error)}") from error
     if isinstance(raw, dict):

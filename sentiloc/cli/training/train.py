@@ -298,7 +298,8 @@ def _yaml(path: Path) -> dict[Any, Any]:
         found = yaml.load(read_text(path), _single_keys(yaml.SafeLoader))  # noqa: S506 - a safe loader
     except RecursionError as error:
         raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: not YAML: nested too deeply") from error
-    except yaml.YAMLError as error:
+    # A text in the form of a date that is none, such as 2026-13-01, is a plain ValueError.
+    except (yaml.YAMLError, ValueError) as error:
         # PyYAML explains over several lines, and calls a text that it was given "<unicode string>".
         said = " ".join(str(error).replace('"<unicode string>", ', "").split())
         raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: not YAML: {said}") from error
