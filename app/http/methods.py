@@ -14,10 +14,15 @@ _FOUND = ("route", "path_params")
 
 
 def allowed_methods(routes: Iterable[BaseRoute], scope: Scope) -> list[str]:
-    """The methods of the routes at the path of `scope`, sorted; empty for an unknown path."""
+    """The methods of the routes at the path of `scope`, sorted; empty for an unknown path.
+
+    A fixed path, such as `/jobs/summary`, comes before the template that it fits, `/jobs/{job_id}`, and hides it.
+    """
+    matching = [route for route in routes if route.matches(scope)[0] is not Match.NONE]
+    paths = [getattr(route, "path", None) for route in matching]
     found: set[str] = set()
-    for route in routes:
-        if route.matches(scope)[0] is not Match.NONE:
+    for route, path in zip(matching, paths, strict=True):
+        if path == paths[0]:
             found |= set(getattr(route, "methods", None) or ())
     if "GET" in found:
         found.add("HEAD")

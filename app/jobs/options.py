@@ -208,8 +208,11 @@ class JobOptions(CutOptions):
 
 def check_metadata(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
     """The metadata; raises ValueError if it is too large."""
-    # JSON has no NaN; with allow_nan other clients could not read it.
-    text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+    try:
+        # JSON has no NaN; with allow_nan other clients could not read it.
+        text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+    except ValueError as error:
+        raise ValueError("must have finite numbers only") from error
     if len(text.encode()) > MAX_METADATA_BYTES:
         raise ValueError(f"is larger than {MAX_METADATA_BYTES} bytes of JSON")
     return value

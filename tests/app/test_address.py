@@ -338,6 +338,8 @@ def test_head_is_get_without_a_body(client: TestClient) -> None:
     [
         ("/v1/uploads/abc", "DELETE, GET, HEAD, OPTIONS, PATCH, POST"),
         ("/v1/jobs/abc", "DELETE, GET, HEAD, OPTIONS, PATCH"),
+        ("/v1/jobs/summary", "GET, HEAD, OPTIONS"),
+        ("/v1/uploads/presign", "OPTIONS, POST"),
         ("/v1/localize", "OPTIONS, POST"),
         ("/v1/jobs/abc/feedback", "DELETE, GET, HEAD, OPTIONS, POST"),
         ("/healthz", "GET, HEAD, OPTIONS"),

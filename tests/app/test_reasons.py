@@ -33,6 +33,7 @@ from sentiloc.model.errors import ErrorCode, SentilocError
         ('{"labels": ["No!"]}', "labels.0: must be the name of a class, in small letters"),
         ('{"webhook": {}}', "webhook.url: is required"),
         ('{"model": 3}', "model: must be text"),
+        ('{"metadata": {"a": [1e999]}}', "metadata: must have finite numbers only"),
     ],
 )
 def test_a_wrong_option(text: str, expected: str) -> None:

@@ -395,7 +395,9 @@ def test_pieces_need_their_headers(client: TestClient) -> None:
     assert_problem(send(client, "/uploads/unknown0", 0, b"x"), 404, "upload_not_found")
     post = {**PIECE, "Upload-Offset": "0", "X-HTTP-Method-Override": "PATCH"}
     assert client.post(path, content=VIDEO, headers=post).status_code == 204
-    assert client.post(path, headers=VERSION).status_code == 405
+    refused = client.post(path, headers=VERSION)
+    assert_problem(refused, 405, "method_not_allowed")
+    assert refused.headers["allow"] == "DELETE, GET, HEAD, OPTIONS, PATCH, POST"
 
 
 def test_an_upload_can_be_ended(client: TestClient, settings: Settings) -> None:

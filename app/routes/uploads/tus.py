@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from anyio import to_thread
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, HTTPException, Request, Response
 
 from sentiloc.app.access.caller import current_caller
 from sentiloc.app.access.key_limits import KeyLimitReached
@@ -18,7 +18,6 @@ from sentiloc.app.http.multipart import MAX_OPTIONS_BYTES, UploadTooLarge
 from sentiloc.app.http.problems import (
     InvalidRequest,
     ProblemCode,
-    ProblemError,
     RedisUnavailable,
     documented,
 )
@@ -328,7 +327,8 @@ async def overridden(upload_id: UploadId, request: Request, services: ServicesDe
         return await append(upload_id, request, services)
     if method == "DELETE":
         return await terminate(upload_id, request, services)
-    raise ProblemError(405, ProblemCode.METHOD_NOT_ALLOWED, "This path does not support this method.")
+    # Its handler adds `Allow`.
+    raise HTTPException(405)
 
 
 def _job_of(services: Services, record: UploadRecord) -> dict[str, str]:
