@@ -1,4 +1,4 @@
-"""Plain words for what pydantic finds wrong with a value, for messages of the API, of settings and of commands."""
+"""Explains pydantic's validation errors in plain words, for messages of the API, of settings and of commands."""
 
 from __future__ import annotations
 

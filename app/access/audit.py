@@ -20,7 +20,7 @@ _CONTENT = re.compile(
 # Requests refused before the caller is known appear in the service's log and metrics only. Otherwise anyone could fill
 # the audit log.
 _UNKNOWN = frozenset({401, 421, 429})
-# The client chooses ids in the path, so they could fill the log.
+# Clients choose the ids in a path, so long ones could fill the log.
 _MAX_ID = 64
 
 
@@ -54,7 +54,9 @@ class AuditMiddleware:
                 self._write(scope, status)
 
     def _is_known(self, path: str, status: int) -> bool:
-        """False for a request without a caller that did nothing: paths that need no key are there for everybody."""
+        """True for a request with a key. Without one, sign-ins are left out, and failures on a server that needs
+        keys.
+        """
         if current_caller().key_id is not None:
             return True
         is_sign_in = path in SIGN_IN_PATHS

@@ -1,7 +1,7 @@
 """The caller of the current request: its API key, which decides what the request may see and do.
 
-It is a context variable, so every thread that works for a request sees it. Routes do not pass the caller on, so none
-can show another key's jobs by forgetting to.
+It is a context variable, so every thread that works for a request sees it. Routes do not pass the caller on, so no
+route can forget to do so and expose another key's jobs.
 """
 
 from __future__ import annotations
@@ -65,11 +65,13 @@ def set_caller(caller: Caller) -> None:
 
 
 def set_check(check: Check) -> None:
-    """Set what `is_still_admitted` asks for the rest of this request."""
+    """Set the check that `is_still_admitted` runs for the rest of this request."""
     _check.set(check)
 
 
 async def is_still_admitted() -> bool:
-    """Whether the key or the session of this request is still valid. Answers without an end have to ask again."""
+    """Whether the key or the session of this request is still valid. Endless answers, such as event streams, must check
+    it repeatedly.
+    """
     check = _check.get()
     return check is None or await check()

@@ -16,10 +16,10 @@ Ts = TypeVarTuple("Ts")
 
 
 class Combining:
-    """Runs them in threads, few at a time. Use it from one event loop only.
+    """Runs such requests in threads, a few at a time. Use it from one event loop only.
 
-    Each may need seconds of the processor and hundreds of megabytes. The others wait without a thread, so that all
-    other requests find one.
+    Each may need seconds of processor time and hundreds of megabytes. Those that wait hold no thread, so threads stay
+    free for all other requests.
     """
 
     def __init__(self, settings: Settings) -> None:

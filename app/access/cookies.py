@@ -12,13 +12,13 @@ _VALUE = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
 class OwnCookies:
-    """ASGI middleware that hides all other cookies from what comes next.
+    """ASGI middleware that hides all other cookies from the application.
 
     The framework parses every cookie, and before Python 3.11.10 and 3.12.6 the standard library needs seconds for one
     that has many backslashes. Other services of the same host have cookies, too.
 
     Args:
-        app: What comes next.
+        app: The application to call.
         names: The names of the service's cookies. Their values have letters, digits, `-` and `_` only.
     """
 

@@ -13,9 +13,9 @@ from sentiloc.app.access.usage import KEPT_SECONDS
 from sentiloc.app.redis.scripts import Scripts
 
 ERASED = "erased"
-"""Stands for the keys whose data was erased. It is no key's id: those are hexadecimal."""
+"""Stands for the keys whose data was erased. No key can have this id, because key ids are hexadecimal."""
 FIRST_DAY = date(1970, 1, 1)
-# Keys asked for in one round trip. Redis answers other clients between two.
+# Keys read in one round trip. Redis answers other clients between two round trips.
 _CHUNK = 500
 _UPDATE_DAYS = 2
 
@@ -40,10 +40,10 @@ def today() -> date:
 def used_by_day(
     redis: Redis, prefix: str, keys: Sequence[str], first: date, last: date
 ) -> Iterator[list[DayOfUse]]:
-    """For each day from `first` to `last`, both included, in order: its use by those keys that were used.
+    """For each day from `first` to `last` (inclusive), in order: the use of each key that was used on it.
 
-    The key '' stands for jobs without an API key. Days are read when they are asked for: there may be millions of
-    counters.
+    The key '' stands for jobs without an API key. Each day is read only when the iterator reaches it, because there may
+    be millions of counters.
     """
     indexed = _first_indexed(redis, prefix)
     # Days are numbered since the epoch in UTC, as the Lua script counts them.
@@ -76,12 +76,12 @@ def _first_indexed(redis: Redis, prefix: str) -> int | None:
         pipe.exists(_used_key(prefix, day))
     known = (day for day, exists in zip(days, pipe.execute(), strict=True) if exists)
     first = next(known, None)
-    # For the rest of that day and for another one, workers of an earlier version may have ended jobs.
+    # On the rest of that day and on the next, workers of an earlier version may still have ended jobs.
     return None if first is None else first + _UPDATE_DAYS
 
 
 def _kept_days() -> range:
-    """The days whose counters may exist, and one more at either end, because Redis's clock may be at another day."""
+    """The days whose counters may exist, and one more at either end, because Redis's clock may show another day."""
     now = (today() - FIRST_DAY).days
     return range(now - KEPT_SECONDS // 86_400 - 1, now + 2)
 

@@ -35,7 +35,7 @@ from sentiloc.app.redis.shared_connection import SharedConnection
 from sentiloc.app.settings import Settings
 
 SIGN_IN_PATHS = frozenset({"/session", "/signin", "/signin/callback", "/signin/backchannel", "/signout"})
-"""Where people sign in on the page: they have no key yet. `routes.account.sign_in` checks what it is given."""
+"""Where people sign in on the page: they have no key yet. `routes.account.sign_in` checks these requests."""
 OPEN_PATHS = frozenset({"/", "/docs", "/openapi.json", "/healthz", "/readyz", *SIGN_IN_PATHS})
 OPEN_FOLDERS = ("/web/", "/docs/", "/shared/", "/embed/")
 """Shared links carry their own signature; `routes.reels.share` checks it."""
@@ -122,7 +122,7 @@ def shown_key(headers: Mapping[str, str]) -> str | None:
 
 
 def counts_by_cookie(headers: Mapping[str, str], settings: Settings) -> bool:
-    """True if a request shows no key, but the cookie of somebody who signed in."""
+    """True if a request has no key but the cookie of somebody who signed in."""
     if settings.oidc_issuer is None or shown_key(headers) is not None:
         return False
     return session_cookie(headers) is not None
@@ -131,7 +131,7 @@ def counts_by_cookie(headers: Mapping[str, str], settings: Settings) -> bool:
 class KeyGuard:
     """ASGI middleware. It looks up the key at every request, so a revoked key stops working at once.
 
-    Without a key, the cookie of somebody who signed in counts. `OriginGuard` refuses such requests of other sites.
+    Without a key, the cookie of somebody who signed in counts. `OriginGuard` refuses such requests from other sites.
     """
 
     def __init__(
@@ -183,7 +183,7 @@ class KeyGuard:
             raise RateLimited(detail, wait, self._standing(key))
         if makes_jobs(scope["method"], scope["path"]):
             await self._require_quota(key, scope["path"], headers.get("idempotency-key"))
-        # After all checks, so that only admitted requests count as use.
+        # After all checks, so that only admitted requests update the time of last use.
         await self._note_use(key)
         set_caller(caller)
         set_check(partial(self._is_still_admitted, headers, wanted))
@@ -231,7 +231,9 @@ class KeyGuard:
         return key
 
     async def _require_quota(self, key: ApiKey, path: str, repeated: str | None) -> None:
-        """A request that was accepted before gets its job again: it uses no more minutes."""
+        """Raise `QuotaExceeded` if the quota is used up. A repeated request is admitted: it gets its first job and uses
+        no minutes.
+        """
         if not key.quota_minutes:
             return
         prefix = self._settings.redis_prefix
@@ -240,7 +242,7 @@ class KeyGuard:
             raise QuotaExceeded(key.quota_minutes, (month_ends() - datetime.now(UTC)).total_seconds())
 
     async def _was_accepted(self, key: ApiKey, path: str, text: str | None) -> bool:
-        # Uploads ignore idempotency keys. A batch's key lets no single job pass, nor a job's key a batch.
+        # Uploads ignore idempotency keys. The idempotency keys of jobs and of batches are separate.
         if not text or path.startswith("/uploads"):
             return False
         name_of = batch_request if path.startswith("/batches") else job_request

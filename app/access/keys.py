@@ -28,10 +28,10 @@ _ID_BYTES = 6
 _SECRET_BYTES = 32
 # Two secrets sign during a rotation, so that the receiver can switch at any time.
 _WEBHOOK_SECRETS = 2
-# Keys read in one round trip. Redis answers other clients between two.
+# Keys read in one round trip. Redis answers other clients between two round trips.
 _CHUNK = 500
 _NO_DIGEST = "-" * 64
-"""Stands for a digest that is missing. It is as long as one, but no text has it, not even the empty one."""
+"""Stands for a missing digest. It has the length of a digest, but no text hashes to it."""
 _NEVER = "-"
 """The digest of a key without a text."""
 
@@ -150,9 +150,9 @@ class KeyStore:
         return NewKey(_parse(fields), f"{_MARK}_{key_id}_{secret}", webhook_secret)
 
     def keep_person(self, key_id: str, name: str, scopes: Iterable[Scope], rate_per_minute: int) -> ApiKey:
-        """The key as which somebody works who signs in. It has no text, so no request can show it.
+        """Create or update the key of a person who signs in. It has no text, so no request can send it.
 
-        Its limits are set once; `name` and `scopes` are those of the last person who signed in.
+        Its limits are set only when it is created; `name` and `scopes` are those of the last person who signed in.
         """
         record = record_key(self._prefix, key_id)
         now = repr(time.time())
@@ -178,9 +178,10 @@ class KeyStore:
         return cast("list[str]", self._redis.zrange(f"{self._prefix}keys", 0, -1))
 
     def page(self, start: int = 0, limit: int | None = None) -> list[tuple[ApiKey, float]]:
-        """The keys from a place in the list on, oldest first, each with the minutes that it has used this month.
+        """Up to `limit` keys from the position `start`, oldest first, each with the minutes that it has used this
+        month.
 
-        Keys never leave the list, so places stay what they are.
+        Keys never leave the list, so positions are stable.
         """
         ids = self.ids()[start : None if limit is None else start + limit]
         parts = (ids[first : first + _CHUNK] for first in range(0, len(ids), _CHUNK))

@@ -36,7 +36,7 @@ class Session:
     """The provider's own session; "" if its ID token does not name it."""
 
     def caller(self, key: ApiKey) -> Caller:
-        """The caller that the person is, working as `key`."""
+        """The caller: this person, with the rights of `key`."""
         return Caller(key_id=key.id, scopes=self.scopes, s3_prefixes=key.s3_prefixes, person=self.person)
 
 
@@ -94,7 +94,7 @@ class SessionStore:
         listed, of_key = self._of_person(subject), _of_key(self._prefix, key_id)
         kept_ms = str(int(1000 * self._seconds))
         await self._shared.ask(
-            # First: an erasure must find every session. Those that have ended leave the list here.
+            # Indexed before it is created, so that an erasure finds every session. Ended sessions leave the index here.
             ("ZADD", of_key, fields["expires_at"], name),
             ("ZREMRANGEBYSCORE", of_key, "-inf", repr(now)),
             ("PEXPIRE", of_key, kept_ms),
@@ -108,7 +108,7 @@ class SessionStore:
         return text
 
     async def find(self, text: str) -> Session | None:
-        """The session of a cookie, which counts as used; None if it has ended, or if another provider began it."""
+        """The session of a cookie, which is renewed; None if it has ended, or if another provider began it."""
         session, left_ms = await self._read(text)
         if session is None:
             return None
@@ -116,17 +116,17 @@ class SessionStore:
         wanted = min(left, self._idle_seconds)
         # Each write waits for the disk, so a session is not renewed with every request.
         if wanted - left_ms / 1000 > min(_RENEWED_EVERY_SECONDS, self._idle_seconds / 4):
-            # A Redis that refuses to write keeps nobody from reading.
+            # If Redis refuses writes, reading must still work.
             with contextlib.suppress(ResponseError):
                 await self._shared.ask(("PEXPIRE", name, self._left_ms(left)))
         return session
 
     async def look(self, text: str) -> Session | None:
-        """The session of a cookie as `find` answers it, but it does not count as used."""
+        """The session of a cookie, as `find` returns it, without renewing it."""
         return (await self._read(text))[0]
 
     async def _read(self, text: str) -> tuple[Session | None, int]:
-        """The session of a cookie, and the milliseconds until it ends unless it is used."""
+        """The session of a cookie, and the milliseconds until it ends unless it is renewed."""
         name = self._name(text)
         flat, left_ms = await self._shared.ask(("HGETALL", name), ("PTTL", name))
         fields = pairs(flat)

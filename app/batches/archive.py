@@ -47,7 +47,7 @@ def zip_stream(files: Iterable[tuple[str, bytes]]) -> Iterator[bytes]:
 
 
 class FileNames:
-    """Unique names for the files of one folder, also on file systems that ignore case, and how accents are written."""
+    """Unique names for the files of one folder, even on file systems that ignore case or normalize accents."""
 
     def __init__(self) -> None:
         self._taken: set[str] = set()

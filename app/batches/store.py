@@ -140,10 +140,10 @@ class BatchStore:
         return kept[:limit]
 
     def forget_expired(self, key_ids: Sequence[str]) -> int:
-        """Take the batches whose records have expired off the lists of all and of these API keys.
+        """Remove batches whose records have expired from the list of all batches and from those of these API keys.
 
-        Nothing else does: Redis removes a record by itself, and then nothing says whose it was. Returns the number of
-        entries that went.
+        Redis deletes an expired record by itself, so nothing else removes these entries. Returns the number of removed
+        entries.
         """
         everyones = f"{self._prefix}batches"
         lists = [everyones, *(f"{everyones}:{key_id}" for key_id in key_ids)]
@@ -169,7 +169,7 @@ class BatchStore:
         """Remove the record of a batch. Its jobs stay."""
         everyones = f"{self._prefix}batches"
         keys = [self._key(record.id), self._members(record.id), everyones, f"{everyones}:{record.key_id}"]
-        # The script's first keys are those of a job, and this one is about none.
+        # The script's first keys are those of a job; there is no job here.
         self._store.run("forget_batch", record.id, record.id, extra=keys)
 
     def _idempotency(self, key: IdempotencyKey, key_id: str | None) -> str:

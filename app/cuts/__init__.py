@@ -40,7 +40,7 @@ class CutFormat:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _OneVideoFormat(CutFormat):
-    """A format for a single video. Sequences of several videos become an archive with one file each."""
+    """A format for a single video. A sequence of several videos becomes an archive with one file for each video."""
 
     def write(self, sequence: Sequence) -> CutFile:
         if len(sequence.sources) == 1:

@@ -15,9 +15,9 @@ MOST_EVENTS = 999
 # CMX3600 limits reel names to eight characters.
 _REEL = 8
 _RESERVED = ("BL", "AX")
-"""Names with a meaning: black, and a source without timecode."""
+"""Reserved reel names: black, and a source without timecode."""
 _TRACKS = ("V", "B", "AA/V")
-"""By the number of sound channels."""
+"""The tracks of an event, by the number of sound channels."""
 _NOT_REEL = re.compile(r"[^A-Z0-9]")
 
 

@@ -29,7 +29,7 @@ def archive(sequence: Sequence) -> bytes:
     names: set[str] = set()
     with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as file:
         for source in sequence.sources:
-            # `a.mp4` and `a.mov` differ in their endings only.
+            # `a.mp4` and `a.mov` differ only in their suffixes.
             name = unused_name(file_name(source), names)
             names.add(folded(name))
             file.writestr(zipfile.ZipInfo(name, _EPOCH), _project(sequence, source))

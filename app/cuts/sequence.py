@@ -121,7 +121,7 @@ class Clip:
     """A part of a source on the sequence.
 
     `first` and `source_frames` count frames of the source from its start; `start` and `frames` count frames of the
-    sequence from its start. `until` is the source's first frame behind the cut; `last` may be a frame away from it,
+    sequence from its start. `until` is the source's first frame after the cut; `last` may differ from it by a frame,
     because it follows the rounded length.
     """
 
@@ -145,11 +145,10 @@ class Clip:
         return self.first + self.source_frames
 
     def counted_at(self, rate: Fraction, ahead: Fraction, margin: Fraction = Fraction(0)) -> tuple[int, int]:
-        """The clip's first frame and number of frames in its source, counted at `rate`.
-
-        None of them shows a picture from outside of the cut. A program that shows the nearest picture shows each one
-        `ahead` of its time, by half a frame of the source. One that takes pictures for on screen that begin a little
-        later needs a `margin` at the end. Both are in frames of the source.
+        """The clip's first frame and number of frames in its source, counted at `rate`. No frame shows a picture from
+        outside the cut. A program that shows the nearest picture shows each picture half a source frame before its
+        time: that is `ahead`. A program that shows pictures which begin slightly later needs a `margin` at the end.
+        Both are in frames of the source.
         """
         scale = rate / self.source.base.rate
         ends = (self.first - ahead, self.until - ahead - margin)
@@ -313,16 +312,15 @@ def _place(clips: Iterable[GivenClip], sources: dict[str, Source], base: Timebas
 
 
 def _frames(clip: GivenClip, source: Source, base: Timebase) -> tuple[int, int, int, int]:
-    """A clip's first frame and the one behind its last (source rate), its length at the sequence's and the source's
-    rate.
+    """A clip's first frame and end frame (source rate, end exclusive), and its length at the sequence's and at the
+    source's rate.
     """
     rate = source.base.rate
     first, last = source.base.frame(clip.start), min(source.base.frame(clip.end), source.frames)
     if not 0 <= first < last:
         detail = f"{clip.start:g} to {clip.end:g} s is not part of {source.name}, which lasts"
         raise TimelineError(f"{detail} {source.video.duration:g} s.")
-    # Rounded twice on purpose: the source's length follows the sequence's, so picture and sound fill whole
-    # frames.
+    # Deliberately rounded twice: the source's length follows the sequence's, so picture and sound fill whole frames.
     frames = max(1, round(Fraction(last - first) / rate * base.rate))
     source_frames = max(1, round(Fraction(frames) / base.rate * rate))
     return first, last, frames, min(source_frames, source.frames - first)

@@ -26,8 +26,8 @@ class Format:
     """An output format: its title, media type, file name suffix and the function that writes it.
 
     `notes` returns one sentence for each thing that the format cannot represent exactly. `wants_details` is True for a
-    format that shows `Timeline.details`. `counts_frames` is False for a format with seconds alone, which no option of a
-    timeline changes.
+    format that shows `Timeline.details`. `counts_frames` is False for a format that only has seconds, so timeline
+    options do not change it.
     """
 
     title: str

@@ -11,7 +11,7 @@ from sentiloc.model.results.warnings import ResultWarning
 from sentiloc.model.segments import Segment
 
 MOST_MOMENTS = 6
-"""The best moments that a report shows with a picture."""
+"""The number of best moments that a report shows with a picture."""
 Moment = tuple[str, float]
 """A segment's label and its peak in seconds. Segments that are cut again keep it."""
 
@@ -35,7 +35,7 @@ class Details:
 
 
 def details_of(result: AnyResult, pictures: Mapping[Moment, bytes]) -> Details:
-    """The details of a result, with the pictures of its best moments as far as there are any."""
+    """The details of a result, with those pictures of its best moments that exist."""
     return Details(
         step=result.curve.step,
         curves=strength(result),

@@ -33,7 +33,7 @@ def lanes_of(timeline: Timeline) -> tuple[str, ...]:
 def drawing(timeline: Timeline) -> str:
     """The whole timeline as HTML. A segment of higher confidence has a fuller colour.
 
-    Of two labels, the second one's curve points down from the first one's axis.
+    If there are two labels, the curve of the second points down from the axis of the first.
     """
     labels = lanes_of(timeline)
     is_mirrored = len(labels) == 2

@@ -74,14 +74,16 @@ class Timebase:
         return f"{frames * self.rate.denominator}/{self.rate.numerator}s"
 
     def frame(self, seconds: float) -> int:
-        """The frame boundary nearest to a time; of two, the later one, as on the page."""
+        """The frame boundary nearest to a time; in a tie the later one, as on the page."""
         # `round` prefers even numbers, which would change the length of a cut between two halves of a frame.
         return floor(seconds * self.rate + 0.5)
 
     def timecode(self, frame: int) -> str:
-        """SMPTE timecode `HH:MM:SS:FF`, with `;` before the frames in drop frame; it wraps after 24 of its hours."""
+        """SMPTE timecode `HH:MM:SS:FF`, with `;` before the frames in drop frame; it wraps after 24 hours of
+        timecode.
+        """
         if not self.drop_frame:
-            # OpenTimelineIO wraps after 24 hours of the clock, which are less at the rates of NTSC.
+            # OpenTimelineIO wraps after 24 hours of real time, which are fewer frames at NTSC rates.
             seconds, frames = divmod(frame % (_DAY_HOURS * 3600 * self.nominal), self.nominal)
             return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}:{frames:02}"
         # OpenTimelineIO takes a while to import, and most results are read as JSON.
@@ -213,7 +215,7 @@ def check_options(options: TimelineOptions) -> None:
 
 
 def milliseconds(segment: Segment) -> tuple[int, int]:
-    """Start and end for formats that count milliseconds, and have no segment without length."""
+    """Start and end in milliseconds, for formats that do not allow segments of zero length."""
     start = round(segment.start * 1000)
     return start, max(start + 1, round(segment.end * 1000))
 
@@ -244,7 +246,7 @@ def without_overlap(timeline: Timeline) -> list[Marker]:
     markers = sorted(timeline.markers, key=lambda marker: (marker.start, marker.end))[: timeline.frames]
     starts: list[int] = []
     for number, marker in enumerate(markers, 1):
-        # Those after it need a frame each, too.
+        # Each later marker needs a frame, too.
         latest = timeline.frames - 1 - (len(markers) - number)
         starts.append(max(min(marker.start, latest), starts[-1] + 1 if starts else 0))
     return [
@@ -303,7 +305,7 @@ def _source_start(video: VideoInfo, base: Timebase) -> int:
     if base.drop_frame and minutes % 10 and seconds == 0:
         scaled = max(
             scaled, 2 * base.nominal // 30
-        )  # drop frame: the first numbers of such a minute do not exist
+        )  # In drop frame, the first frame numbers of such a minute do not exist.
     return base.parse(f"{hours % _DAY_HOURS:02}:{minutes:02}:{seconds:02}:{scaled:02}")
 
 

@@ -42,7 +42,7 @@ KEPT = (
 )
 _PAGE = 200
 RecordKey = Callable[[str, str], str]
-"""The Redis key of a record: of the prefix of all keys, and an id."""
+"""Makes the Redis key of a record from the prefix of all keys and an id."""
 _KINDS: tuple[tuple[str, RecordKey], ...] = (
     ("jobs", job_key),
     ("uploads", upload_key),
@@ -50,7 +50,7 @@ _KINDS: tuple[tuple[str, RecordKey], ...] = (
 )
 # Workers that were off for less than this still learn which features they must delete.
 _FORGOTTEN_SECONDS = 400 * 86_400
-# Features that belong to nobody: keys may share them, and those of jobs without a key lie beside them.
+# Folders of features without an owner: those that keys share, and those of jobs without a key.
 _SHARED_FEATURES = re.compile(r"[0-9a-f]{64}\.arrays")
 FEATURES_OF = "of-"
 """Prefix of the name of the folder in which a worker keeps the features of one owner."""
@@ -86,7 +86,7 @@ class Receipt:
 
     @property
     def event(self) -> str:
-        """What the audit log calls this try."""
+        """The name of this attempt in the audit log."""
         return "erased an owner's data" if self.complete else "tried to erase an owner's data"
 
 
@@ -94,8 +94,8 @@ class Receipt:
 class Eraser:
     """Erases owners.
 
-    Raises `redis.RedisError`, and `storage_unavailable` if something could not be deleted: the rest is deleted before,
-    unless the storage is down. Then call it again.
+    Raises `redis.RedisError`, and `storage_unavailable` if something could not be deleted. The rest is deleted all the
+    same, unless the storage is down. In either case call it again.
     """
 
     store: JobStore
@@ -106,7 +106,9 @@ class Eraser:
     features_dir: Path
 
     def erase(self, receipt: Receipt, seconds: float = 60.0) -> None:
-        """Delete what belongs to the receipt's owner, and count it there, also if this fails. Stops after `seconds`."""
+        """Delete what belongs to the receipt's owner, and count it in the receipt, even on failure. Stops after
+        `seconds`.
+        """
         owner = receipt.owner
         until = time.monotonic() + seconds
         # What cannot be deleted stays in its index; it does not stop the rest.
@@ -148,7 +150,7 @@ class Eraser:
             yield from job_ids
 
     def _job(self, job_id: str, owner: str | None, receipt: Receipt, failures: Failures) -> None:
-        """Delete a job. If its files stay, it stays with them."""
+        """Delete a job. If its files cannot be deleted, the job stays, too."""
         # A running job cannot be deleted, and its worker must not store a result afterwards.
         self.store.cancel(job_id)
         has_feedback = self._redis.exists(f"{self._prefix}feedback:{job_id}")
@@ -157,7 +159,7 @@ class Eraser:
         gone = delete_ended(self.store, self.storage, [job_id], failures)
         if failures.count > earlier:
             return
-        # The record of the upload has the job's id and would remember the file's name.
+        # The record of the upload has the job's id and still contains the file's name.
         self._redis.delete(upload_key(self._prefix, job_id))
         if not gone:
             # The record is already gone; only the index entry is left.
@@ -210,7 +212,7 @@ class Eraser:
         receipt.usage_months = forget_earlier_months(self._redis, self._prefix, owner)
 
     def _webhooks(self, owner: str | None, receipt: Receipt) -> None:
-        # Those that belong to no key are kept under the empty name.
+        # Webhooks without a key are stored under the empty key id.
         for endpoint in self.endpoints.of_key(owner or ""):
             self.endpoints.delete(endpoint)
             receipt.webhooks += 1
@@ -225,7 +227,7 @@ class Eraser:
         if owner:
             folder = self.features_dir / f"{FEATURES_OF}{owner}"
             receipt.feature_entries += len(list(folder.glob("*")))
-            # A worker may be writing there; it deletes its rest when it reads the set below.
+            # A worker may be writing there; it deletes the rest when it reads the set below.
             shutil.rmtree(folder, ignore_errors=True)
         # Redis's clock, because all workers compare with it.
         now = self._redis.time()[0]
@@ -233,17 +235,19 @@ class Eraser:
         self._redis.zremrangebyscore(forgotten_key(self._prefix), "-inf", now - _FORGOTTEN_SECONDS)
 
     def _entries(self, name: str, owner: str | None, key: RecordKey) -> Iterator[str | None]:
-        """The ids in an index that belong to the owner; and None from time to time, because a walk may be long."""
+        """The ids in an index that belong to the owner, with a None after each page, so that a long walk can be
+        interrupted.
+        """
         return iter(self._page(name, owner, 0, 0)) if owner else self._unowned(name, key)
 
     def _page(self, name: str, owner: str, begin: int, count: int) -> list[str]:
-        """So many of the ids of a key from a place on, the oldest first; 0: all."""
+        """`count` ids of a key from the position `begin`, oldest first; a count of 0 means all."""
         return cast("list[str]", self._redis.zrange(self._index(name, owner), begin, begin + count - 1))
 
     def _unowned(self, name: str, key: RecordKey) -> Iterator[str | None]:
-        """The ids in the index of all that belong to no key, or have no record; and None after each page.
+        """The ids in the index of all keys that belong to no key or have no record, with a None after each page.
 
-        Backwards: what is deleted meanwhile moves only the places that were seen before.
+        Walks backwards: a deletion then shifts only positions that were read before.
         """
         place = int(self._redis.zcard(self._index(name, None)))
         while place > 0:

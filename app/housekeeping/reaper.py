@@ -115,7 +115,7 @@ class Reaper:
             logger.exception("reaper: %s failed", chore.name)
 
     def _look_at_storage(self) -> None:
-        """Notice the end of an outage of the storage."""
+        """Ask the storage for a file during an outage, so that its end is noticed."""
         if not outages.STORAGE.is_on:
             return
         try:
@@ -132,7 +132,7 @@ class Reaper:
     def _have_turn(self, chore: Chore) -> bool:
         milliseconds = max(1, int(chore.seconds * 1000))
         turn, redis = f"{self._store.prefix}turn:{chore.name}", self._store.redis
-        # A lock that expires later than any lock can was taken before Redis's clock was set back.
+        # A lock whose expiry is too late was taken before Redis's clock was set back.
         if redis.pttl(turn) > 2 * milliseconds:
             redis.delete(turn)
         return bool(write_when_full(redis, self._store.prefix, "SET", turn, "1", "NX", "PX", milliseconds))
@@ -180,7 +180,8 @@ class Reaper:
                 self._dispatcher.send(job_id)
             record = self._store.get(job_id) if state is JobState.FAILED else None
             if record is not None:
-                # The last attempt may have stored its result before it was killed. What stays is an orphan.
+                # The last attempt may have stored its result before it was killed. What cannot be deleted becomes an
+                # orphan.
                 with failures.kept():
                     delete_results(self._storage, record)
 
@@ -195,7 +196,9 @@ class Reaper:
 
 
 def _log_fault(chore: Chore, error: SentilocError) -> None:
-    """Log a fault of the storage. A file that this machine's disk refuses is no outage: other files may be well."""
+    """Log a fault of the storage. A file that this machine's disk refuses is no outage, because other files may be
+    usable.
+    """
     cause = error.__cause__
     # boto3's time-outs are OSErrors, too.
     if isinstance(cause, OSError) and not isinstance(error, StoreUnreachableError):

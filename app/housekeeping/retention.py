@@ -194,7 +194,7 @@ class Retention:
         keys = list(self._storage.older_than(folder, seconds))
         parts = (keys[start : start + _BATCH] for start in range(0, len(keys), _BATCH))
         orphans = [key for part in parts for key in orphans_among(part)]
-        # Redis knows of these, so it has lost nothing, and a client can make any number of them.
+        # These do not count towards the bound: Redis has records of them, and a client can create any number of them.
         ended = {key for key in orphans if is_incoming(key) and self._upload_state(key) is not None}
         doubtful = len(orphans) - len(ended)
         # Both conditions: a few orphans may be the majority of a young service, and many may be a small
@@ -228,7 +228,7 @@ class Retention:
         ]
 
     def _upload_state(self, key: str) -> str | None:
-        """The state of the upload that a video's key names; None if Redis does not know it."""
+        """The state of the upload that a video's key names; None if Redis has no record of it."""
         upload = upload_key(self._store.prefix, source_owner(key) or "")
         return cast("str | None", self._store.redis.hget(upload, "state"))
 
@@ -264,6 +264,8 @@ class Retention:
 
 
 def _is_named(file: re.Match[str], kept: str) -> bool:
-    """Whether a file is of the attempt whose result the record names. A running job may have files before that."""
+    """Whether a file belongs to the attempt whose result the record names. A running job may have files before it has a
+    result.
+    """
     is_provisional = file[0] == partial_key(file[1], int(file[2]))
     return not is_provisional and kept.rpartition(".")[0] == f"results/{file[1]}.{file[2]}"

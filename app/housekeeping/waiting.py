@@ -59,12 +59,12 @@ class ModelWatch:
         """
         start = 0
         while page := self.store.queued(_PAGE, start):
-            # Jobs that fail here leave the queue, and the next page begins that much earlier.
+            # Jobs that fail here leave the queue, so the next page begins earlier by their number.
             start += len(page) - self._look_at(page)
         self._forget_taken()
 
     def _forget_taken(self) -> None:
-        """Take jobs off the set of waiting ones that a worker of an earlier version has taken without doing so."""
+        """Remove jobs from the set of waiting jobs that a worker of an earlier version took without removing them."""
         redis, unserved = self.store.redis, f"{self.store.prefix}unserved"
         start = 0
         while job_ids := cast("list[str]", redis.zrange(unserved, start, start + _PAGE - 1)):
@@ -72,7 +72,7 @@ class ModelWatch:
             taken = [job_id for job_id, position in positions if position is None]
             if taken:
                 redis.zrem(unserved, *taken)
-            # Those that were taken off are no longer counted.
+            # Removed jobs no longer count, so the next page begins earlier.
             start += len(job_ids) - len(taken)
 
     def _look_at(self, job_ids: Sequence[str]) -> int:
@@ -86,7 +86,7 @@ class ModelWatch:
         ended = 0
         for model, reason in sorted(reasons.items()):
             waiting = [job for job in jobs if job.model == model and not (is_starting and job.since)]
-            # A wait that is noted already costs no write.
+            # A wait that is already noted needs no write.
             changed = [job.id for job in waiting if not self._is_noted(job, reason, now)]
             ended += self._wait(model, reason, changed)
         return ended

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-# Bounds the work for a header that a client made long on purpose.
+# Bounds the work for a maliciously long header.
 _MOST_RANGES = 50
 
 

@@ -79,7 +79,7 @@ class Addressing:
     leave it.
 
     Args:
-        app: What comes next.
+        app: The application to call.
         root_path: The root path of requests without such a header.
         trusted: Addresses and networks of trusted proxies; `*` trusts every client.
     """
@@ -88,8 +88,7 @@ class Addressing:
         self._app = app
         self._root_path = root_path
         self._trusts_all = "*" in trusted
-        # Compared first, because parsing an address for every request costs more. It also matches test
-        # clients' names.
+        # Compared before parsing, which would cost more for every request. This also matches the names of test clients.
         self._literals = frozenset(trusted)
         self._networks = [ip_network(one, strict=False) for one in trusted if _is_network(one)]
 

@@ -15,7 +15,7 @@ from sentiloc.app.telemetry.logs import request_id_context
 
 NO_CONTENT_POLICY = "default-src 'none'; frame-ancestors 'none'"
 _DEFAULTS = {
-    # What an answer says depends on who asks. A cookie, unlike a key, does not keep shared caches from storing it.
+    # Answers depend on the caller. Unlike a key, a cookie does not keep shared caches from storing them.
     "Cache-Control": "private, no-cache",
     "Content-Security-Policy": NO_CONTENT_POLICY,
     "X-Frame-Options": "DENY",

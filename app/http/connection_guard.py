@@ -87,9 +87,8 @@ class _GuardedHTTP(HttpToolsProtocol):
         self._await(self.settings.header_seconds, self._header_is_late)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the timers, and notify the request in progress.
-
-        Uvicorn forgets it when others are pipelined behind it.
+        """Stop the timers, and notify the request in progress, which uvicorn does not do if others are pipelined behind
+        it.
         """
         self._stop_timer()
         self._stop_drain_timer()
@@ -104,7 +103,8 @@ class _GuardedHTTP(HttpToolsProtocol):
     def is_waiting(self) -> bool:
         """True if the connection waits for its client; False while a request is being worked on.
 
-        A connection with unread bytes of an answer, or with pipelined requests, counts as waiting: others come first.
+        A connection with unread bytes of an answer, or with pipelined requests, counts as waiting, so it may be closed
+        for others.
         """
         if self.flow.write_paused or not self._is_busy() or self.transport.is_closing():
             return True
@@ -131,7 +131,7 @@ class _GuardedHTTP(HttpToolsProtocol):
         """Let uvicorn parse, then time the header or the body that has begun."""
         self.table.touch(self)
         self._received += len(data)
-        # Counts bytes that the parser keeps without a callback, such as an endless header name.
+        # Counts bytes that the parser buffers without a callback, such as an endless header name.
         self._unparsed += len(data)
         super().data_received(data)
         if self._unparsed > _MAX_HEADER_BYTES and not self.transport.is_closing():
@@ -236,7 +236,7 @@ class _GuardedHTTP(HttpToolsProtocol):
         self._timer = None
         if not self._awaits_body() or self.transport.is_closing():
             return
-        # The mean since the begin, so a short pause of a fast client does not count.
+        # The mean speed since the body began, so a short pause of a fast client does not count.
         least = self.settings.slow_body_bytes_per_second * (time.monotonic() - self._began_at)
         if self._received < least and not self.flow.read_paused:
             self.transport.close()
@@ -254,7 +254,7 @@ class _GuardedHTTP(HttpToolsProtocol):
         self._drain_timer = None
         left = self.transport.get_write_buffer_size()
         least = self.settings.slow_read_bytes_per_second * self.settings.slow_read_seconds
-        # More is left than before only if another answer was written. Then the speed is not known yet.
+        # The buffer grows only if another answer was written. Then the speed is not known yet.
         if 0 < left <= self._undrained and self._undrained - left < min(least, self._undrained):
             self.transport.abort()
         elif left:

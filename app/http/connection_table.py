@@ -1,4 +1,4 @@
-"""The open connections of this process: their number by address, and which one is closed when there are too many.
+"""The open connections of this process: counts them by address, and chooses which one to close when there are too many.
 
 At the limit, the connection that has waited longest for its client is closed: for a header that does not arrive, an
 answer that is not read, or the next request. So clients that only hold connections open cannot keep others out. A

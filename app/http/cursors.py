@@ -1,4 +1,4 @@
-"""Cursors of paged lists: a text that only the list itself has to understand."""
+"""Cursors of paged lists: opaque texts that only the list itself interprets."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class InvalidCursor(TypedProblem):
 
 
 def encode_cursor(text: str) -> str:
-    """The text as a cursor. Encoded, so that clients do not take it apart; it must contain nothing secret."""
+    """The text as a cursor. It is encoded so that clients treat it as opaque; it must contain nothing secret."""
     # Without padding, which would have to be escaped in URLs.
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 

@@ -1,4 +1,4 @@
-"""Names of files in headers: of uploaded ones, as clients send them, and of those that are sent."""
+"""File names in headers: those of uploads, as clients send them, and those of files that are sent."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def error_response(error: ProblemError | RedisError) -> Response:
 
 
 def install_handlers(app: FastAPI) -> None:
-    """Answer the expected errors of `app` with problems, the framework's own included; `Answers` has the others."""
+    """Answer the expected errors of `app` with problems, the framework's own included; `Answers` handles all others."""
     app.add_exception_handler(ProblemError, _on_problem)
     app.add_exception_handler(SentilocError, _on_sentiloc_error)
     app.add_exception_handler(HTTPException, _on_http_error)

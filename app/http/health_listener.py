@@ -24,7 +24,7 @@ _PATH = "/healthz"
 _BEAT_SECONDS = 1.0
 # How soon the thread notices a stop.
 _LOOK_SECONDS = 0.2
-# Longer than any pause of a busy event loop, and shorter than an orchestrator's patience.
+# Longer than any pause of a busy event loop, and shorter than an orchestrator's time-out.
 _SILENCE_SECONDS = 15.0
 _REQUEST_SECONDS = 2.0
 # A probe's header has a few hundred bytes.

@@ -48,12 +48,12 @@ class OriginGuard:
     """ASGI middleware.
 
     Args:
-        app: What comes next.
+        app: The application to call.
         hosts: Host names that requests may name, without ports; None allows every name.
         origins: Origins of other sites that may send requests, such as `https://editor.example`.
-        checks_origin: Whether requests of other sites are refused.
-        is_signed_in: Whether a request counts by a cookie, which browsers send by themselves. Only this service's own
-            page may send such a request, whatever `origins` says.
+        checks_origin: Whether requests from other sites are refused.
+        is_signed_in: Whether a request is authenticated by a cookie, which browsers send by themselves. Only this
+            service's own page may send such a request, whatever `origins` says.
     """
 
     def __init__(

@@ -23,7 +23,7 @@ from sentiloc.app.jobs.options import Priority
 from sentiloc.app.redis.client import broker_options, broker_tls, broker_url
 from sentiloc.app.settings import Settings
 
-# Leaves the processor to requests while the messages of a large batch are sent.
+# Pause between messages, so that requests get processor time while a large batch is sent.
 _MESSAGE_PAUSE_SECONDS = 0.002
 # A redelivered message starts its job at most this long after its visibility timeout.
 _MOST_RESTORE_SECONDS = 10.0
@@ -38,7 +38,7 @@ _QUEUES = {Priority.INTERACTIVE: LOCALIZE_QUEUE, Priority.BATCH: BATCH_QUEUE}
 
 
 class BrokerConnection(Connection):
-    """A connection that looks for a lost Redis at a steady pace.
+    """A connection that retries a lost Redis at a constant interval.
 
     kombu waits two seconds longer after each attempt, up to 32. So after a long outage, workers that report themselves
     as ready would take no job for half a minute.
@@ -55,7 +55,7 @@ class BrokerConnection(Connection):
 
 
 class BrokerConnections(AMQP):  # type: ignore[misc]
-    """What makes the broker connections of a Celery app."""
+    """Creates the broker connections of a Celery app."""
 
     Connection = BrokerConnection
 

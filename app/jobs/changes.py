@@ -18,7 +18,7 @@ EXAMPLE_CHANGES: dict[str, Any] = {
     "metadata": {"reel": 4, "draft": None},
     "tags": ["reviewed"],
 }
-# Only these are compared before the write, so a change does not conflict with the worker's progress.
+# Only these fields are compared before the write, so a change does not conflict with the worker's progress.
 _FIELDS = ("source_name", *CHANGEABLE)
 
 

@@ -27,9 +27,9 @@ from sentiloc.app.settings import Settings
 HEARTBEAT_SECONDS = 10.0
 # Must stay below the socket time-out of Redis, which would end a longer blocking read.
 _LOOK_SECONDS = 2.0
-# How long a listener may hear events after its key was revoked.
+# How long a listener may still receive events after its key was revoked.
 _ADMITTED_SECONDS = 1.0
-# Before this share of the work an estimate would jump by minutes.
+# Until this share of the work is done, an estimate would jump by minutes.
 _ETA_FROM = 0.05
 # Events of one read; a long finished job is sent in several reads, so memory stays bounded.
 _BATCH = 200
@@ -130,7 +130,7 @@ class EventStreams:
         return cast("list[_Entry]", answer[0][1]) if answer else []
 
     def _client(self) -> Redis:
-        # Connected late, because the connection belongs to the event loop that serves requests.
+        # Created on first use, because the connection belongs to the event loop that serves requests.
         if self._redis is None:
             self._redis = connect_async(self._settings)
         return self._redis

@@ -28,7 +28,7 @@ _LARGE_CHUNK = 1000
 # The labels and class indexes of TSL300's annotation files.
 _LETTERS = {"negative": "n", "positive": "p"}
 _CLASSES = {"negative": 0, "positive": 1}
-# Half a millisecond, and what floats may lack of it.
+# Half a millisecond, and a margin for floating-point errors.
 _ROUNDING = 0.00051
 Moment = Annotated[float, Field(ge=0, allow_inf_nan=False, description="Seconds from the start of the video")]
 
@@ -186,7 +186,8 @@ class FeedbackStore:
         caller, index = current_caller(), f"{self._prefix}feedback"
         if caller.sees_all:
             return cast("list[str]", self._redis.zrange(index, 0, -1))
-        # Redis intersects the two, so that a key with few jobs does not pay for the feedback of all others.
+        # Redis intersects the two indexes, so that the cost for a key with few jobs does not depend on all other
+        # feedback.
         times = {index: 1, f"{self._prefix}jobs:{caller.key_id}": 0}
         return cast("list[str]", self._redis.zinter(times))
 
@@ -200,7 +201,7 @@ def training_files(all_kept: Iterable[KeptFeedback]) -> dict[str, str]:
     points = io.StringIO()
     rows = csv.writer(points, lineterminator="\n")
     rows.writerow(["video_id", "point", "class_index"])
-    # Written as they come: as Python's objects, the marks of a large service take several times as much memory.
+    # Written as text one by one: as Python objects, the marks of a large service take several times as much memory.
     for kept in all_kept:
         train.write(f"{kept.job_id}\n")
         _add(fps, kept.job_id, kept.fps)

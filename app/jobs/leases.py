@@ -29,12 +29,12 @@ from sentiloc.app.settings import Settings
 from sentiloc.model.errors import ErrorCode
 
 POISON_DETAIL = "Every worker that tried this video crashed, so the job was given up."
-# Both are answers and arguments of claim.lua. No model has such a name.
+# Both are answers and arguments of claim.lua. No model has either name.
 _ANY_MODEL = "*"
 _PASSED_OVER = ["passed over"]
-# Positions of the queue that one script looks at. Redis answers nobody else meanwhile: about 4 microseconds for each.
+# Positions of the queue that one script reads. It blocks Redis for about 4 microseconds per position.
 _LOOKED_AT = 1000
-# What clients send, and what a running job tells them.
+# Scripts that store what clients send, or what a running job reports to them.
 _GROWING = frozenset({"submit", "submit_many", "change", "share", "segments"})
 
 
@@ -52,9 +52,9 @@ class JobScripts:
         return self._scripts.run(script, [*self._keys(job_id), *extra], argv)
 
     def behind(self, index: str, place: tuple[float, str], count: int) -> list[tuple[float, str]] | None:
-        """So many jobs of an index after a place (time, id), newest first; None if no job has this place any more.
+        """`count` jobs of an index after a place (time, id), newest first; None if no job has this place any more.
 
-        The jobs of a batch have one time, so a search by time alone would read all of them for each page.
+        All jobs of a batch have the same time, so a search by time alone would read all of them for each page.
         """
         at, job_id = place
         found = self._bare.look("behind", [index], [job_id, repr(at), count])
@@ -101,8 +101,8 @@ class Leases(JobScripts):
     ) -> JobRecord | WaitingForOthers | None:
         """Take the next job in the queue that the worker can run; None if no job can be taken now by any worker.
 
-        `job_id` is the job of the message that woke the worker. Jobs that are passed over keep their turn. Between two
-        parts of a long queue, jobs may move: the message of a job that is missed so is sent again.
+        `job_id` is the job of the message that woke the worker. Jobs that are passed over keep their turn. A long queue
+        is read in parts. A job that moves between two parts may be missed; its message is then sent again.
         """
         models = _ANY_MODEL if capabilities.models is None else listed(sorted(capabilities.models))
         asked = (job_id, owner, lease_seconds, 1, models, listed(capabilities.avoided))

@@ -79,7 +79,7 @@ class CutOptions(BaseModel):
         cut_fields = set(CutOptions.model_fields)
         changes = self.model_dump(include=cut_fields, exclude_none=True)
         if "labels" in changes:
-            # Sorted, so that equal requests give equal results and cache keys.
+            # Sorted, so that equivalent requests give equal results and cache keys.
             changes["labels"] = tuple(sorted(set(changes["labels"])))
         return replace(default, **changes)
 

@@ -158,7 +158,7 @@ def reasons_against(model: str, workers: Iterable[WorkerPresence]) -> list[str]:
 
 def _parse(text: str) -> WorkerPresence:
     """Parse a report. Unknown fields are ignored, because a worker of another version may report more."""
-    # Unknown fields must not break a rolling update.
+    # A rolling update must not fail on unknown fields.
     known = {one.name for one in dataclass_fields(WorkerPresence)}
     fields = {name: value for name, value in json.loads(text).items() if name in known}
     if fields.get("served") is not None:

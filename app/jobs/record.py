@@ -287,7 +287,7 @@ def _labels(fields: Mapping[str, str]) -> tuple[str, ...] | None:
 
 
 def _waiting(fields: Mapping[str, str]) -> Waiting | None:
-    """Of a model that no worker has, and a fault that a worker has met, the one that ends the job first."""
+    """The wait that ends the job first: for a model that no worker has, or after a temporary fault."""
     codes = {"unserved": ErrorCode.MODEL_UNAVAILABLE, "fault": fields.get("fault_code", "")}
     found = [
         Waiting(

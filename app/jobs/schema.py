@@ -14,9 +14,8 @@ from sentiloc.model.errors import ErrorCode, SentilocError
 logger = logging.getLogger(__name__)
 
 SCHEMA = 2
-"""Raise it when a release writes records that the previous one cannot read.
-
-1 stands for releases without this number.
+"""Increase it when a release writes records that the previous one cannot read. 1 stands for releases without this
+number.
 """
 
 

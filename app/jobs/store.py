@@ -25,7 +25,7 @@ _UPLOAD_ENDED = ["upload", "gone"]
 _KEY_FULL = ["key", "full"]
 # A healthy replica answers in milliseconds. Longer waits would only block requests.
 _REPLICATION_MILLISECONDS = 1000
-# Jobs in one round trip when many are cancelled.
+# Jobs per round trip when many are cancelled.
 _CHUNK = 100
 
 

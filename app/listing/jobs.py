@@ -127,7 +127,7 @@ def collect(
         if row is not None and wanted.matches(row):
             found.append(row)
             ended += row.state.is_terminal
-        # Stopping here also if exactly this many exist only costs the note "incomplete".
+        # If exactly this many exist, the summary is merely marked as incomplete.
         if scanned == MAX_COLLECTED or ended == most_ended:
             return Collected(found, _encode(at, job_id))
     return Collected(found, None)
@@ -289,7 +289,7 @@ def _encode(at: float, job_id: str) -> str:
 
 
 def _encode_sorted(order: JobOrder, key: _SortKey) -> str:
-    # An escaped character takes up to 12 bytes.
+    # In JSON, an escaped character takes up to 12 bytes.
     return encode_cursor(json.dumps([order, *key], ensure_ascii=False))
 
 

@@ -34,7 +34,7 @@ class HttpMetrics:
 
     def observe(self, scope: Scope, status: int, seconds: float) -> None:
         """Count one request of `seconds` with its HTTP status."""
-        # Clients may send any word as a method, and each would become a new series.
+        # Clients may send any word as a method, and each word would become a new time series.
         method = scope["method"] if scope["method"] in _METHODS else "other"
         self._seconds.labels(method, route_of(scope), str(status)).observe(seconds)
 
@@ -60,7 +60,7 @@ class MetricsMiddleware:
             await self._app(scope, receive, send)
             return
         began = time.perf_counter()
-        # What the server sends if the app fails before it answers.
+        # The status that the server sends if the app fails before it answers.
         status = 500
 
         async def watch(message: Message) -> None:

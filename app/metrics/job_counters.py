@@ -81,7 +81,7 @@ def count_job(redis: Redis, prefix: str, job: JobMetrics) -> None:
 def _changes(job: JobMetrics) -> Iterator[tuple[str, int]]:
     for stage, seconds in job.stages.items():
         yield from _observed(STAGE_BUCKETS, seconds, f"stage {stage}")
-    # A part of less than a millisecond counts as none; divided by it, the work would have no finite factor.
+    # A video of less than a millisecond counts as empty, because dividing by its length would give no finite factor.
     if job.media_seconds * _THOUSAND >= 1:
         yield from _observed(FACTOR_BUCKETS, job.work_seconds / job.media_seconds, "factor")
     yield "media_milliseconds", round(job.media_seconds * _THOUSAND)

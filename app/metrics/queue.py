@@ -14,7 +14,7 @@ from sentiloc.app.jobs.record import RUNNING, JobState
 from sentiloc.app.jobs.store import FIRST_BATCH_SEQUENCE, JobStore
 from sentiloc.app.metrics.job_counters import Counters, read_counts
 
-# Beyond so many jobs without a worker for their model, the age is unknown and counts as 0.
+# With more jobs than this without a worker for their model, the age is unknown and counts as 0.
 _LOOKED_AT, _PAGE = 2000, 100
 
 

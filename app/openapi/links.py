@@ -1,8 +1,8 @@
-"""OpenAPI links: which operations continue with what another one has made, and where its id is in the answer.
+"""OpenAPI links: which operations take the id of what another operation created, and where that id is in the answer.
 
-Tools follow them: documentation shows them, and test tools such as Schemathesis try whole sequences of requests.
-Bodies are given as `x-requestBody`, because swagger-parser, which openapi-generator and others use, refuses any
-document whose `requestBody` of a link is not a string. `tests/proofs/schemathesis_hooks.py` reads them.
+Tools follow them: documentation shows them, and test tools such as Schemathesis try whole sequences of requests. Bodies
+are given as `x-requestBody`, because swagger-parser, which openapi-generator and others use, refuses a document if the
+`requestBody` of a link is not a string. `tests/proofs/schemathesis_hooks.py` reads them.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ MAKERS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "createWebhook": ("201", _ID, ("/webhooks/{webhook_id}",)),
     "createKey": ("201", _ID, ("/keys/{key_id}",)),
 }
-"""By operation id: the status, the expression of the new id, and the paths whose parameters take it."""
+"""By operation id: the status, the runtime expression of the new id, and the paths whose parameters take the id."""
 _CLIPS = {"clips": [{"job": _ID, "start": 0, "end": 1}]}
 BODIES: dict[str, tuple[str, dict[str, dict[str, Any]]]] = {
     "localizeVideo": ("202", {"createReel": _CLIPS, "exportCuts": {"format": "edl", **_CLIPS}}),
     "presignUpload": ("201", {"localizeUpload": {"upload": _ID}}),
 }
-"""By operation id: the status, and the bodies with which other operations continue."""
+"""By operation id: the status, and the request bodies of the operations that follow."""
 
 
 def add_links(document: dict[str, Any]) -> None:

@@ -143,7 +143,7 @@ class Outbound:
             method, url, headers=headers, content=content, total_seconds=total_seconds
         ) as response:
             body = bytearray()
-            # The status has arrived: without the rest of the body the request was answered all the same.
+            # The status has arrived, so the request counts as answered even without the rest of the body.
             with suppress(httpcore.TimeoutException, *_BROKEN):
                 for chunk in response.iter_stream():
                     body += chunk
@@ -257,7 +257,7 @@ class _CheckedBackend(httpcore.NetworkBackend):
 
 @dataclass(slots=True)
 class _BoundedStream(httpcore.NetworkStream):
-    """A connection whose every step counts towards one deadline."""
+    """A connection whose steps share one deadline."""
 
     inner: httpcore.NetworkStream
     limits: _Limits

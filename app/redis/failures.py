@@ -77,7 +77,7 @@ def is_full(redis: Redis) -> bool:
 
 
 def check_redis(settings: Settings) -> None:
-    """Refuse to start on errors that waiting cannot cure; warn about the others.
+    """Refuse to start on permanent errors; warn about temporary ones.
 
     Raises:
         SentilocError: `invalid_data` for a refused login, a failed TLS handshake and a cluster.

@@ -27,13 +27,15 @@ local answer = act()
 redis.call('SET', answer_key, cjson.encode({answer}), 'EX', %d)
 return answer
 """
-# A Redis whose memory is full refuses the first write of a script if it takes memory, and none of those that follow.
+# If Redis's memory is full, it refuses only the first write of a script, and only if that write needs memory.
 _EVEN_WHEN_FULL = "redis.call('DEL', answer_key)"
 _ONE_WRITE = "redis.call('DEL', KEYS[1]) return redis.call(unpack(ARGV))"
 
 
 def write_when_full(redis: Redis, prefix: str, *command: str | float) -> object:
-    """Run one command that a Redis whose memory is full would refuse. For small values that replace earlier ones."""
+    """Run one command that Redis would refuse while its memory is full. Only for small values that replace earlier
+    ones.
+    """
     return redis.eval(_ONE_WRITE, 1, f"{prefix}room", *command)
 
 

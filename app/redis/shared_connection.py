@@ -86,8 +86,8 @@ class SharedConnection:
         try:
             async with asyncio.timeout(self._settings.redis_timeout_seconds):
                 if not connection.is_connected:
-                    # Sending connects, too, but to the last known host. Only an explicit `connect` asks the Sentinels
-                    # again.
+                    # Sending a command also connects, but to the last known host. Only an explicit `connect` asks the
+                    # Sentinels again.
                     await connection.connect()
                 await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
                 answers = [await _answer(connection) for _ in commands]
@@ -105,7 +105,7 @@ class SharedConnection:
 
 
 async def _answer(connection: AbstractConnection) -> Any:
-    """The next answer. A refusal is returned, because it concerns one of the commands only."""
+    """The next answer. A refusal is returned, not raised, because it concerns only one of the commands."""
     try:
         return await connection.read_response()
     except ResponseError as error:

@@ -120,7 +120,7 @@ def make_plan(sequence: Sequence, sources: dict[str, str], look: ReelLook) -> Re
 
 def _clip(clip: Clip, sequence: Sequence, source: str) -> ReelClip:
     own, rate = clip.source.base.rate, sequence.base.rate
-    # The middle of a frame of the reel is looked at.
+    # Sampled at the middle of each frame of the reel.
     first, frames = clip.counted_at(rate, own / rate / 2, _MARGIN_SECONDS * own)
     return ReelClip(
         source=source,

@@ -1,6 +1,7 @@
--- KEYS: counters of one owner and of nobody in particular, and the owners of the day, in turn.
--- ARGV: seconds to keep a counter at most, the owner, what stands for nobody in particular.
--- Adds the first to the second, deletes it, and returns how many there were. An erasure makes no counter live longer.
+-- KEYS: for each day, the counters of one owner, the counters of all erased owners, and the set of the day's owners.
+-- ARGV: maximum seconds to keep a counter, the owner, the id that stands for all erased owners.
+-- Adds the first counters to the second, deletes the first, and returns how many were deleted. No counter is kept
+-- longer.
 local count = 0
 for i = 1, #KEYS, 3 do
   local fields, left = redis.call('HGETALL', KEYS[i]), redis.call('TTL', KEYS[i])

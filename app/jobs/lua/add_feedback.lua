@@ -1,5 +1,5 @@
 -- KEYS: the job's list, the index, the job. ARGV: most entries, entry, time, job id, time of the entry it replaces.
--- Returns 0 without room or without the job, 1 when kept, 2 when the latest entry is another than the stated one.
+-- Returns 0 if the list is full or the job is gone, 1 if stored, 2 if the latest entry is not the stated one.
 if redis.call('EXISTS', KEYS[3]) == 0 or redis.call('LLEN', KEYS[1]) >= tonumber(ARGV[1]) then return 0 end
 if ARGV[5] ~= '' then
   local latest = redis.call('ZSCORE', KEYS[2], ARGV[4])

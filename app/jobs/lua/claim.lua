@@ -1,6 +1,6 @@
 -- ARGV: owner, lease seconds, states that may be claimed, 1 to take the job whose turn it is instead of the named one.
 -- Then, with 1: the models that the worker can run ('*': any), jobs that it leaves to other workers, the position in
--- the queue to begin at, and how many positions to look at, because Redis answers nobody else meanwhile.
+-- the queue to begin at, and the number of positions to read, because the script blocks Redis.
 -- Answers with the job, or with nothing; or with 'passed over', the position of the rest of the queue ('' at its end),
 -- and the models of the jobs that only others can run.
 local owner, seconds, claimable, page = ARGV[1], tonumber(ARGV[2]), ARGV[3], 100

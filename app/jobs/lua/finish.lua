@@ -1,6 +1,6 @@
 -- ARGV: owner, attempt, final state, states it may follow, error code, error detail, result key, labels found,
--- milliseconds of media, name of the counter that these are charged to (if a key owns the job), its seconds, thumbnails,
--- seconds of the video, what was found of each label (JSON).
+-- milliseconds of media, name of the counter that these are charged to (if a key owns the job), its seconds,
+-- thumbnails, seconds of the video, the summary of each label (JSON).
 -- Whole numbers: INCRBYFLOAT in a script corrupts the memory of Redis 6.2.
 local owner, attempt, target, allowed = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 if not held(owner, attempt) then

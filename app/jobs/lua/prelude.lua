@@ -78,7 +78,7 @@ local function keep(what)
     redis.call('ZADD', prefix .. 'kept:' .. what, stamp(now + seconds), id)
   end
 end
--- Whether an API key may have so many more jobs in the queue; a limit of 0 is none.
+-- Whether an API key may have this many more jobs in the queue; a limit of 0 means no limit.
 local function has_room(key_id, more, limit)
   local bands = {'interactive', 'batch'}
   local function fits()
@@ -129,14 +129,15 @@ local function use_upload()
     redis.call('ZREM', prefix .. 'uploads:' .. (redis.call('HGET', upload, 'key_id') or ''), id)
   end
 end
--- The idempotency key of a job or batch goes with it: it holds a digest of the request, which tells what was sent.
+-- Deletes the idempotency key of a job or batch with it, because its digest of the request reveals what was sent.
 local function forget_request(record, name)
   local key = redis.call('HGET', record, 'idempotency') or ''
   if key == '' then return end
   local seen = redis.call('GET', prefix .. key)
   if seen and string.match(seen, '%S+$') == name then redis.call('DEL', prefix .. key) end
 end
--- Registered webhooks of an API key are told of an event. `entry` is what the set of due events calls it.
+-- Adds an event for each registered webhook of an API key that subscribes to it. `entry` is its name in the set of due
+-- events.
 local function tell(owner, entry, event)
   local hooks = redis.call('HGETALL', prefix .. 'hooks:' .. owner)
   for i = 1, #hooks, 2 do
@@ -145,7 +146,7 @@ local function tell(owner, entry, event)
     end
   end
 end
--- Nothing more is sent to the registered webhooks of an API key about what was deleted.
+-- Removes the due events of a deleted job or batch for the registered webhooks of an API key.
 local function tell_no_more(owner, entry)
   for _, hook in ipairs(redis.call('HKEYS', prefix .. 'hooks:' .. owner)) do
     redis.call('ZREM', prefix .. 'webhooks', entry .. '~' .. hook)
@@ -172,7 +173,7 @@ local today = string.format('%.0f', math.floor(now / 86400))
 local function daily(owner) return prefix .. 'daily:' .. owner .. ':' .. today end
 local function count_today(owner, what)
   redis.call('HINCRBY', daily(owner), what, 1)
-  -- The owners of the day, so that whoever lists all usage need not ask for every key on every day.
+  -- The owners of the day, so that a list of all usage need not read every key for every day.
   redis.call('SADD', prefix .. 'used:' .. today, owner)
   for _, key in ipairs({daily(owner), prefix .. 'used:' .. today}) do redis.call('EXPIRE', key, 34560000) end
 end

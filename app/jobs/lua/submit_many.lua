@@ -29,7 +29,7 @@ redis.call('HSET', batch, 'id', ARGV[3], 'created_at', stamp(now), 'total', #row
   'idempotency', KEYS[9] and string.sub(KEYS[9], #prefix + 1) or '', unpack(made))
 redis.call('ZADD', batches, stamp(now), ARGV[3])
 if owner ~= '' then redis.call('ZADD', batches .. ':' .. owner, stamp(now), ARGV[3]) end
--- What `create` and `enqueue` do for one job, in fewer calls: a thousand jobs must not hold Redis up.
+-- What `create` and `enqueue` do for one job, in fewer calls, so that a thousand jobs do not block Redis for long.
 local last = redis.call('INCRBY', prefix .. 'sequence', #rows) + tonumber(ARGV[4])
 local alike = {'created_at', stamp(now), 'attempt', '0', 'crashes', '0', queued()}
 for _, part in ipairs(shared) do alike[#alike + 1] = part end
@@ -46,7 +46,7 @@ for number, row in ipairs(rows) do
   places[2 * number - 1], places[2 * number] = place, id
   times[2 * number - 1], times[2 * number] = stamp(now), id
 end
--- Lua passes no more than some thousand values to a call.
+-- Lua passes at most a few thousand values to a call.
 local function in_parts(command, key, values)
   for first = 1, #values, 1000 do
     redis.call(command, key, unpack(values, first, math.min(first + 999, #values)))

@@ -1,5 +1,5 @@
 -- KEYS: the job's list, the index, the job. ARGV: job id, time of the latest entry that the client has seen, or ''.
--- Returns 1 when nothing is left, 2 when the latest entry is another than the stated one.
+-- Returns 1 if nothing is left, 2 if the latest entry is not the stated one.
 if ARGV[2] ~= '' then
   local latest = redis.call('ZSCORE', KEYS[2], ARGV[1])
   if math.abs(tonumber(latest or '0') - tonumber(ARGV[2])) > 0.0000005 then return 2 end
