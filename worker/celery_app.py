@@ -32,12 +32,14 @@ logger = logging.getLogger(__name__)
 settings = get_settings()
 celery_app = make_celery(settings)
 celery_app.conf.include = ["sentiloc.worker.tasks"]
-# Between two attempts to listen to a Redis that can be reached and refuses it.
+# Pause between two attempts to listen, if Redis can be reached but refuses.
 _REFUSED_SECONDS = 3.0
 
 
 class PatientConsumer(Consumer):  # type: ignore[misc]
-    """Takes messages. Celery would ask a Redis that refuses writes five times a second, with a traceback in the log."""
+    """Takes messages. If Redis refuses writes, Celery itself would retry five times a second and log a traceback each
+    time.
+    """
 
     def on_connection_error_before_connected(self, exc: Exception) -> None:
         """As in Celery, then a pause."""
@@ -64,7 +66,7 @@ def _on_setup_logging(**_: Any) -> None:
 def _on_child_start(**_: Any) -> None:
     """Load the model before the first job, and start to report which model is loaded."""
     global _runner
-    # First: a child whose parent dies while it loads the model must not stay.
+    # First, so that a child does not outlive a parent that dies while the model is loaded.
     end_with_parent()
     start_beating()
     configure_tracing(settings, "worker")

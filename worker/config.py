@@ -43,9 +43,9 @@ class RuntimeConfig:
         threads: Threads of the networks and of the decoder; None means the number of processors that this process may
             use.
         face_looks: Maximum number of frames of a snippet that are searched for faces by a package that finds sentiment;
-            None means what its spec says. Fewer cost less, and change segments.
-        visual_stride: The visual network of a package that finds sentiment reads one of so many snippets. The others
-            get interpolated features.
+        None means the value of its spec. Fewer frames cost less, but change segments.
+        visual_stride: With N, the visual network of a package that finds sentiment reads every N-th snippet. The others
+        get interpolated features.
         visual_by_shots: The visual network also reads the first snippet of each shot, and no features are interpolated
             between shots.
         gpu_memory_bytes: Maximum GPU memory of the visual network.
@@ -121,8 +121,8 @@ def runtime_config(settings: Settings, *, with_cache: bool = False) -> RuntimeCo
 def configured() -> tuple[str, RuntimeConfig]:
     """The model and the configuration that the environment sets, without a cache, for a command run by hand.
 
-    Where it sets nothing, the library that validates settings is not loaded: that takes a third of the time in which a
-    short video is localized.
+    If it sets nothing, the library that validates settings is not loaded, because that takes a third of the time of
+    localizing a short video.
     """
     if not any(_is_setting(name) for name in os.environ):
         return DEFAULT_MODEL, RuntimeConfig()

@@ -2,7 +2,7 @@
 
     FOLDER/extraction/SPLIT/NAME.json    one `Entry`; there is none before the first attempt and after a success
 
-So a second run knows which videos failed, and a video that kills its process is not tried forever.
+So a second run knows which videos failed, and a video that kills its process is not retried forever.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sentiloc.model.errors import ErrorCode, SentilocError
 LEDGER_FOLDER = "extraction"
 LEDGER_SUFFIX = ".json"
 MOST_ATTEMPTS = 3
-"""After so many attempts that ended with their process, a video counts as failed."""
+"""The number of attempts that may end with their process before a video counts as failed."""
 
 
 class State(StrEnum):
@@ -125,7 +125,7 @@ class Ledger:
 
     def names(self) -> Iterator[str]:
         """Videos that have an entry, sorted."""
-        # Also those of hidden files; unfinished files have another ending.
+        # Includes entries of hidden files. Unfinished files have another suffix.
         entries = (self.folder / LEDGER_FOLDER / self.split).glob(f"*{LEDGER_SUFFIX}")
         yield from sorted(path.stem for path in entries)
 
@@ -138,7 +138,7 @@ class Ledger:
 
 
 def stamp_of(video: Path) -> tuple[int, int]:
-    """Size and time of last change of a file; zeros where it cannot be read."""
+    """Size and time of last change (ns) of a file; zeros if it cannot be read."""
     try:
         status = video.stat()
     except OSError:

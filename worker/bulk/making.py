@@ -37,7 +37,9 @@ _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Maker(Protocol):
-    """Extracts the features of a spec. `make` returns the video's facts and a function that writes its features."""
+    """Extracts the features of a spec. `make` returns the video's frame rate and duration, and a function that writes
+    its features.
+    """
 
     def make(self, video: Path) -> tuple[VideoFacts, Callable[[str], None]]:
         """Raises what the decoder and the networks raise."""
@@ -94,7 +96,7 @@ class FlowMaker:
 
 
 def _silent(_stage: str, _done: float) -> None:
-    """Progress within a video is not shown, because there are many videos."""
+    """Discards progress: with many videos, progress within one is not shown."""
 
 
 def load_maker(spec: ModelSpec, folder: Path, split: str, config: RuntimeConfig) -> Maker:

@@ -176,7 +176,7 @@ class Plan:
         facts: dict[str, VideoFacts] = {name: entry.facts for name, entry in done.items()}
         if done:
             self.sources.add(done)
-        # GIM's benchmarks bring their own lists of videos.
+        # GIM's benchmarks have their own lists of videos.
         if facts and self.spec.flow is None:
             add_videos(self.folder, self.split, facts)
         for name in facts:
@@ -199,7 +199,9 @@ class Plan:
 
 
 def _longest_name(folder: Path) -> int:
-    """The bytes of the longest name for which the folder takes all files of a video; encrypted folders take less."""
+    """The length in bytes of the longest name with which the folder can store all files of a video. Encrypted folders
+    allow less.
+    """
     try:
         return os.pathconf(folder, "PC_NAME_MAX") - len(LEDGER_SUFFIX)
     except OSError:

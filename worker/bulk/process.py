@@ -33,15 +33,15 @@ def bench(folder: Path, split: str) -> Bench:
     except SentilocError:
         raise
     except Exception as error:
-        # Libraries raise many types. Without an answer, the video would be sent again and again: no attempt is counted
-        # before the networks are loaded.
+        # Libraries raise many types. Unhandled, the message would be redelivered forever, because attempts are only
+        # counted after the networks are loaded.
         detail = f"the networks cannot be loaded: {type(error).__name__}: {error}"
         raise SentilocError(ErrorCode.INTERNAL, detail) from error
     return Bench(maker, Ledger(folder, split))
 
 
 def extract_video(queue: ExtractionQueue, folder: Path, split: str, name: str, video: Path) -> None:
-    """Extract one video unless it is done or another process has it, and tell the collecting command."""
+    """Extract one video unless it is done or another process has it, and report to the collecting command."""
     with queue.lease(name) as owner:
         # Checked under the lease: another process may have finished the video since the message was sent.
         if owner is None or is_made(parse_stored_spec(folder / SPEC_FILE), folder, split, name):
@@ -68,7 +68,7 @@ def make_worker(run: str, processes: int) -> Any:
         concurrency=processes,
         loglevel=settings.log_level.upper(),
         quiet=True,
-        # Workers of an extraction need not know each other; gossip would only load Redis.
+        # Workers of an extraction do not need each other's state; gossip would only load Redis.
         without_gossip=True,
         without_mingle=True,
         without_heartbeat=True,

@@ -59,7 +59,7 @@ class ExtractionQueue:
         return self._redis.llen(self._waiting)
 
     def keep_open(self) -> None:
-        """Tell workers on other machines that this extraction is still running."""
+        """Signal to workers on other machines that this extraction is still running."""
         self._redis.set(f"{self._prefix}open", 1, ex=OPEN_SECONDS)
 
     def is_open(self) -> bool:
@@ -104,7 +104,7 @@ class ExtractionQueue:
         report = json.dumps({"name": name, "state": state, "reason": reason})
         pipe = self._redis.pipeline()
         pipe.rpush(f"{self._prefix}ended", report)
-        # The command may have ended, and would then never read it. The ledger tells it about lost reports.
+        # The command may have ended and would then never read it. The next run finds the outcome in the ledger.
         pipe.expire(f"{self._prefix}ended", OPEN_SECONDS)
         pipe.execute()
 
@@ -128,7 +128,8 @@ class ExtractionQueue:
                 # xx: a lease that expired and was removed must not come back.
                 self._redis.set(key, owner, xx=True, px=int(LEASE_SECONDS * 1000))
             except RedisError:
-                # The next round tries again; a lease that expires costs one extraction twice, and nothing else.
+                # The next round tries again. If the lease expires first, the only cost is that one video is extracted
+                # twice.
                 continue
 
 

@@ -2,7 +2,7 @@
 
     FOLDER/extraction/sources_SPLIT.json    {name: {"video": absolute path, "stamp": [size, time of last change]}}
 
-Names from before this file existed have no entry, and nothing is known about them.
+Names that were extracted before this file existed have no entry; their sources are unknown.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Source:
     stamp: tuple[int, int]
 
     def has_changed(self, video: Path) -> bool:
-        """Whether the file at the recorded path is another one now."""
+        """Whether the file at the recorded path has changed since."""
         return self.video == str(video) and self.stamp != stamp_of(video)
 
     def is_other(self, video: Path) -> bool:

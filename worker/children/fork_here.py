@@ -28,7 +28,7 @@ class Fork:
                 signal.pidfd_send_signal(self._handle, signal.SIGKILL)
 
     def wait(self, timeout: float | None = None) -> int:
-        """Exit status; raises `subprocess.TimeoutExpired`."""
+        """The exit status; raises `subprocess.TimeoutExpired`."""
         if self.returncode is None:
             poll = select.poll()
             poll.register(self._handle, select.POLLIN)
@@ -37,7 +37,7 @@ class Fork:
             try:
                 self.returncode = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
             except ChildProcessError:
-                # This process ignores SIGCHLD, so the kernel kept no status. `subprocess` says 0, too.
+                # This process ignores SIGCHLD, so the kernel kept no status. `subprocess` also returns 0 then.
                 self.returncode = 0
             os.close(self._handle)
         return self.returncode
@@ -63,5 +63,5 @@ def _become_forker(module: str, requests: socket.socket) -> NoReturn:
         os.environ.update(bare_environment())
         serve(module, requests)
     finally:
-        # Nothing of the command may run in its fork.
+        # No code of the command may run in its fork.
         os._exit(1)

@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 RETIRE = b"retire"
-"""The request after which no other comes: the process ends with the last of its children."""
+"""The last request: afterwards the process ends with the last of its children."""
 REQUEST_BYTES = 1 << 18
-# A child gets few files: the media, the shared memory and its pipes.
+# A child gets only a few files: the media, the shared memory and its pipes.
 MOST_FDS = 16
 STATUS_BYTES = 4
 
@@ -77,7 +77,7 @@ class Forker:
         try:
             handle = os.pidfd_open(pid)
         except OSError:
-            # Without its handle, nobody could watch this child.
+            # Without its handle, this child could not be watched.
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
             raise
@@ -92,7 +92,7 @@ class Forker:
             self._module.perform_task(task)
             status = 0
         finally:
-            # Nothing of the forking process may run in the child, whatever was raised.
+            # No code of the forking process may run in the child, whatever was raised.
             os._exit(status)
 
     def _reap(self, handle: int) -> None:
@@ -124,7 +124,7 @@ def serve(module: str, requests: socket.socket) -> NoReturn:
     # need their decoders.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    # A program that ignores the end of its children passes this on, and then no exit status is kept.
+    # A program that ignores SIGCHLD passes this on to its children; the kernel would then keep no exit status.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     found = importlib.import_module(module)
     found.import_everything()

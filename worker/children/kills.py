@@ -8,23 +8,24 @@ from pathlib import Path
 _OWN_GROUPS = Path("/proc/self/cgroup")
 _GROUPS = Path("/sys/fs/cgroup")
 _MACHINE = Path("/proc/vmstat")
-# Sent by people and service managers. Neither a crash nor a limit ends a process with one of them.
+# Signals that people and service managers send. Neither a crash nor a limit ends a process with one of these.
 _REQUESTS = frozenset(
     {signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2}
 )
 
 
 class KillWatch:
-    """Begins with a child's start."""
+    """Watches the kernel's count of kills for lack of memory, from the start of a child on."""
 
     def __init__(self) -> None:
         self._before = _memory_kills()
 
     def was_stray(self, status: int) -> bool:
-        """True if the child's exit status shows that something from outside ended it, and not its own need for memory.
+        """True if the child's exit status shows that it was ended from outside, and not for its own need of memory.
 
-        Where the kernel does not count such kills, a SIGKILL may be one of them and is not stray. A kill because memory
-        ran out anywhere in this container (or on this machine, without one) may have been the child's.
+        If the kernel does not count kills for lack of memory, a SIGKILL may be such a kill, so it does not count as
+        stray. The same holds if any process of this container (without a container: of this machine) was killed for
+        lack of memory.
         """
         if -status in _REQUESTS:
             return True
@@ -32,7 +33,7 @@ class KillWatch:
 
 
 def _memory_kills() -> int | None:
-    """How often the kernel has killed a process of this group for want of memory; None if it does not say."""
+    """How often the kernel has killed a process of this group for lack of memory; None if that is not reported."""
     for place in _counters():
         try:
             fields = dict(line.split(None, 1) for line in place.read_text(encoding="utf-8").splitlines())
@@ -43,7 +44,7 @@ def _memory_kills() -> int | None:
 
 
 def _counters() -> list[Path]:
-    """Files with the count, the most exact one first."""
+    """Files with the count, the most specific one first."""
     try:
         lines = _OWN_GROUPS.read_text(encoding="utf-8").splitlines()
     except OSError:

@@ -22,7 +22,7 @@ from sentiloc.worker.children.start import start_bare
 log = logging.getLogger(__name__)
 
 _ANSWER_SECONDS = 120.0
-"""For the first child the forking process has to import everything, on a machine that may be very busy."""
+"""Seconds. Before the first child the forking process has to import everything, on a machine that may be very busy."""
 _ANSWER_BYTES = 64
 _EXIT_SECONDS = 5.0
 _CRASHES = frozenset(
@@ -34,7 +34,7 @@ _CRASHES = frozenset(
 
 
 NO_REPORT = 1 << 10
-"""What `wait` returns if the forking process ended before its child. No exit status is so large."""
+"""What `wait` returns if the forking process ended before its child. No exit status has this value."""
 
 
 class ForkedChild:
@@ -49,7 +49,7 @@ class ForkedChild:
         self._status: int | None = None
 
     def kill(self) -> None:
-        """SIGKILL, unless it was waited for."""
+        """Send SIGKILL, unless its end was already waited for."""
         if self._status is None:
             with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._handle, signal.SIGKILL)
@@ -89,7 +89,7 @@ class _ForkingProcess:
         return answer, handles
 
     def retire(self) -> None:
-        """Make it end with its last child."""
+        """Let it end when its last child ends."""
         with suppress(OSError):
             self._requests.send(RETIRE)
 
@@ -112,9 +112,9 @@ class _ForkingProcess:
             self._process.wait()
 
     def forget(self) -> None:
-        """For a forked copy of this process, which cannot wait for its parent's children."""
+        """Drop the handles in a forked copy of this process, which cannot wait for its parent's children."""
         self._requests.close()
-        # Without a status its destructor would complain.
+        # Without a status its destructor would warn.
         self._process.returncode = 0
 
 
@@ -134,7 +134,7 @@ class Nursery:
         atexit.register(self.close)
 
     def prepare(self, *, in_place: bool = False) -> None:
-        """Start the forking process, so that it imports while this one does something else.
+        """Start the forking process, so that its imports run in parallel with this process.
 
         With `in_place`, it is a fork of this process if that has one thread: no interpreter starts, and modules that
         are imported already are shared. Its memory is a copy of this one's, so a service must not do this.

@@ -18,7 +18,7 @@ _KEPT_VARIABLES = ("LD_LIBRARY_PATH", "PYTHONHOME")
 
 
 def start_confined(module: str, task: dict[str, Any], fds: tuple[int, ...]) -> subprocess.Popen[bytes]:
-    """A fresh interpreter that runs `module` on `task`, with these open files and no more than a bare environment."""
+    """A fresh interpreter that runs `module` on `task`, with these open files and a bare environment."""
     return start_bare(module, [json.dumps(task)], fds)
 
 
@@ -37,7 +37,7 @@ def start_bare(module: str, arguments: Sequence[str], fds: tuple[int, ...]) -> s
 
 
 def bare_environment() -> dict[str, str]:
-    """No keys or addresses of the service reach the child."""
+    """An environment without the service's keys and addresses."""
     threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
     return {**kept, "PYTHONPATH": str(_ROOT), "MALLOC_ARENA_MAX": "2", "LC_ALL": "C.UTF-8", **threads}

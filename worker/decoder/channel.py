@@ -10,7 +10,7 @@ import time
 from typing import Any
 
 HEADER = struct.Struct("<cII")
-# Bounds what a compromised child can make its parent read.
+# Maximum bytes of a message, which bounds what a compromised child can make its parent read.
 MAX_FIELDS_BYTES = 16 * 1024
 MAX_PAYLOAD_BYTES = 1024 * 1024
 
@@ -44,7 +44,8 @@ class Sender:
     def take_slot(self) -> int:
         """The number of a free slot; waits until the parent has given one back.
 
-        The slot that was given back last is used first: its memory is there already, and may still be in the cache.
+        The slot that was given back last is used first, because its memory is already allocated and may still be in the
+        cache.
         """
         if not self._free and self._taken < self._slots and not self._credits.poll(0):
             self._taken += 1

@@ -1,5 +1,5 @@
-"""The confined process, which `sentiloc.worker.decoder.process` alone starts: by fork, or as
-`python -m sentiloc.worker.decoder.child TASK`.
+"""The confined process, which only `sentiloc.worker.decoder.process` starts: by fork, or as `python -m
+sentiloc.worker.decoder.child TASK`.
 """
 
 from __future__ import annotations
@@ -52,13 +52,13 @@ def _import_all_of(package: ModuleType) -> None:
 
 
 def main() -> None:
-    """Perform the task on the command line."""
+    """Perform the task given on the command line."""
     import_everything()
     perform_task(json.loads(sys.argv[1]))
 
 
 def perform_task(task: dict[str, Any]) -> None:
-    """Confine this process, then do what a task says, as `sentiloc.worker.decoder.process` writes it."""
+    """Confine this process, then perform a task in the form that `sentiloc.worker.decoder.process` writes."""
     run(read_task(task))
 
 

@@ -115,7 +115,7 @@ def _enter_namespaces() -> bool:
 
 def _drop_privileges() -> bool:
     libc = _libc()
-    # Only before root becomes somebody else may it give up what it could get back.
+    # Before the change of user, because only root may drop capabilities from the bounding set.
     _empty_bounding_set(libc)
     if os.geteuid() == 0:
         os.setgroups([])
@@ -141,7 +141,7 @@ def _empty_bounding_set(libc: ctypes.CDLL) -> None:
 
 
 def _empty_capabilities(libc: ctypes.CDLL) -> None:
-    """Give up all capabilities for good: a new user namespace grants all of them within it."""
+    """Give up all capabilities for good, because a new user namespace grants all of them within it."""
     libc.prctl(_PR_CAP_AMBIENT, _CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
     header, none = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0), (ctypes.c_uint32 * 6)()
     if libc.capset(header, none) != 0:

@@ -71,8 +71,8 @@ def decode(
     claims; that of EndOfMedia is measured. Closing the generator kills the decoder at once. So does an exception from
     `on_wait`, which is called about 4 times a second while waiting. Use it from one thread only.
 
-    Faces are read-only. For up to `keeps` snippets at a time they lie in the memory that is shared with the decoder,
-    which is not copied; it is written again once nothing refers to them. Those of further snippets are copies.
+    Faces are read-only. Faces of up to `keeps` snippets at a time lie in the memory that is shared with the decoder,
+    without a copy; that memory is reused once nothing refers to them. Faces of further snippets are copies.
 
     Raises SentilocError: source_missing, empty_file, unsupported_format, no_video, corrupt_media,
     limit_exceeded, resource_limit.
@@ -90,7 +90,7 @@ def _events(process: DecoderProcess, request: DecodeRequest) -> Generator[Event,
         event = _read_event(message, process, request)
         snippets += isinstance(event, SnippetFrames)
         samples += len(event.samples) if isinstance(event, AudioChunk) else 0
-        # Each message is within the bounds, but a compromised child might repeat them without end.
+        # Each message is within the bounds, but a compromised child might send messages without end.
         if snippets > process.bounds.snippets or samples > process.bounds.samples:
             raise SentilocError(ErrorCode.CORRUPT_MEDIA, _CORRUPT)
         yield event
@@ -115,7 +115,7 @@ def _read_event(message: Message, process: DecoderProcess, request: DecodeReques
 def _take_snippet(
     fields: dict[str, Any], process: DecoderProcess, request: DecodeRequest, bounds: Bounds
 ) -> SnippetFrames:
-    """The pictures of a snippet, whose slot the child may fill again when they are no longer used."""
+    """The pictures of a snippet. The child may refill their slot once they are no longer used."""
     index, slot = read_count(fields["index"], bounds.snippets), read_count(fields["slot"], process.slots - 1)
     count, height, width = (read_count(n, MAX_FACE_SIDE) for n in fields["faces"])
     sides_fit = 0 < height <= request.face_max_side and 0 < width <= request.face_max_side

@@ -73,7 +73,7 @@ class Decoding:
         self._sounds: dict[int, Soundtrack] = self._sinks(rate, limit) if rate else {}
 
     def _sinks(self, rate: int, limit: float) -> dict[int, Soundtrack]:
-        """A sound track for each stream that is listened to; several are mixed."""
+        """A sound track for each stream that is used; several are mixed."""
         streams = self._media.sounds
         if not streams:
             return {}
@@ -128,7 +128,7 @@ class Decoding:
                 self._skipped.keep(seconds, packet)
 
     def _skip_ahead(self) -> None:
-        """Show the first frame, then seek to the last keyframe before the part, early enough for the sound."""
+        """Process the first frame, then seek to the last keyframe before the part, early enough for the sound."""
         first = next(video_frames(self._media), None)
         if first is None:
             return
@@ -149,7 +149,7 @@ class Decoding:
         return there is not None and there <= seconds
 
     def _is_past(self, packet: Packet[Any]) -> bool:
-        """True if this packet and all later ones are behind the requested part."""
+        """True if this packet and all later ones come after the requested part."""
         if not self._has_all_frames:
             return False
         if all(sound.is_full for sound in self._sounds.values()):
@@ -290,7 +290,7 @@ def _selection(media: Media, request: DecodeRequest) -> Selection | KeyframeSele
     if is_disposable is None:
         return None
     count = request.snippet_frames
-    # Which snippets begin a shot is only seen when their pictures are decoded.
+    # Which snippets begin a shot is known only after their pictures are decoded.
     every = 1 if request.visual_by_shots else request.visual_stride
     looks = Looks(
         rate=float(_grid_rate(request, media)),
@@ -305,7 +305,9 @@ def _selection(media: Media, request: DecodeRequest) -> Selection | KeyframeSele
 
 
 def _skipped(media: Media, task: Task) -> SkippedPictures | None:
-    """Where skipped pictures are kept; None if no shot change is looked for, or if they cannot be decoded alone."""
+    """The store of skipped pictures; None if shot changes are not requested, or if these pictures cannot be decoded
+    alone.
+    """
     is_intra = media.video.codec_context.codec.intra_only
     return SkippedPictures(media.video, task.limits) if task.request.find_shots and is_intra else None
 

@@ -2,8 +2,8 @@
 
 Such packets can be skipped without any effect on other pictures. H.264 marks them by nal_ref_idc 0 (ITU-T H.264,
 7.4.1), HEVC by NAL unit types of sub-layer non-reference pictures in the highest sub-layer (ITU-T H.265, 7.4.2.2),
-MPEG-2 and MPEG-4 by coding type B; QuickTime files also state it for each sample; Apple's HEVC encoders state it only
-there. In VP8, VP9 and AV1 almost every picture changes state that later pictures need.
+MPEG-2 and MPEG-4 by coding type B; QuickTime files also state it for each sample, and Apple's HEVC encoders state it
+only there. In VP8, VP9 and AV1 almost every picture changes state that later pictures need.
 """
 
 from __future__ import annotations
@@ -128,6 +128,8 @@ def _is_mpeg2_b(data: bytes) -> bool:
 
 
 def _is_mpeg4_b(data: bytes) -> bool:
-    """True for a packet with a single B picture. Packed streams put a B picture behind the picture that it needs."""
+    """True for a packet with a single B picture. Packed streams put a B picture into one packet with the picture that
+    it depends on.
+    """
     pictures = [start for start in nal_units(data, None) if data[start] == _MPEG4_PICTURE]
     return len(pictures) == 1 and pictures[0] + 1 < len(data) and data[pictures[0] + 1] >> 6 == _MPEG4_B

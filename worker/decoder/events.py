@@ -22,7 +22,7 @@ Pictures = NDArray[np.uint8]
 
 MAX_WARNINGS = 100
 _MAX_TEXT = 400
-# The decoder enforces the real limits. These looser ones only catch a child that lies.
+# The decoder enforces the real limits. These looser ones only catch a compromised child.
 _MARGIN, _SLACK_SECONDS = 1.2, 60.0
 _MOST_TRACKS = 10_000
 _TIMECODE = re.compile(r"\d{2}:\d{2}:\d{2}[:;]\d{2,3}")
@@ -187,7 +187,7 @@ def _is_rate(value: object) -> bool:
 
 
 def is_text(value: object) -> bool:
-    """Whether a text is short and printable, because it is shown to people and written to logs."""
+    """Whether a text is short and printable, so that it can be shown to people and written to logs."""
     return isinstance(value, str) and len(value) <= _MAX_TEXT and value.isprintable()
 
 

@@ -29,7 +29,7 @@ class Seen:
     end: float
     sound_end: float
     others_end: float
-    """Where the streams end that were not read."""
+    """The ends of the streams that were not read."""
     sent: array[float]
     shown: array[float]
     breaks: Sequence[float]
@@ -41,7 +41,7 @@ class Seen:
 
 
 def draft_warning(seen: Seen) -> ResultWarning:
-    """Says that most pictures were not decoded, and how far apart the others are."""
+    """The warning that most pictures were not decoded, with the longest time between two decoded ones."""
     shown = np.sort(np.frombuffer(seen.shown, np.float64))
     gap = float(np.diff(np.append(shown, max(seen.end, shown[-1]))).max()) if len(shown) else seen.end
     pictures = f"{len(shown)} picture{'s' if len(shown) != 1 else ''}"
@@ -86,7 +86,7 @@ def _truncated(media: Media, seen: Seen) -> Iterator[ResultWarning]:
 
 
 def _comes_from_a_bad_stamp(declared: float, seen: Seen) -> bool:
-    """Whether the muxer took the length from a time stamp that is ignored as wrong."""
+    """Whether the declared length comes from a wrong time stamp, which was ignored here."""
     latest = max(seen.latest_ignored, *seen.sent) if seen.sent else seen.latest_ignored
     return bool(seen.outliers) and abs(latest - declared) <= _MISSING_SECONDS
 
@@ -130,7 +130,7 @@ def _without_bad_stamps(seen: Seen) -> tuple[Times, Times]:
 def _repaired_stamps(seen: Seen) -> Iterator[ResultWarning]:
     for times, what in ((seen.breaks, "start again or jump"), (seen.outliers, "are out of order")):
         if times:
-            # A single wild stamp is no place in the video.
+            # A single wrong time stamp does not count as a place in the video.
             first = min(max(0.0, min(times)), seen.end)
             count = f"{len(times)} place{'s' if len(times) > 1 else ''}"
             detail = (

@@ -37,7 +37,7 @@ Image = NDArray[np.uint8]
 
 # I3D was trained on a short side of 256 pixels, cropped to 224: 256 / 224 = 8 / 7.
 _CROP_MARGIN = Fraction(8, 7)
-# Seconds for a second's worth of frames: rounded time stamps may squeeze them slightly.
+# Seconds in which a second's frames may arrive: rounded time stamps may bring them slightly closer together.
 _RATE_TOLERANCE = 0.9
 _LUMA_FIRST = frozenset(
     {
@@ -46,9 +46,9 @@ _LUMA_FIRST = frozenset(
         *("nv12", "nv21", "nv16"),
     }
 )
-"""Formats whose first plane is brightness, eight bits a pixel."""
+"""Formats whose first plane is brightness with eight bits per pixel."""
 _BY_PLANES = frozenset({"yuv420p", "yuvj420p"})
-"""Formats that `PlaneScaler` scales before they become RGB."""
+"""Formats that `PlaneScaler` scales before the conversion to RGB."""
 _HD_WIDTH, _SD_HEIGHT = 1280, 576
 # AVCOL_SPC_UNSPECIFIED.
 _UNSTATED = 2
@@ -60,7 +60,7 @@ A first picture that is at most this late is shown from the start; before a late
 
 
 class Clock:
-    """Gives each frame its seconds since time 0, which never decrease. Counts frames and refuses too many."""
+    """Gives each frame its time in seconds since time 0, which never decreases. Counts frames and refuses too many."""
 
     def __init__(self, limits: DecodeLimits) -> None:
         self.frames = 0
@@ -173,7 +173,7 @@ class Scaler:
         )
 
     def _matrix(self, frame: VideoFrame) -> Colorspace | None:  # noqa: ARG002
-        """The matrix of the frame's colours; None for the stated one, which is BT.601 if none is stated."""
+        """The colour matrix to use for the frame; None means the stated one, or BT.601 if none is stated."""
         return None
 
 
@@ -202,7 +202,7 @@ class ColourScaler(Scaler):
 class PlaneScaler(Scaler):
     """Scales the planes of brightness and colour, then converts to RGB.
 
-    swscale takes 2.2 instead of 5.2 ms for both steps from 1080p to 1280 pixels. Brightness differs from that of a
+    From 1080p to 1280 pixels, both steps take swscale 2.2 ms instead of 5.2 ms. Brightness differs from that of a
     single step by one or two levels of 255.
     """
 
@@ -223,8 +223,8 @@ class PlaneScaler(Scaler):
 class LumaScaler(Scaler):
     """Scales and rotates the brightness of frames; colours are left out.
 
-    Most videos store brightness by itself. Where no scaling is needed, it is not even converted: `is_narrow` is then
-    True if 16 is black and 235 is white in the last frame.
+    Most videos store brightness in a plane of its own. If no scaling is needed, the plane is returned without
+    conversion. `is_narrow` is then True if 16 is black and 235 is white in the last frame.
     """
 
     def __call__(self, frame: VideoFrame) -> Image:
@@ -232,7 +232,7 @@ class LumaScaler(Scaler):
         is_stored = frame.format.name in _LUMA_FIRST and (frame.width, frame.height) == self._size
         rows = _rows_of_first_plane(frame, np.uint8) if is_stored else None
         self.is_narrow = rows is not None and _is_narrow(frame)
-        # swscale widens narrow brightness by itself.
+        # swscale itself converts the narrow range to the full one.
         return self._reformat(frame, "gray") if rows is None else self._shape.orient(rows[:, : frame.width])
 
 
@@ -376,7 +376,7 @@ def brightness(frame: VideoFrame, side: int) -> Image | None:
 
 
 def _rows_of_first_plane(frame: VideoFrame, kind: type[np.uint8 | np.uint16]) -> NDArray[Any] | None:
-    """A view of the first plane, (height, samples and padding); None if it is not stored row after row."""
+    """A view of the first plane, (height, samples including padding); None if it is not stored row by row."""
     plane = frame.planes[0]
     samples: NDArray[Any] = np.frombuffer(memoryview(plane), kind)
     if plane.height * (plane.line_size // samples.itemsize) != len(samples):
@@ -385,7 +385,9 @@ def _rows_of_first_plane(frame: VideoFrame, kind: type[np.uint8 | np.uint16]) ->
 
 
 def _is_narrow(frame: VideoFrame) -> bool:
-    """Whether brightness is from 16 to 235, as in most videos. Files that do not say it mean this, except grey ones."""
+    """Whether brightness is from 16 to 235, as in most videos. Files that do not state their range mean this one,
+    except grey ones.
+    """
     return frame.format.name.startswith(("yuv4", "nv")) and frame.color_range != ColorRange.JPEG
 
 

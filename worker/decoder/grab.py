@@ -98,7 +98,9 @@ def _ordered(media: Media, frames: Iterator[VideoFrame]) -> Iterator[tuple[Video
 
 
 def _in_one_pass(media: Media, times: Sequence[float]) -> Iterator[VideoFrame]:
-    """Without reliable seeking, for rising times: read all packets, but decode only the needed groups of pictures."""
+    """For files without reliable seeking: read all packets, but decode only the needed groups of pictures. `times` must
+    rise.
+    """
     wanted, shown = list(times), None
     for frame, seconds in _ordered(media, _looked_at(media, wanted)):
         while wanted and shown is not None and seconds > wanted[0] + ROUNDING_SECONDS:

@@ -34,7 +34,7 @@ from sentiloc.worker.runtime.steps import count_step
 log = logging.getLogger(__name__)
 
 SLOTS = 3
-"""One snippet is filled, one is read, and one waits, so neither side idles. The reader may keep more besides these."""
+"""One snippet is filled, one is read, and one waits, so neither side idles. Those that the reader keeps come on top."""
 MOST_SLOTS = 256
 """Slots are numbered with one byte."""
 _POLL_SECONDS = 0.25
@@ -135,7 +135,9 @@ class DecoderProcess:
         self._stack.callback(self._end)
 
     def _own_limits(self) -> DecodeLimits:
-        """The limits of the child. What the reader keeps counts as its own memory, not as the decoder's."""
+        """The limits of the child. Snippets that the reader keeps count as the reader's memory, not as the
+        decoder's.
+        """
         kept = (self.slots - SLOTS) * self._request.slot_bytes
         return replace(self._limits, memory_bytes=self._limits.memory_bytes + kept)
 
@@ -156,7 +158,7 @@ class DecoderProcess:
         self._stack.close()
 
     def _end(self) -> None:
-        # Kill it rather than ask it to end: a compromised child would ignore that.
+        # Kill it instead of asking it to end, because a compromised child would ignore the request.
         self.child.kill()
         self.child.wait(_EXIT_SECONDS)
 
@@ -211,9 +213,9 @@ class DecoderProcess:
             if time.monotonic() - start > self._limits.stall_seconds:
                 raise _resource_limit("The decoder made no progress.")
             self._check_wall_time(self._waited + time.monotonic() - start)
-        # Only the time in which the child works counts: it is not at fault if the parent's queues are full.
+        # Only the child's working time counts, because it is not at fault while the parent's queues are full.
         self._waited += time.monotonic() - start
-        # Many short waits end above before their first check, so their sum is checked here.
+        # Many short waits return above before their first check, so their sum is checked here.
         self._check_wall_time(self._waited)
 
     def _check_wall_time(self, seconds: float) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 MAX_FACE_SIDE = 4096
 ROUNDING_SECONDS = 0.0015
-"""Time stamps of milliseconds are rounded: a frame may be shown so much before its stamp."""
+"""Seconds by which a frame may be shown before its time stamp, because stamps in milliseconds are rounded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,18 +16,18 @@ class DecodeRequest:
     `frame_rate` is the rate of the frame grid in frames per second; None means the video's average rate.
     `looked_at` is the part of a grid frame after which its picture is looked up: 0 for its start, 0.5 for its middle.
     `face_samples` are the positions within a snippet of the frames for the face stream, at up to `face_max_side`
-    pixels. `face_grey` requests them as grey instead of RGB, which takes less time. `face_by_planes` scales larger ones
-    before they become RGB, which takes half the time and is good enough for networks. `for_people` requests colours as
-    players show them; networks were trained on those of BT.601 wherever a video does not state its own. `still_side`,
-    if given, requests the middle one of these frames once more, in colour at up to that many pixels, to show to people.
-    `visual_size`, if given, requests all frames of the first and of every `visual_stride`-th snippet of the video:
-    short side scaled to 8/7 of it, then centre-cropped. With `visual_by_shots`, the first snippet of each shot is one
-    of them (`VisualChoice`).
+    pixels. `face_grey` requests them as grey instead of RGB, which takes less time. `face_by_planes` scales larger
+    frames before the conversion to RGB, which takes half the time and is accurate enough for networks. `for_people`
+    requests colours as players show them; networks were trained on those of BT.601 wherever a video does not state its
+    own. `still_side`, if given, requests the middle one of these frames once more, in colour at up to that many pixels,
+    to show to people. `visual_size`, if given, requests all frames of the first and of every `visual_stride`-th snippet
+    of the video: short side scaled to 8/7 of it, then centre-cropped. With `visual_by_shots`, the first snippet of each
+    shot is included (`VisualChoice`).
     `audio_rate`, if given, requests audio at that many samples per second with `audio_channels`: 1 (mono) or 2.
     `audio_track` is the number of a sound track, counted from 1; None chooses one. `first_snippet` (inclusive) and
     `end_snippet` (exclusive; None: the end) are the requested range, with its sound. `find_shots` requests the times at
     which new shots begin. `keyframes_only` requests a draft: pictures between keyframes are not decoded, and the last
-    keyframe stands for them.
+    keyframe is used for them.
     """
 
     frame_rate: float | None = 25.0

@@ -51,7 +51,7 @@ class Moment:
 class Samples:
     """The sample times: (k + `offset`) / `rate` seconds, `first` <= k < `end`, k modulo `length` in `positions`.
 
-    With `whole_stride`, all k of every so many snippets of `length`, and of the first one, are samples.
+    With `whole_stride` N, all k of the first and of every N-th snippet of `length` frames are samples, too.
     """
 
     rate: float
@@ -67,7 +67,7 @@ class Samples:
         low = max(self.first, ceil((start - ROUNDING_SECONDS - _TINY) * self.rate - self.offset))
         high = floor((end - ROUNDING_SECONDS + _TINY) * self.rate - self.offset)
         high = high if self.end is None else min(high, self.end - 1)
-        # Beyond one period, all kinds of slots are there: a picture may stay on screen for hours.
+        # One period contains every kind of slot, so more need not be checked: a picture may stay on screen for hours.
         high = min(high, low + self.length * (self.whole_stride or 1) - 1)
         return any(self._is_sample(slot) for slot in range(low, high + 1))
 
@@ -85,10 +85,10 @@ class _Held:
 
 
 class KeyframeSelection:
-    """Passes packets on, in order; of the video's packets it says that only keyframes are needed.
+    """Yields packets in order; of the video's packets, only keyframes are marked as needed.
 
-    What can be left out before `begin` and after `stop` is what `Selection` says. After `stop` the next keyframe is
-    the first picture from which all others can be predicted again, so leaving out ends there.
+    Nothing is left out before `begin`, as in `Selection`. After `stop`, all later pictures can be predicted again only
+    from the next keyframe on, so skipping ends there.
     """
 
     def __init__(self, video: int) -> None:
@@ -96,11 +96,11 @@ class KeyframeSelection:
         self._is_on = self._is_stopping = False
 
     def begin(self) -> None:
-        """From here on packets may be left out, unless `stop` was called."""
+        """Allow skipping from here on, unless `stop` was called."""
         self._is_on = not self._is_stopping
 
     def stop(self) -> None:
-        """Leave out nothing from the next keyframe on."""
+        """Skip nothing from the next keyframe on."""
         self._is_stopping = True
 
     def of(self, packets: Iterable[Packet[Any]]) -> Iterator[tuple[Packet[Any], bool]]:

@@ -24,15 +24,15 @@ class SharedPictures:
 
     The decoder is not trusted: it may write a slot that is lent. That changes the pictures of its own video and nothing
     else, because they are read as bytes only. A lent slot is given back when the last array that refers to it is gone,
-    in whichever thread. `credits_fd` is the pipe to the decoder; it must outlive this object's context. It is made not
-    to block: a decoder that sends pictures and does not read which slots are free would stop its reader for good.
+    in whichever thread. `credits_fd` is the pipe to the decoder; it must outlive this object's context. It is set to
+    non-blocking: otherwise a decoder that does not read which slots are free would block its reader forever.
     """
 
     def __init__(self, memory: mmap, credits_fd: int, *, most_lent: int) -> None:
         self._memory, self._credits_fd, self._most_lent = memory, credits_fd, most_lent
         self._lent, self._is_open = 0, True
         os.set_blocking(credits_fd, False)
-        # Reentrant, because giving back may allocate, and so collect another array that gives back.
+        # Reentrant, because giving a slot back may trigger garbage collection, which may give back another slot.
         self._lock = threading.RLock()
 
     def __enter__(self) -> Self:
@@ -43,7 +43,7 @@ class SharedPictures:
     ) -> None:
         with self._lock:
             self._is_open = False
-        # Where arrays still refer to it, the memory is freed with the last of them.
+        # If arrays still refer to the memory, it is freed with the last of them.
         with suppress(BufferError):
             self._memory.close()
 
@@ -71,7 +71,7 @@ class SharedPictures:
             self.give_back(slot)
             return found
         found = self.view(start, size)
-        # NumPy lets every view of an array refer to the array itself, so it lives as long as they do.
+        # Every view of a NumPy array keeps the array alive.
         weakref.finalize(found, self._take_back, slot).atexit = False
         return found
 
@@ -81,9 +81,9 @@ class SharedPictures:
             self.give_back(slot)
 
     def give_back(self, slot: int) -> None:
-        """Tell the decoder that it may write a slot again."""
+        """Notify the decoder that it may reuse a slot."""
         with self._lock:
-            # Afterwards the number of the pipe may belong to another file.
+            # After the context has ended, the pipe's number may belong to another file.
             if not self._is_open:
                 return
             try:

@@ -1,6 +1,6 @@
 """Pictures that were not decoded because nothing needs them, kept for a while to find a shot change among them.
 
-Only of codecs without prediction, where every packet can be decoded by itself.
+Used only for codecs without prediction, in which every packet can be decoded by itself.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ class SkippedPictures:
         self._bytes = 0
 
     def keep(self, seconds: float, packet: Packet[Any]) -> None:
-        """Keep the packet of a picture that would be shown at `seconds`; the oldest ones give way."""
+        """Keep the packet of a picture that would be shown at `seconds`; above the limits, the oldest packets are
+        dropped.
+        """
         self._packets.append((seconds, packet))
         self._bytes += packet.size
         while self._bytes > _MOST_BYTES:
@@ -60,7 +62,7 @@ class SkippedPictures:
                 yield seconds, grid
 
     def _open(self) -> VideoCodecContext:
-        """A second decoder. The threads of the first one delay its pictures."""
+        """A second decoder, because the threads of the first one delay its pictures."""
         like = self._stream.codec_context
         context = VideoCodecContext.create(like.codec.name, "r")
         assert isinstance(context, VideoCodecContext)  # noqa: S101

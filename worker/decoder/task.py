@@ -16,7 +16,7 @@ from sentiloc.worker.decoder.request import DecodeLimits, DecodeRequest
 from sentiloc.worker.sound.soundtrack import Samples
 
 _MOST_WAITING_SECONDS = 60.0
-"""Sound that waits for the first picture, at most."""
+"""The maximum amount of sound that waits for the first picture."""
 
 
 @dataclass(frozen=True, slots=True)

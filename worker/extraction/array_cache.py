@@ -54,7 +54,7 @@ def cached_for(owner: str) -> Iterator[None]:
 def forget_owner(folder: Path, owner: str, before: float | None = None) -> int:
     """Delete the entries of an owner, or those last used before a Unix time; returns their number.
 
-    Those that belong to nobody go, too: where owners share entries, any of them may be this owner's.
+    Entries without an owner are deleted, too, because owners may share them.
     """
     found = [one for who in {owner, ""} for one in _own_files(_place(folder, who).glob("*"))]
     old = [path for status, path in found if before is None or status.st_mtime <= before]
@@ -128,7 +128,7 @@ class ArrayCache:
             self._evict()
 
     def sweep(self) -> None:
-        """Remove entries above the limits of size and age, although nothing new is stored."""
+        """Remove entries above the limits of size and age, even if nothing new is stored."""
         with self._writing():
             self._evict()
 
@@ -159,7 +159,7 @@ class ArrayCache:
         now, kept = time.time(), 0
         owned = (path for path in self._folder.glob(f"{_OWNED}*/*") if _is_place(path.parent))
         present = _own_files([*self._folder.iterdir(), *owned])
-        # Newest first: what no longer fits are the least recently used entries.
+        # Newest first, so that the entries that no longer fit are the least recently used ones.
         for status, path in sorted(present, key=lambda entry: entry[0].st_mtime, reverse=True):
             age, is_part = now - status.st_mtime, path.suffix != _SUFFIX
             kept += 0 if is_part else status.st_size
@@ -170,7 +170,7 @@ class ArrayCache:
 
 @functools.cache
 def _warn_once(folder: Path, reason: str | None) -> None:
-    # Once in a process: every job would repeat it.
+    # Once per process, because every job would repeat it.
     logger.warning("the cache in %s cannot be written: %s", folder, reason)
 
 

@@ -40,7 +40,7 @@ FACE_MAX_SIDE = 1280
 """
 VISUAL_SIZE = 224
 REVISION = 4
-"""Raise this with every code change that changes features, so that cached features are extracted again."""
+"""Increase this with every code change that changes features, so that cached features are extracted again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +69,7 @@ class Extractor:
 
         `networks` has the graphs' digests and the device.
         """
-        # Limits of size and length change what is decoded; those of time and memory do not.
+        # Limits of size and length affect what is decoded; limits of time and memory do not.
         limits = {name: value for name, value in asdict(self.limits).items() if name.startswith("max_")}
         parts = (REVISION, self.spec.features_hash, asdict(self.request), limits, self.networks)
         return json.dumps(parts, sort_keys=True)

@@ -32,7 +32,7 @@ Four are 2.56 s of video. A larger batch would delay the end of a short video.
 """
 
 
-# About 41 s. Containers interleave sound within a second or two, so later sound has ended.
+# About 41 s. Containers interleave sound within a second or two, so a track that lags by more has ended.
 _LATE_SOUND = 64
 """If sound lags behind pictures by more than this many snippets, a provisional update treats it as ended."""
 
@@ -147,7 +147,9 @@ class Run:
 
     @property
     def keeps(self) -> int:
-        """Snippets in use at a time: a batch that fills, one that waits, one that is read, and those of the loop."""
+        """The maximum number of snippets in use: a batch that is filled, one that waits, one that is read, and those of
+        the loop.
+        """
         return 3 * self._batch + 2
 
     def window(self, first: int, stop: int) -> SnippetFeatures:
@@ -206,7 +208,7 @@ class Run:
             stage.put(batch)
 
     def finish(self) -> Extraction:
-        """The features of the video or the part. A part behind the video's end has none."""
+        """The features of the video or the part. A part after the video's end has none."""
         if self.info is None or not (self.snippets or self._part.first):
             raise SentilocError(ErrorCode.CORRUPT_MEDIA, "No frame of the video could be decoded.")
         total, absent = self.snippets, np.zeros(self.snippets, np.bool_)
@@ -242,7 +244,7 @@ def _missing_streams(spec: ModelSpec, features: SnippetFeatures) -> Iterator[Res
 
 
 def _same(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> bool:
-    """Whether two stacks of pictures are the same; usually a few pixels show that they are not."""
+    """Whether two stacks of pictures are the same. A few pixels are compared first, because they usually differ."""
     few = np.s_[:, ::16, ::16]
     return np.array_equal(one[few], other[few]) and np.array_equal(one, other)
 
@@ -275,11 +277,11 @@ class _FaceRun:
             self._count.append(found.count[rows])
             self._boxes.append(found.boxes[rows])
             self._last = found.last
-            # Updated last, because another thread reads up to this count.
+            # Updated last, because another thread reads rows up to this count.
             self._done += len(batch)
 
     def _look(self, batch: list[SnippetFrames]) -> tuple[FaceFeatures, NDArray[np.intp]]:
-        """The features of a batch, and the row of each snippet: pictures of a draft that stay are looked at once."""
+        """The features of a batch, and for each snippet its row in them. In a draft, repeated pictures share a row."""
         pictures = [snippet.faces for snippet in batch]
         is_new = [True] + [not (self._is_draft and _same(one, other)) for one, other in pairwise(pictures)]
         new = [faces for faces, is_one in zip(pictures, is_new, strict=True) if is_one]

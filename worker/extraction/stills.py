@@ -24,8 +24,8 @@ class Stills:
     """JPEGs of one picture per snippet, in an unnamed file in `folder` (default: the system's).
 
     The decoder delivers pictures whose longer side is at most `side` pixels. With 320 one takes about 7 kB. If they
-    take more space than is left on the disk, all are given up, because the job's features need it. Use as a context
-    manager.
+    need more space than is left on the disk, all are dropped, because the job's features need that space. Use as a
+    context manager.
     """
 
     def __init__(self, side: int, quality: int, folder: Path | None = None) -> None:
@@ -41,13 +41,13 @@ class Stills:
         self._file.close()
 
     def add(self, begin: float, end: float, picture: Image) -> None:
-        """Keep an RGB picture (height, width, 3) for the seconds [begin, end), which rise."""
+        """Keep an RGB picture (height, width, 3) for the seconds [begin, end). Calls must come in the order of time."""
         if self._is_full:
             return
         data = encode(picture, self._quality)
         stop = len(data) + (self._stops[-1] if self._stops else 0)
         try:
-            # An unbuffered write may be partial; what is missing counts as a full disk.
+            # An unbuffered write may be partial, which counts as a full disk.
             self._is_full = self._file.write(data) < len(data) or stop > self._free_bytes()
         except OSError:
             self._is_full = True

@@ -37,14 +37,14 @@ from sentiloc.worker.timeline.shots import GRID, is_other_shot
 
 LEAST_LIKELIHOOD = 0.9
 """Threshold for the combined likelihood of detector and expression network. With it and the detector 1.0.0, 2 % of real
-frames without people show a "face", where the detector alone sees one in 22 %. Of faces that YuNet sees, 88 % are kept
-instead of 92 %.
+frames without people show a "face", where the detector alone sees one in 22 %. Of the faces that YuNet finds, 88 % are
+kept instead of 92 %.
 """
 CLOSE_EVERY = 4
 """Snippets for which one full-size search is made while no face is found and no new shot begins: 2.56 s."""
 
 COUNT_EVERY = 4
-"""Snippets between two searches for small faces beside a very large one: 2.56 s. They are only counted."""
+"""Snippets between two searches for small faces beside a very large one: 2.56 s. Such faces are only counted."""
 _Search = Literal["all", "main", "brief"]
 _SAMPLE = 64
 """Every so many rows and columns are compared first, to recognize different frames quickly."""
@@ -65,7 +65,7 @@ class FaceExtractor:
     def __init__(self, detector: Detector, encoder: FaceEncoder, threads: int = 1) -> None:
         self._detector = detector
         self._encoder = encoder
-        # Without the network's opinion, the detector's own threshold has to suffice.
+        # Without the network's likelihood, only the detector's own threshold applies.
         self._least = LEAST_LIKELIHOOD if encoder.checks else 0.0
         self.dim = encoder.dim
         self._pool = ThreadPoolExecutor(threads, "faces") if threads > 1 else None
@@ -82,7 +82,7 @@ class FaceExtractor:
 
     @property
     def takes_grey(self) -> bool:
-        """Whether grey frames do as well as RGB. The expression network reads grey crops in any case."""
+        """Whether grey frames give the same results as RGB. The expression network reads grey crops in any case."""
         return self._detector.takes_grey
 
     def extract(
@@ -113,7 +113,7 @@ class FaceExtractor:
         index: int,
         track: FaceTrack,
     ) -> FaceTrack:
-        """Write the row of one snippet. `looked` gives the results of the ordinary search."""
+        """Write the row of one snippet. `looked` yields the results of the ordinary search."""
         read: list[Face] = []
         for frame in frames:
             found, track = self._search(frame, next(looked), track)
@@ -135,8 +135,8 @@ class FaceExtractor:
         """Search for small faces in those snippets of a group that show no face.
 
         A full-size search costs several ordinary ones, so videos without people would become slow if each frame had
-        one. The last frame of a shot is searched, and if it shows a face, the frames before it nearby: so a small face
-        is read from its first frame on.
+        one. The last frame of a shot is searched, and if it shows a face, the area of that face in the frames before
+        it. So a small face is read from its first frame on.
         """
         blank = [index for index in group if not rows.present[index] and len(snippets[index])]
         for run in _shots(snippets, blank):
@@ -148,9 +148,8 @@ class FaceExtractor:
         return track
 
     def _look_back(self, frames: Sequence[tuple[int, Image]], rows: FaceRows, track: FaceTrack) -> FaceTrack:
-        """Search the last of some frames at full size, and those before it near its face. The track at the last frame.
-
-        A frame comes with the number of its snippet, whose row is written.
+        """Search the last of some frames at full size, and the frames before it near its face. Returns the track at the
+        last frame. A frame comes with the number of its snippet, whose row is written.
         """
         read: dict[int, list[Face]] = defaultdict(list)
         back, at_last = track, replace(track, small=False)
@@ -184,7 +183,7 @@ class FaceExtractor:
         searches = [_search_for(place, number) for number, place in places]
         # Screen recordings and still pictures repeat frames, for which the search would be wasted.
         own = [index == 0 or not _are_equal(frames[index - 1], frame) for index, frame in enumerate(frames)]
-        # A frame that stands for several, or for a whole snippet, is read on both sides.
+        # A frame that is used for several, or for a whole snippet, is read on both sides.
         shared = {index - 1 for index, is_own in enumerate(own) if not is_own}
         sides = [
             self._sides(None if index in shared or len(snippets[number - before]) == 1 else place)
@@ -196,7 +195,7 @@ class FaceExtractor:
         return [looked[place - 1] for place in accumulate(own)]
 
     def _sides(self, place: int | None) -> Sequence[bool]:
-        """How to read the faces of the frame at a place in its snippet; None for a frame that stands alone."""
+        """How to read the faces of the frame at a place in its snippet; None for the only frame of a snippet."""
         if self._encoder.is_mirror_averaged:
             return PLAIN_SIDE
         if place is None:
@@ -224,7 +223,9 @@ class FaceExtractor:
         return self._detector.detect_main(image, brief=search == "brief")
 
     def _complete(self, looked: Looked, view: View) -> Looked:
-        """The result of a search without small faces, or, if that found what is no face, of one for all."""
+        """The result of a search without small faces; if that found false faces, the result of a search for all
+        faces.
+        """
         if looked.rejected:
             return self._check([view], [enlarged(self._detector.detect(view.shrunk), view)])[0]
         return looked._replace(all_there=False)
@@ -280,7 +281,7 @@ class FaceExtractor:
 
 
 def _search_for(place: int, snippet: int) -> _Search:
-    """How to search a frame: for all faces, without small ones beside a very large one, or beside any that is plain.
+    """How to search a frame: for all faces, or without small faces beside a very large face, or beside any clear face.
 
     Later frames of a snippet mostly show the faces of the first one, which counts them.
     """

@@ -64,7 +64,7 @@ def choose_index(rows: FloatArray, previous: FloatArray | None) -> int | None:
         return None
     if previous is not None:
         overlap = box_iou(rows[:, 1:], previous[None])[:, 0]
-        # The person who is followed gives way to a face that is clearly larger.
+        # The person who is followed is replaced by a face that is clearly larger.
         overlap = np.where(weight >= SAME_FACE_WEIGHT * weight.max(), overlap, 0.0)
         if overlap.max() >= SAME_FACE_IOU:
             return int(overlap.argmax())

@@ -20,10 +20,10 @@ Image = NDArray[np.uint8]
 """RGB (height, width, 3), or grey (height, width)."""
 
 GREY = "grey"
-"""The colour of a package's input, in its spec, if the network takes brightness (batch, height, width) alone."""
+"""The value of a spec's input colour for a network that only takes brightness (batch, height, width)."""
 SECOND_LOOK_FROM = 1.5
 DOMINANT = 1.25
-"""A face this many times larger than the largest of a second look makes that look needless."""
+"""With a face this many times as large as the largest that a second look can find, that look is skipped."""
 PLAIN = 0.5
 """The same for a brief search. The first look sees such a face at 32 pixels or more."""
 NEAR_FACES, NEAR_LEAST = 8.0, 256.0
@@ -39,7 +39,7 @@ class Detector(Protocol):
     """Finds faces: `detect` returns rows (n, 5) of score, x1, y1, x2, y2 in the image's pixels, best first.
 
     Boxes may extend beyond the image. Only boxes with a score of at least `threshold` are returned. `digest` is the
-    network's SHA-256. With `takes_grey`, grey images do as well as RGB.
+    network's SHA-256. With `takes_grey`, grey images give the same results as RGB.
     """
 
     name: str
@@ -51,9 +51,8 @@ class Detector(Protocol):
         """Faces (n, 5) of an image of any size."""
 
     def detect_main(self, image: Image, *, brief: bool = False) -> tuple[FloatArray, bool]:
-        """As `detect`, and whether all faces are there: a very large one can make a search for small ones needless.
-
-        In a `brief` search, any face that is plain to see does.
+        """As `detect`, and whether all faces were searched for: beside a very large face, small ones are not searched.
+        In a `brief` search, any clear face has this effect.
         """
 
     def detect_close(self, image: Image, near: FloatArray | None = None) -> FloatArray:
@@ -74,7 +73,7 @@ class StarterDetector:
     """The network of `model/extractors/face_detector.py`, exported.
 
     A large frame is searched twice: shrunk for large faces, and again, larger, for smaller ones. A full-size search
-    costs as much as three of these, so it is only used for frames without a find.
+    costs as much as three of these searches, so it is only used for frames in which they find no face.
     """
 
     def __init__(self, package: Path, *, threads: int = 1) -> None:

@@ -58,7 +58,7 @@ class FaceEncoder:
     def read(self, crops: Sequence[NDArray[np.uint8]]) -> tuple[FloatArray, FloatArray]:
         """Crops (size, size), grey -> embeddings (n, dim) and the probability (n,) that the crop shows a face.
 
-        Networks before version 2 do not output it: then the probability is 0.5, and `checks` is false.
+        Networks before version 2 do not output it: then the probability is 0.5, and `checks` is False.
         """
         embeddings, faces = [np.zeros((0, self.dim), np.float32)], [np.zeros(0, np.float32)]
         names = ["embedding", "face"] if self.checks else ["embedding"]

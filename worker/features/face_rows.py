@@ -15,8 +15,8 @@ from sentiloc.model.segments import BoolArray, FloatArray
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FaceTrack:
     """The state carried to the next frames: the last face's box (4,) as shares of the frame, whether only a full-size
-    search found it. `snippets` is their number so far, `seen` the number of faces that the last search for all of them
-    found.
+    search found it. `snippets` is the number of snippets so far, `seen` the number of faces that the last search for
+    all faces found.
     """
 
     box: FloatArray | None = None

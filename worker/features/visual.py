@@ -81,7 +81,7 @@ class _Buffers:
         """Features (len(batch), dim) of at most as many snippets as the buffer holds; the rest is black."""
         for place, snippet in zip(self._filled, batch, strict=False):
             place[...] = snippet
-        # Black instead of the frames of the batch before, so that every run computes the same.
+        # Black instead of frames of the previous batch, so that the result does not depend on that batch.
         self._filled[len(batch) :] = 0
         self._input.update_inplace(self._filled)
         self._binding.synchronize_inputs()

@@ -2,8 +2,8 @@
 
 Work that reports progress is healthy. Without progress it is still healthy while this process and its children use the
 processor or move data: a step may be long, or the machine overloaded. Work is hung if it does neither for a while, or
-if it has made no progress for a longer while and has used much processor time in it. Elapsed time alone proves
-nothing: on a busy machine each step takes longer.
+if it has made no progress for a longer while and has used much processor time in it. Elapsed time alone is no
+criterion, because each step takes longer on a busy machine.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class StallDetector:
             activity.cpu_seconds - before.cpu_seconds < _IDLE_SHARE * self._idle_seconds
             and activity.moved_bytes - before.moved_bytes < _IDLE_BYTES
         )
-        # Without /proc all activity reads as zero, so nothing may be concluded.
+        # Without /proc all activity reads as zero, so work never counts as hung.
         return sys.platform == "linux" and is_idle and now - began >= self._idle_seconds
 
     def reset(self) -> None:

@@ -1,4 +1,4 @@
-"""Takes the next job that this worker can run, and hands on what only others can."""
+"""Takes the next job that this worker can run, and passes on messages for other workers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LEFT_SECONDS = 30.0
 # Each message counts for the age at which Celery replaces this process.
 _FIRST_PAUSE_SECONDS = 0.05
 _LONGEST_PAUSE_SECONDS = 5.0
-# How often this worker looks for jobs of its own meanwhile.
+# How often this worker looks for jobs that it can run meanwhile.
 _LOOK_SECONDS = 1.0
 
 
@@ -51,7 +51,7 @@ class Claims:
         """
         take_from_dead_owner(self._store, self._storage, job_id, self._settings.max_attempts)
         found = self._next(job_id)
-        # A message that comes back at once found no other worker idle.
+        # A message that returns at once found no other worker idle.
         left = self._pause
         while (
             isinstance(found, WaitingForOthers)
@@ -71,7 +71,7 @@ class Claims:
         return found
 
     def leave(self, record: JobRecord) -> None:
-        """This worker met a fault of its own with the job: leave it for a while to others that have the model.
+        """Leave a job, which failed for a fault of this worker, to other workers that have the model for a while.
 
         A worker that lacks the model passes over all jobs of that model anyway. Raises `redis.RedisError`.
         """

@@ -37,21 +37,21 @@ class WrongVersionError(SentilocError):
 
 
 def is_passing(error: SentilocError) -> bool:
-    """True for a fault that another attempt or another worker may not have."""
+    """True for a fault that may not occur in another attempt or on another worker."""
     is_lost = isinstance(error, LostProcessError)
     return is_lost or (error.code in _PASSING and not isinstance(error, WrongVersionError))
 
 
 def as_fault(error: SentilocError) -> JobError:
-    """What a job shows while it waits for the fault to pass, and ends with if it does not.
+    """The error that a job shows while it waits for the fault to pass, and fails with if the fault stays.
 
     To a client, weights or a device that this worker lacks mean that the model is not available.
     """
     if error.code in (ErrorCode.WEIGHTS_MISSING, ErrorCode.DEVICE_UNAVAILABLE):
         return JobError(code=ErrorCode.MODEL_UNAVAILABLE, detail=f"{error.code}: {error.detail}")
     if isinstance(error, KilledProcessError):
-        # A guard of the machine's memory may have done it, which shows nowhere. So this is what a job ends with whose
-        # process is killed each time.
+        # A guard of the machine's memory may have killed the process, which cannot be detected. A job whose process is
+        # killed each time ends with this error.
         detail = f"{error.detail} It may need more memory than there is."
         return JobError(code=ErrorCode.RESOURCE_LIMIT, detail=detail)
     return JobError(code=error.code, detail=error.detail)
@@ -136,7 +136,7 @@ def persist(write: Callable[[], T], check: Callable[[], None], patience_seconds:
         try:
             return write()
         except SentilocError as error:
-            # A refused request would be refused again; only faults that may pass are worth the wait.
+            # A refused request would be refused again, so only temporary faults are waited for.
             if not is_passing(error) or time.monotonic() > until:
                 raise
             logger.warning("the result cannot be stored yet: %s", error.detail)

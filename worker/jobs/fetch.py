@@ -124,7 +124,7 @@ class _Fetch:
                 writer.write(chunk)
             if size == 0:
                 raise SentilocError(ErrorCode.EMPTY_FILE, "The video is an empty file.")
-            # The job may have been given to another worker, whose file this one must not replace.
+            # The job may have been given to another worker, whose file must not be replaced.
             if self.stop.is_set():
                 raise SentilocError(ErrorCode.CANCELLED, "The job stopped.")
             writer.commit()

@@ -37,12 +37,12 @@ _WRITE_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StallLimits:
-    """When work on a job is said to hang, in seconds.
+    """The times in seconds after which the work on a job counts as hung.
 
     Args:
         idle: without progress and without a sign of life.
-        busy: without progress, if the work has used processor time meanwhile.
-        busy_cpu: that processor time.
+        busy: without progress, if the work has used the following processor time meanwhile.
+        busy_cpu: the processor time for `busy`.
         load: loading a model, which reports no progress.
     """
 
@@ -77,7 +77,7 @@ class LeaseKeeper:
         store: the job records.
         lease: the hold on the job.
         lease_seconds: how long a renewal lasts.
-        limits: when the work is said to be hung; its lease is then no longer renewed.
+        limits: when the work counts as hung; its lease is then no longer renewed.
         on_hung: called once when the work hangs.
     """
 
@@ -133,7 +133,7 @@ class LeaseKeeper:
 
     @contextlib.contextmanager
     def loading(self) -> Iterator[None]:
-        """The block loads a model: that may take minutes, but not for ever."""
+        """The block loads a model, which may take minutes, but not forever."""
         self._loading_until = time.monotonic() + self._limits.load
         try:
             yield

@@ -1,4 +1,4 @@
-"""Names for worker processes, with which others on the same machine can check whether they still run."""
+"""Names for worker processes, by which other processes of the same machine can check whether they still run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def is_dead(owner: str) -> bool:
 
 
 def is_this_process(name: str) -> bool:
-    """True for the names that this process has given itself, also behind another name."""
+    """True for a name that this process has given itself, even with another name in front of it."""
     return f"/{_here()}/{os.getpid()}/{_start_time(os.getpid())}/" in f"/{name}"
 
 

@@ -80,7 +80,7 @@ class JobRunner:
         After a temporary fault a worker first waits until it is healthy again.
         """
         job_id_context.set(job_id)
-        # Before the claim: a claimed job would be lost time for other workers.
+        # Before the claim, because other workers could not run a claimed job meanwhile.
         if not self._health.wait():
             return False
         record = self._claims.take(job_id)
@@ -151,7 +151,7 @@ class JobRunner:
         publisher: ProvisionalPublisher,
         began: float,
     ) -> None:
-        # Separate caches, so that nobody can tell from a job's speed which videos another key has sent.
+        # Separate caches, so that a job's speed does not reveal which videos another key has sent.
         owner = "" if self._settings.share_features else record.key_id or ""
         is_draft = record.options.quality is Quality.DRAFT
         shown = keep_stills(thumbnail_config(self._settings), self._config.work_dir, is_draft=is_draft)
@@ -262,7 +262,7 @@ class JobRunner:
             writer.write(json.dumps(result.to_dict(), allow_nan=False).encode())
             writer.commit()
         count = save_thumbnails(self._storage, record.id, record.attempt, pictures)
-        # Before the job is marked as succeeded: afterwards nothing would look for them.
+        # Before the job is marked as succeeded, because nothing looks for them afterwards.
         self._forget_lost_attempts(record)
         return count
 
@@ -305,7 +305,7 @@ class JobRunner:
         return self._retry_write(keeper, lambda: bool(self._claims.others(record.model)))
 
     def _defer(self, record: JobRecord, keeper: LeaseKeeper, error: JobError, *, is_bounded: bool) -> None:
-        """Put the job back with a pause: the fault is not the video's."""
+        """Put the job back with a pause, because its video is not at fault."""
         state = self._retry_write(
             keeper, lambda: self._store.defer(record.lease, error, self._settings, is_bounded=is_bounded)
         )
@@ -319,7 +319,7 @@ class JobRunner:
         with keeper.waiting_outside():
             while not is_draining():
                 try:
-                    # True if another worker has the job: then this message is done.
+                    # True if another worker has the job. Then this message is done.
                     return not self._store.release(record.lease)
                 except RedisError:
                     time.sleep(_REDIS_SECONDS)
@@ -334,7 +334,7 @@ class JobRunner:
     def _retry_write(self, keeper: LeaseKeeper, write: Callable[[], T]) -> T:
         """Retry a write until Redis answers, for up to ten times the lease duration.
 
-        The work does not hang meanwhile. A stopping worker does not wait.
+        This time does not count as hung. A stopping worker does not wait.
         """
         # By then the lease is lost anyway; the write only still counts if no one took the job.
         deadline = time.monotonic() + 10 * self._settings.lease_seconds

@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 _INTERVAL_SECONDS = 600.0
 _LOOK_SECONDS = 15.0
-# No job writes a temporary file for so long without touching it, so its process is dead.
+# No live job leaves a temporary file untouched for this long, so the writer is dead.
 _UNFINISHED_SECONDS = 3600.0
 
 

@@ -47,7 +47,7 @@ class Watchdog:
         parent_beats()
         if self._fd is not None:
             with contextlib.suppress(OSError):
-                # A pipe that the supervisor closed must not end the worker.
+                # The worker must not end because the supervisor has closed the pipe.
                 os.write(self._fd, b".")
         if was_away:
             # This process itself was stopped, perhaps together with its children. Give them time to send a heartbeat

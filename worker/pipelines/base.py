@@ -113,8 +113,8 @@ class FeaturePipeline(PackagePipeline):
     ) -> Extraction:
         """Read the features from the cache or extract them.
 
-        Features of a part are neither stored nor cut from those of the whole video. Sound is brought to a level, and
-        warnings and shots are found, for what is decoded. So the result does not depend on what is cached.
+        Features of a part are neither cached nor taken from those of the whole video: the level of sound, warnings and
+        shots depend on what is decoded. So the result does not depend on the cache.
         """
         if is_draft:
             require_draft(self.package.spec)
@@ -152,7 +152,7 @@ def require_draft(spec: ModelSpec) -> None:
 
 
 def check_time_range(time_range: TimeRange | None, longest: float) -> None:
-    """Raise `invalid_data` for a range that holds no time of a video of at most `longest` seconds."""
+    """Raise `invalid_data` for a range that contains no time of a video of at most `longest` seconds."""
     if time_range is None:
         return
     start, end = time_range

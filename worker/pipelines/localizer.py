@@ -69,7 +69,7 @@ class Localizer:
         """The scores, and those with one stream masked for each stream that the video has."""
         present = {stream: getattr(features, f"{stream}_present") for stream in self.streams}
         heard = [stream for stream, mask in present.items() if mask.any()]
-        # With a single stream there is nothing to compare: without it no input is left.
+        # With a single stream there is no comparison, because no input is left without it.
         masked = heard if len(heard) > 1 else []
         without = [
             replace(features, **{f"{stream}_present": np.zeros_like(present[stream])}) for stream in masked
@@ -87,7 +87,7 @@ class Localizer:
         for window in windows(total):
             weight = blending_weights(window, total)
             near = nearness(faces[window], self.reach)
-            # A run has a fixed cost, which counts where the window is short; a long one would take more memory.
+            # A run has a fixed cost, which matters for short windows; long ones would take more memory.
             at_once = len(variants) if len(weight) <= _SHORT else 1
             for first in range(0, len(variants), at_once):
                 part = slice(first, first + at_once)
@@ -103,16 +103,17 @@ class Localizer:
 
     @property
     def reach(self) -> int | None:
-        """`REACH_SECONDS` in snippets; None if all of a window is context, as pictures speak for themselves."""
+        """`REACH_SECONDS` in snippets; None if the whole window is context, because the network also sees the
+        pictures.
+        """
         alone = "face" in self._input_types and "visual" not in self._input_types
         return round(REACH_SECONDS / self.spec.snippet_seconds) if alone else None
 
     def _run(
         self, variants: Sequence[SnippetFeatures], window: slice, near: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
-        """Scores (n, length, C + 1) and saliency (n, length) of one window of n variants.
-
-        `near` (length,) is the weight of the scores in the faces' own context.
+        """Scores (n, length, C + 1) and saliency (n, length) of one window of n variants. `near` (length,) weights the
+        scores that were computed in the context of the faces.
         """
         inputs = {
             name: np.stack([getattr(one, name)[window].astype(kind, copy=False) for one in variants])
@@ -126,7 +127,7 @@ class Localizer:
             for far, part in zip((scores, saliency), close, strict=True):
                 far[:, rows] += weight * (part - far[:, rows])
         for stream in self.streams:
-            # Features of long videos lie in a file; their pages are given back after each window.
+            # Features of long videos lie in a file; their memory pages are released after each window.
             release_pages(getattr(variants[0], stream))
         return scores, saliency[..., 0]
 

@@ -27,7 +27,7 @@ _GROWTH = 1.05
 # Updates take at most this share of the time.
 _MOST_SHARE = 1 / 40
 OnProvisional = Callable[[Result], None]
-"""Called with the result so far; its `scored_until` says how far it goes."""
+"""Called with the result so far, which ends at its `scored_until`."""
 
 
 class ProgressiveScores:
@@ -65,7 +65,7 @@ class ProgressiveScores:
         is_last: bool,
     ) -> None:
         found = self._localizer.score(run.window(window.start, window.stop))
-        # The snippets after a window that is not the last one are scored by the next one.
+        # Unless this window is the last one, the next window scores the snippets after it.
         weight = blending_weights(window, window.stop if is_last else window.stop + 1)
         rows = np.concatenate([found.scores, found.saliency[:, None]], axis=1)
         sums[window] += rows * weight[:, None]
@@ -119,7 +119,7 @@ class ProvisionalScorer:
         faces = run.faces_present(total)
         curve = make_curve(self._scores.of(run, total), step, tuple(faces.tolist()), {})
         until = (first + total) * step
-        # The header's duration may be missing or too short.
+        # The duration in the header may be missing or too short.
         seen = replace(info, duration=max(info.duration, until))
         found = Result(
             video=seen,

@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 # A package that failed to load is not offered for this long, although its files look complete.
 _FAILURE_SECONDS = 60.0
-# A look reads the spec of every package, so it is not done for each report and each claim.
+# A check reads the spec of every package, so it is not made for each report and each claim.
 _LOOK_SECONDS = 5.0
 
 
@@ -48,7 +48,7 @@ def open_pipeline(package: ModelPackage, config: RuntimeConfig) -> PackagePipeli
         return load_expression_pipeline(package, config)
     from sentiloc.worker.runtime.onnx_session import create_session
 
-    # Opening a network takes no lock of the interpreter, so what follows is imported and opened beside it.
+    # Opening a network releases the interpreter's lock, so the following imports and opens run in parallel.
     with ThreadPoolExecutor(1) as pool:
         opening = pool.submit(create_session, package.network, config.device, config.threads)
         from sentiloc.worker.pipelines.sentiment import load_sentiment_pipeline
@@ -88,12 +88,12 @@ class Pipelines:
     def served(self) -> tuple[tuple[str, ...], dict[str, str]]:
         """Names of the models that this process can run, and what it lacks for the others, by name.
 
-        A model that is not loaded is only looked at, every five seconds: its package, weights and device must be
-        there. A model that failed to load counts as missing for a minute.
+        A model that is not loaded is only checked, every five seconds: its package, weights and device must exist. A
+        model that failed to load counts as missing for a minute.
         """
         with self._look_lock:
             if time.monotonic() - self._looked_at > _LOOK_SECONDS:
-                # The time first: a load that fails meanwhile makes this look out of date.
+                # The time is set first, because a load that fails meanwhile makes this check out of date.
                 self._looked_at = time.monotonic()
                 self._served = self._look()
             return self._served

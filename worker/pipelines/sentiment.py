@@ -100,7 +100,7 @@ class SentimentPipeline(FeaturePipeline):
         spec, features = self.package.spec, extraction.features
         clock = StageClock()
         with clock.time("localizing"):
-            # The scores without a stream are the evidence for it. They cost little beside the features.
+            # The scores without a stream show its contribution. They cost little compared with the features.
             scores, without = self.localizer.score_with_evidence(features)
         curve = make_curve(scores, spec.snippet_seconds, tuple(features.face_present.tolist()), without)
         if extraction.faces is not None:
@@ -139,7 +139,7 @@ def load_sentiment_pipeline(
     Raises:
         SentilocError: Something is missing; the detail names it.
     """
-    # Not for training, whose features have to be those of the spec.
+    # These settings do not apply to training, whose features have to be those of the spec.
     extractor = replace(
         load_extractor(package.spec, config),
         face_looks=config.face_looks,

@@ -41,7 +41,7 @@ class Owner:
 def keep_stills(
     config: ThumbnailConfig, folder: Path | None, *, is_draft: bool = False
 ) -> AbstractContextManager[Stills | None]:
-    """Stills of the thumbnails' size in `folder`; None where a second decoder is better.
+    """A store for stills of the thumbnails' size in `folder`; None if a second decoder is better.
 
     Very large thumbnails would take much of the memory that is shared with the decoder, and a draft has to be fast.
     """
@@ -69,8 +69,9 @@ def make_thumbnails(
 
     With `stills` of all peaks, the video is not decoded again: their frames are from the same snippets.
 
-    Seeking can fail in a video that could be localized. That costs the pictures, not the job. Exceptions of `go_on` are
-    passed on. With an `owner`, pictures are copied from another job of the same video if possible.
+    Seeking can fail in a video that could be localized. Then pictures are missing, but the job does not fail.
+    Exceptions of `go_on` are passed on. With an `owner`, pictures are copied from another job of the same video if
+    possible.
     """
     wanted = peaks[: config.most] if config.side_pixels else ()
     if not wanted:
@@ -86,20 +87,20 @@ def make_thumbnails(
         with owner.waiting():
             made = _copies(owner.storage, cache.load(key), len(wanted))
     made = made or _grab(path, wanted, config, limits, go_on)
-    # Only a complete set is remembered; a partial one would be copied for ever.
+    # Only a complete set is remembered, because a partial one would be copied forever.
     if len(made) == len(wanted):
         cache.store(key, {"job": np.array(owner.job_id), "attempt": np.array(owner.attempt)})
     return made
 
 
 def _kept(stills: Stills | None, wanted: Sequence[float]) -> list[bytes]:
-    """The stills of all wanted seconds, or none."""
+    """The stills for all `wanted` seconds; none if one is missing."""
     found = [] if stills is None else [stills.at(seconds) for seconds in wanted]
     return [one for one in found if one is not None] if None not in found else []
 
 
 def _copies(storage: Storage, seen: Mapping[str, Array] | None, count: int) -> list[bytes]:
-    """Copies of all pictures of the job that `seen` names, or none."""
+    """Copies of all pictures of the job that `seen` names; none if one is missing."""
     if seen is None:
         return []
     names = (thumbnail_key(str(seen["job"]), int(seen["attempt"]), index) for index in range(count))
@@ -129,7 +130,7 @@ def _grab(
         go_on()
         logger.warning("only %d of %d thumbnails: %s", len(made), len(wanted), error)
     finally:
-        # Ends the decoder's process also when the loop breaks off.
+        # Ends the decoder's process even if the loop is left early.
         frames.close()
     return made
 

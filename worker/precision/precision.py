@@ -28,7 +28,7 @@ from sentiloc.worker.precision.effect import FeatureEffect, feature_effect
 from sentiloc.worker.runtime.device import Precision
 
 SAME_TIOU = 0.5
-"""Segments of both runs that share half of their time count as the same segment."""
+"""Segments of the two runs count as the same segment if they share at least this part of their time."""
 Pair = tuple[Segment, Segment]
 
 
@@ -170,7 +170,7 @@ def pair_segments(before: Sequence[Segment], after: Sequence[Segment]) -> Iterat
     while tiou.max() >= SAME_TIOU:
         one, other = divmod(int(tiou.argmax()), len(after))
         yield before[one], after[other]
-        # Both are used up; the loop ends once no pair is left.
+        # Both segments are now paired; the loop ends when no pair is left.
         tiou[one], tiou[:, other] = 0.0, 0.0
 
 

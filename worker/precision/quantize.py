@@ -59,7 +59,7 @@ def _sample(video: Path, limits: DecodeLimits) -> Iterator[Snippet]:
                 continue
             if event.index % EVERY == 0:
                 yield event.visual
-            # Stops decoding: the rest of a long video would be wasted work.
+            # Ends decoding here, because the rest of a long video is not needed.
             if event.index >= EVERY * (PER_VIDEO - 1):
                 return
 
@@ -105,7 +105,7 @@ def quantize(
 @contextmanager
 def _without_advice() -> Iterator[None]:
     """Mutes ONNX Runtime's advice to fold batch norms first, because the export has done so."""
-    # The advice goes to the root logger, so a filter on ONNX Runtime's logger would miss it.
+    # The advice goes to the root logger, so a filter on ONNX Runtime's own logger would not see it.
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

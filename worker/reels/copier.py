@@ -19,7 +19,7 @@ from sentiloc.worker.reels.made_file import MadeFile
 log = logging.getLogger(__name__)
 
 MOST_SOURCES = 8
-"""Videos of a copied reel: a confined process may open 16 files."""
+"""The maximum number of videos of a copied reel, because a confined process may open 16 files."""
 _INDEX_BYTES = 1 << 20
 _POLL_SECONDS = 0.25
 _EXIT_SECONDS = 5.0
@@ -53,7 +53,7 @@ def copy_reel(
         files = [stack.enter_context(opened(Path(source))) for source in sources]
         made, out_fd = open_pipe(reader=stack, writer=lent)
         max_bytes = sum(Path(source).stat().st_size for source in sources)
-        # The process keeps to `max_bytes` of packets, if it is honest; the index comes on top of them.
+        # Unless compromised, the process writes at most `max_bytes` of packets; the index is added to them.
         file = MadeFile(path, made, 2 * max_bytes + _INDEX_BYTES)
         stack.callback(file.close)
         task = {
@@ -73,7 +73,7 @@ def copy_reel(
         # Callbacks run in reverse: kill, then wait.
         stack.callback(child.wait, _EXIT_SECONDS)
         stack.callback(child.kill)
-        # The parent's copy of the writing end; while it is open, the end of the child would not be noticed.
+        # The parent's copy of the writing end. While it is open, the end of the child would not be noticed.
         lent.close()
         file.start()
         _wait(file, limits, lambda: on_wait(file.progress / plan.frames))

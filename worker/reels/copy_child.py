@@ -48,15 +48,14 @@ from sentiloc.worker.reels.packets import (
 )
 
 _MOST_TEXT = 2000
-# Sound may lie in the file before the keyframe at whose time it is heard.
+# In the file, sound may come before the keyframe with which it is played.
 _EARLIER_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CopyTask:
-    """The task: `sources` are descriptors with their container formats, `clips` are source, first frame and frames.
-
-    `max_bytes` limits the packets in all.
+    """The task: `sources` are descriptors with their container formats, `clips` are source, first frame and number of
+    frames. `max_bytes` limits the total size of the packets.
     """
 
     sources: list[tuple[int, str]]
@@ -72,7 +71,7 @@ class CopyTask:
 
 
 def main() -> None:
-    """Perform the task on the command line."""
+    """Perform the task given on the command line."""
     task = CopyTask(**json.loads(sys.argv[1]))
     # Before confinement, because afterwards no module can be opened.
     import_everything()
@@ -154,7 +153,7 @@ class _Copying:
         return kinds[0]
 
     def _place(self) -> list[_Placed]:
-        """The parts one after the other. Their lengths never add up to more than a frame too much or too little."""
+        """The parts one after the other. The sum of their lengths is wrong by at most one frame."""
         placed, at, off = [], 0, 0
         for source, first, frames in self._task.clips:
             with self._open(source) as media:

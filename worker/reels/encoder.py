@@ -26,7 +26,7 @@ from sentiloc.worker.reels.made_file import MadeFile
 from sentiloc.worker.runtime.steps import count_step
 
 _POLL_SECONDS = 0.25
-# The most that an unprivileged process may ask for on Linux.
+# The largest pipe that an unprivileged process may request on Linux.
 _PIPE_BYTES = 1 << 20
 _EXIT_SECONDS = 5.0
 _HEAD_BYTES = 1 << 20
@@ -130,7 +130,7 @@ class Encoder:
 
     def _send(self, kind: bytes, data: memoryview) -> None:
         self._write(memoryview(child.IN_HEADER.pack(kind, data.nbytes)))
-        # Slices of the view must count bytes, as os.write does; an empty view cannot be cast.
+        # A view of bytes, because os.write counts bytes; an empty view cannot be cast.
         self._write(data.cast("B") if data.nbytes else data)
 
     def _write(self, left: memoryview) -> None:
@@ -156,13 +156,15 @@ class Encoder:
 
 
 def _raw_bytes(plan: ReelPlan) -> int:
-    """The bytes of a reel's pictures and sound as they are sent to the encoder, which makes far fewer of them."""
+    """The number of bytes of a reel's raw pictures and sound, an upper bound for the encoded file."""
     pictures = plan.frames * plan.width * plan.height * 3
     return pictures + ceil(plan.seconds * child.SOUND_RATE) * 8 + _HEAD_BYTES
 
 
 def _widen(pipe: int) -> None:
-    """Enlarge a pipe to hold most of a picture, so that both ends wake less often. Not every system supports this."""
+    """Enlarge a pipe to hold most of a picture, so that both processes wake less often. Not every system supports
+    this.
+    """
     if sys.platform == "linux":
         with suppress(OSError):
             fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)

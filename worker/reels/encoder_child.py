@@ -93,7 +93,7 @@ def send(fd: int, kind: bytes, data: bytes, place: int = 0) -> None:
 
 
 def main() -> None:
-    """Perform the task on the command line."""
+    """Perform the task given on the command line."""
     task = EncodeTask(**json.loads(sys.argv[1]))
     import_everything()
     av.logging.set_level(None)
@@ -137,7 +137,7 @@ def _add_video(container: OutputContainer, task: EncodeTask) -> VideoStream:
     # Browsers play only this pixel format.
     stream.width, stream.height, stream.pix_fmt = task.width, task.height, "yuv420p"
     stream.time_base = 1 / Fraction(task.rate)
-    # Stated, because players guess the colours of other files from the size of the picture.
+    # Stated, because players otherwise guess the colours from the picture's size.
     context = stream.codec_context
     context.colorspace, context.color_range = Colorspace.ITU709, ColorRange.MPEG
     context.color_primaries, context.color_trc = ColorPrimaries.BT709, ColorTrc.BT709

@@ -83,7 +83,7 @@ class Joiner:
     def _mix(self, block: Block) -> Block:
         old = self._take(len(block))
         steps = np.arange(self._position + 1, self._position + len(block) + 1, dtype=np.float32)
-        # Neither 0 nor 1: a fade of n items has n mixed ones, none of them equal to one clip.
+        # Neither 0 nor 1, so that all n items of a fade are mixtures.
         place = steps / np.float32(self._fade_in + 1)
         shape = (-1,) + (1,) * (block.ndim - 1)
         before, after = (weights.reshape(shape) for weights in self._weights(place))

@@ -1,4 +1,4 @@
-"""Writes to a file what a confined process makes: the process sends pieces of the file through a pipe."""
+"""Writes the output of a confined process to a file. The process sends pieces of the file through a pipe."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ class MadeFile:
 
     `done` is the child's last message: None until the file is complete. `failure` says why there will be no file,
     `progress` is the number of frames that the child has reported, and `messages` counts all that it has sent. A child
-    that writes more than `most_bytes` fails: it is not trusted, and would fill the disk.
+    that writes more than `most_bytes` fails: it is not trusted, and could fill the disk.
     """
 
     def __init__(self, path: Path, made: int, most_bytes: int) -> None:
         self.done: bytes | None = None
         self.failure: str | None = None
         self.is_full = False
-        """Whether there was no room for the file."""
+        """True if there was no room for the file."""
         self.progress = self.messages = 0
         self._made, self._most_bytes = made, most_bytes
         self._file = path.open("wb", buffering=0)
@@ -67,7 +67,7 @@ class MadeFile:
 
     @property
     def has_ended_early(self) -> bool:
-        """Whether the child ended without a word."""
+        """Whether the child ended without a final message."""
         return self.failure == _ENDED_EARLY
 
     def error(self) -> SentilocError:
@@ -89,7 +89,7 @@ class MadeFile:
         except OSError as error:
             self.is_full = error.errno in _FULL
             self.failure = str(error)
-        # The last two are of JSON that no honest child sends.
+        # The last two come from malformed JSON, which only a compromised child sends.
         except (EOFError, ValueError, TypeError, RecursionError) as error:
             self.failure = str(error)
 
@@ -106,7 +106,7 @@ class MadeFile:
         elif kind == child.DONE:
             self.done = data
         elif kind == child.FAILED:
-            # The end, because a traceback names the error last.
+            # The end of the text, because a traceback names the error last.
             self.failure = data[-_LONGEST_REASON:].decode(errors="replace")
         elif kind == child.CONFINED:
             _log_confinement(data)

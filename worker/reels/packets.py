@@ -79,7 +79,8 @@ def _find_key(media: Media, wanted: Wanted) -> tuple[int, int]:
     base = media.video.time_base
     assert base is not None  # noqa: S101
     at, frame = float(wanted.first / wanted.rate), float(1 / wanted.rate)
-    # A seek lands on a keyframe at or before its target; a little earlier also finds the one just before.
+    # A seek lands on a keyframe at or before its target. The target is early, so that rounding cannot miss the
+    # keyframe.
     media.seek(max(0.0, at - 1.5 * frame))
     best: tuple[int, Packet[Any]] | None = None
     for packet in media.container.demux(media.video):
@@ -122,7 +123,9 @@ def place_of(media: Media, packet: Packet[Any], start: int, rate: Fraction) -> i
 
 
 def _seconds(media: Media, ticks: int) -> float:
-    """The time of the stream's ticks from time 0. A little later, so that rounding cannot seek too far back."""
+    """The time of the stream's ticks from time 0. Slightly later, so that rounding cannot make a seek land too far
+    back.
+    """
     assert media.video.time_base is not None  # noqa: S101
     return float(ticks * media.video.time_base) - media.zero + 1e-4
 

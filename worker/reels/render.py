@@ -31,7 +31,7 @@ RENDERING = "rendering"
 QUALITY = 20
 """x264's constant rate factor: visually close to the source."""
 _EDGE_SAMPLES = SOUND_RATE // 200
-"""5 ms, in which sound rises and falls at hard cuts and at both ends of the reel: a wave that is cut off clicks."""
+"""5 ms, in which sound fades at hard cuts and at both ends of the reel, because an abrupt end would click."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,8 +107,7 @@ class _Work:
             fade_in, fade_out = overlaps[number], overlaps[number + 1]
             pictures.begin(clip.frames, fade_in, fade_out)
             sounds.begin(
-                # Differences of rounded positions, not rounded lengths: the errors would add up over the
-                # clips.
+                # Differences of rounded positions, because errors of rounded lengths would add up over the clips.
                 _sample(end, plan) - _sample(start, plan),
                 _sample(start + fade_in, plan) - _sample(start, plan),
                 _sample(end, plan) - _sample(end - fade_out, plan),
@@ -118,7 +117,9 @@ class _Work:
             self._play(clip, pictures, sounds)
 
     def _is_cut(self, number: int) -> bool:
-        """Whether the sound of the clip before `number` ends where that of `number` begins, and is another one."""
+        """Whether there is a hard cut of sound before the clip `number`: without overlap, and not a continuation of the
+        same source.
+        """
         clips = self._plan.clips
         if number in (0, len(clips)):
             return True
@@ -137,7 +138,7 @@ class _Work:
                 if isinstance(event, SnippetFrames):
                     last = _fitted(event.faces[0], plan.width, plan.height)
                     if caption is not None:
-                        last = last.copy()  # a copy, because the decoder's shared memory is read-only
+                        last = last.copy()  # A copy, because the decoder's shared memory is read-only.
                         caption.draw(last, event.index / float(plan.frames_per_second))
                     pictures.push(last[None])
                     self._shown += 1

@@ -1,4 +1,4 @@
-"""The number of processors that this process may use, a container's quota instead of the host's count; their kind."""
+"""The number of processors that this process may use, within a container's quota, and their description."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def available_cpus(cgroup: Path = _CGROUP) -> int:
     """The size of the scheduler's CPU set or the cgroup's quota, whichever is less; at least 1."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = _quota_v2(cgroup) or _quota_v1(cgroup)
-    # Rounded up: a quota of 1.5 processors would leave half of one idle with a single thread.
+    # Rounded up, because a single thread would leave a third of 1.5 processors idle.
     return max(1, min(allowed, math.ceil(quota)) if quota else allowed)
 
 

@@ -1,6 +1,6 @@
 """Keeps freed memory in this process. A decoder frees and allocates a picture of some megabytes many times a second.
 
-By default the C library gives so much memory back to the system, which clears it page by page for the next picture.
+By default the C library returns blocks of this size to the system, which clears them page by page for the next picture.
 That took a twentieth of the processor time of a whole job.
 """
 
@@ -13,7 +13,7 @@ from contextlib import suppress
 # Options of mallopt, from glibc's malloc.h.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 MAPPED_FROM = 16 << 20
-"""Bytes from which a block is given back by itself: a picture for the networks takes 5 MB at most."""
+"""Size in bytes from which a block is returned separately. A picture for the networks takes at most 5 MB."""
 KEPT = 64 << 20
 """Bytes of free memory that are kept at the end of each heap. Threads have heaps of their own."""
 
@@ -24,6 +24,6 @@ def keep_freed_memory() -> None:
         return
     with suppress(OSError, AttributeError):
         libc = ctypes.CDLL(None)
-        # Stating one threshold also stops glibc from moving both.
+        # Setting one threshold also stops glibc from adjusting both.
         libc.mallopt(_MMAP_THRESHOLD, MAPPED_FROM)
         libc.mallopt(_TRIM_THRESHOLD, KEPT)

@@ -34,7 +34,7 @@ _PART = ".part"
 # Only these files are ever deleted: the user's folder may contain other files.
 _OWN_FILE = re.compile(rf".+-[0-9a-f]{{32}}(?:{re.escape(_SUFFIX)}|\.\w{{8}}{re.escape(_PART)})")
 _LONGEST_WRITE = 3600.0
-"""Seconds after which nobody writes an unfinished graph any more."""
+"""Seconds after which an unfinished graph counts as abandoned."""
 
 Options = Callable[[], ort.SessionOptions]
 
@@ -84,7 +84,7 @@ def _open_and_store(network: Path, stored: Path, options: Options) -> ort.Infere
         partial.replace(stored)
         _remove_oldest(stored.parent)
     except Exception as error:
-        # A full disk, a folder without permission, or a broken network: the last is raised by what follows.
+        # A full disk, a folder without permission, or a broken network. The last of these is raised below.
         log.debug("the optimized graph of %s is not stored: %s", network.name, error)
         if partial is not None:
             partial.unlink(missing_ok=True)
@@ -117,7 +117,8 @@ def _processor() -> tuple[str, ...]:
 def _is_trusted(stored: Path) -> bool:
     """Whether the folder and the graph, where they exist, belong to this user or to root.
 
-    Others could replace a network of the service by their own: a cache may be below a folder that all may write to.
+    Otherwise other users could replace a network of the service, because a cache may lie below a folder that everybody
+    may write to.
     """
     try:
         owners = {path.stat().st_uid for path in (stored.parent, stored) if path.exists()}

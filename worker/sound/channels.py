@@ -1,4 +1,4 @@
-"""Brings sound with any number of channels to one or two, so that no channel is lost.
+"""Reduces sound with any number of channels to one or two without losing a channel.
 
 libav guesses positions where a file states none: the third of three separate microphones becomes a subwoofer, and is
 left out of a stereo mix. Channels without positions are added up here instead.
@@ -31,7 +31,7 @@ def settle_layout(context: AudioCodecContext) -> None:
     """
     listed = context.layout
     if not listed.nb_channels:
-        # Only the first packet will show it.
+        # The layout is known only with the first packet.
         return
     has_no_name = _LISTED.fullmatch(listed.name)
     context.layout = f"{listed.nb_channels} channels" if has_no_name else listed.name

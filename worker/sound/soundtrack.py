@@ -25,7 +25,7 @@ _CHUNK_SECONDS = 0.5
 _BATCH_SECONDS = 0.25
 # Containers interleave tracks at about a second. One that lags by more has ended.
 _PATIENCE_SECONDS = 2.0
-# Stamps of transport streams wrap after 26.5 hours: one before 0 looks as if it were so late.
+# Stamps of transport streams wrap after 26.5 hours, so a stamp before 0 looks this late.
 _ASTRAY_SECONDS = 12 * 3600.0
 # Sound is within about 1. Damaged float tracks also contain values whose sum is infinite.
 _LOUDEST = 1e9

@@ -15,7 +15,7 @@ from sentiloc.model.results.warnings import ResultWarning, WarningCode
 from sentiloc.model.timebase import EXACT, legal_rate, nearest_legal
 
 HIGHEST_RATE = 1e7
-"""Frames per second. A header, or time stamps, that claim more say nothing about the pictures."""
+"""Frames per second. Higher rates, in a header or from time stamps, are not those of the pictures."""
 _REORDER = 32
 """Maximum distance in packets between a picture and the one shown before it: codecs reorder at most 16 pictures."""
 _DEFAULT_RATE = Fraction(25)
@@ -29,7 +29,7 @@ _JITTER, _UNEVEN_SHARE = 0.2, 0.005
 _UNEVEN, _UNEVEN_OF_FEW = 3, 0.05
 # Rates within 1 % may be the same: 29.97 and 30 differ by 0.1 %.
 _REFUTED = 0.01
-# Intervals of one rate differ by at most this, relatively; a phone's pictures come within half a millisecond.
+# Relative difference up to which intervals have one rate; a phone's pictures come within half a millisecond.
 _SAME = 0.03
 _FEW, _ONE_SIDED = 0.02, 0.8
 # A measured rate never snaps to a legal rate that is further away than this.

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 Grid = NDArray[np.uint8]
 Between = Callable[[], Iterable[tuple[float, Grid]]]
-"""Gives the times and grids of pictures that were skipped, as far as they are known."""
+"""Returns the times and grids of skipped pictures, as far as they are known."""
 
 GRID = 48
 """Samples a side."""
@@ -39,7 +39,7 @@ class ShotMeter:
     def add(self, grid: Grid, seconds: float, left_out: int = 0, between: Between = tuple) -> None:
         """Add the picture `grid` (GRID, GRID), shown from `seconds` on; `left_out` pictures before it were skipped.
 
-        `between` is only asked for them if a shot begins here or among them.
+        `between` is called to decode them only if a shot begins here or among them.
         """
         if self._grids and self._grids[-1].shape == grid.shape:
             self._compare(grid, seconds, left_out + 1, between)

@@ -25,20 +25,20 @@ GAP_SECONDS = 10.0
 BACK_SECONDS = 0.25
 """Seconds. Decoding time stamps never decrease; without them, reordering may make time stamps decrease by this much."""
 _REORDER_SECONDS = 1.0
-# Stamps of transport streams wrap after 26.5 hours: one before 0 looks as if it were this late.
+# Stamps of transport streams wrap after 26.5 hours, so a stamp before 0 looks this late.
 _ASTRAY_SECONDS = 12 * 3600.0
 # Packets of the same stream that are examined before a doubtful stamp is judged.
 _AHEAD = 8
 # Packets with the same decoding time after which the clock counts as stopped.
 _STILL = 8
-# Frames that are held before a jump is believed. They are decoded pictures, so this bounds memory.
+# Frames that are held before a jump is accepted. They are decoded pictures, so this bounds memory.
 _DOUBTFUL = 2
 # Bounds memory in a file whose streams are badly interleaved.
 _MAX_HELD = 4096
 _LONGEST_STEP = 1.0
 # Containers round time stamps to milliseconds, so two of them may be off by that together.
 _ROUNDING = 0.002
-# Demuxers know decoding times after at most this many packets, or never.
+# Demuxers state decoding times after at most this many packets, or never.
 _REORDERED = 32
 # One frame at 25 frames per second, until a step has been measured.
 _DEFAULT_STEP = 0.04
@@ -91,7 +91,7 @@ class PacketClock:
             track = _Track(offset=self._offset)
             self._tracks[packet.stream.index] = track
         raw = _stamp(packet, track)
-        # An edit list leaves out what it does not show: such packets overlap others, and only help to decode them.
+        # Packets that an edit list hides overlap others; they are only needed to decode those.
         if raw is None or packet.is_discard:
             _move(packet, track.offset)
             return
@@ -142,7 +142,7 @@ class PacketClock:
             self.breaks.append(track.last)
 
     def _was_outlier(self, track: _Track, now: float) -> bool:
-        """Whether this stream alone was far from all others, and comes to them with `now`."""
+        """Whether only this stream was far from all others, and `now` is near them again."""
         assert track.last is not None  # noqa: S101
         last = track.last
         others = [o.last for o in self._tracks.values() if o.last is not None and o is not track]
@@ -157,14 +157,14 @@ class PacketClock:
         others = [
             other.last for other in self._tracks.values() if other.last is not None and other is not track
         ]
-        # All streams share one clock. If another stream is already at that time, this one was only silent.
+        # All streams share one clock. If another stream is already at that time, this one merely had no packets.
         goes_on_elsewhere = any(now - GAP_SECONDS <= last <= now + GAP_SECONDS for last in others)
         # A gap within the container's duration is real; beyond it, it is a jump.
         is_declared = self._ends is not None and now <= self._ends + STEADY_SECONDS
         return now - track.last <= GAP_SECONDS or goes_on_elsewhere or is_declared
 
     def _is_alone(self, track: _Track, packet: Packet[Any], source: Iterator[Packet[Any]]) -> bool:
-        """Whether one of the next packets of the same stream continues from the last good time stamp."""
+        """Whether the stamp is an outlier: one of the stream's next packets continues from the last good time stamp."""
         assert track.last is not None  # noqa: S101
         seen = 0
         for after in self._look_ahead(source):
@@ -201,7 +201,7 @@ def _stamp(packet: Packet[Any], track: _Track) -> float | None:
     if ticks is None:
         return None
     if track.base is None:
-        # PyAV makes a new fraction at each access, and a stream's base does not change.
+        # Cached: PyAV creates a new fraction at each access, and a stream's time base does not change.
         track.base = packet.time_base
     return in_seconds(ticks, track.base) if track.base else None
 

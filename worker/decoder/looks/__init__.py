@@ -1,1 +1,1 @@
-"""How pictures look to people: whole ones instead of two fields, in the colours of ordinary screens."""
+"""Prepares pictures for display: deinterlaced, and in the colours of ordinary screens."""

@@ -1,4 +1,4 @@
-"""Joins the two fields of interlaced pictures, for people: edges of things that move would look like combs."""
+"""Joins the two fields of interlaced pictures for display, because moving edges would otherwise look like combs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TICK = Fraction(1, 25)
 
 
 class Fields:
-    """Passes pictures on in order, interlaced ones as whole pictures. These come one picture later."""
+    """Passes pictures on in order, interlaced ones as whole pictures, which come one picture later."""
 
     def __init__(self) -> None:
         self._graph: Graph | None = None
@@ -38,7 +38,7 @@ class Fields:
             self._begin(kind)
         self._times.append(seconds)
         stamp, base = frame.pts, frame.time_base
-        # Only the order counts here, and stamps may be missing.
+        # The filter only needs the order, and time stamps may be missing.
         frame.pts, frame.time_base = self._count, _TICK
         self._count += 1
         self._source.push(frame)
@@ -57,7 +57,7 @@ class Fields:
     def _begin(self, kind: tuple[Any, ...]) -> None:
         width, height, pixel_format = self._kind = kind
         self._graph = Graph()
-        # A confined process may start few threads.
+        # A confined process may start only a few threads.
         self._graph.threads = 1
         self._source = self._graph.add_buffer(
             width=width, height=height, format=pixel_format, time_base=_TICK

@@ -1,7 +1,7 @@
 """Shows high dynamic range and wide gamuts (BT.2020, P3) on ordinary screens: BT.709, with white at 203 cd/m2.
 
 HLG and PQ are decoded to light as in ITU-R BT.2100. Highlights are compressed as in BT.2390, by the largest of the
-three colours, so that hues stay. Colours outside of BT.709 are clipped.
+three colours, which preserves hues. Colours outside BT.709 are clipped.
 """
 
 from __future__ import annotations

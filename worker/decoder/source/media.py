@@ -25,7 +25,7 @@ _INDEXED = {"mov", "mp4", "matroska", "webm"}
 _DECLARING = _INDEXED | {"avi", "flv", "asf", "mxf", "ogg"}
 """Containers whose header states their duration."""
 _FARTHEST_START = 30.0
-"""Seconds. Streams that begin earlier than the used ones by more than this are on a different clock."""
+"""Seconds. Streams that begin more than this before the used streams have a different clock."""
 _PRIMING_SECONDS = 0.1
 _MOST_REORDERED = 16
 _MAX_ASPECT = 8
@@ -99,7 +99,7 @@ class Media:
         return "matroska" in self._formats
 
     def _included_start(self, length: float) -> float:
-        """What a stated length includes of the time before the first picture.
+        """The time before the first picture that a stated length includes.
 
         Matroska's muxers write the last time stamp as the length, and in a fragmented MP4 libav takes it for that. A
         recorder's stamps may start at any time.
@@ -139,7 +139,7 @@ class Media:
     @property
     def trusted_length(self) -> float:
         """Seconds from time 0 up to which a picture may be shown for long; infinite if the container states none."""
-        # Not every muxer of Matroska includes the time before the first picture.
+        # Not every Matroska muxer includes the time before the first picture.
         length = self._raw_length if self._is_matroska else self.stated_length
         return length if self._formats & _INDEXED and length else inf
 
@@ -186,7 +186,7 @@ class Media:
             return None
         stream = packet.stream.index
         if stream not in self._bases:
-            # PyAV makes a new fraction at each access, and a stream's base does not change.
+            # Cached: PyAV creates a new fraction at each access, and a stream's time base does not change.
             self._bases[stream] = packet.time_base
         base = self._bases[stream]
         return in_seconds(ticks, base) - self.zero if base else None
@@ -219,7 +219,7 @@ class Media:
     def duration_within(self, most: float) -> float:
         """The declared length in seconds from time 0, or 0 (unknown) if it is above `most`.
 
-        Where a clock jumps, libav takes the jump for part of the length.
+        If a clock jumps, libav counts the jump as part of the length.
         """
         return max(0.0, self.duration) if self.duration <= most + DURATION_MARGIN else 0.0
 

@@ -178,8 +178,7 @@ def _configure(media: Media, limits: DecodeLimits) -> None:
 
 
 def decoder_threads(width: int, height: int, threads: int) -> int:
-    """Threads of the video decoder. Up to 720p one is left to the networks, which take as long as decoding there.
-
+    """Threads of the video decoder. Up to 720p one thread fewer is used, because the networks take as long as decoding.
     A second thread adds a tenth to the processor time of decoding.
     """
     return max(1, threads - 1) if width * height <= _BALANCED_PIXELS else threads

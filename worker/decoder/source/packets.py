@@ -15,7 +15,7 @@ from sentiloc.worker.decoder.source.containers import ENCRYPTED
 from sentiloc.worker.decoder.source.media import Media
 from sentiloc.worker.timeline.stamps import PacketClock
 
-# Attempts to continue after damage without reading further. Demuxers take less at a time than what is read ahead.
+# Attempts to continue after damage without any byte read. Demuxers take less at a time than is read ahead.
 _MOST_ATTEMPTS = 64
 
 
@@ -70,7 +70,7 @@ class PacketSource:
             self.others_end = max(self.others_end, end + length)
 
     def _flush(self) -> Iterator[Packet[Any]]:
-        """Empty packets, for which decoders give out the pictures that they hold."""
+        """Empty packets, on which decoders output the pictures that they still hold."""
         for stream in self._streams:
             packet: Packet[Any] = Packet()
             packet.stream = stream

@@ -43,11 +43,11 @@ class WebpStream(io.RawIOBase):
         self.broke_off = False
 
     def readable(self) -> bool:
-        """It is."""
+        """True: the stream can be read."""
         return True
 
     def tell(self) -> int:
-        """The bytes of the WebP that were read."""
+        """The number of bytes of the WebP file that were read."""
         return self._file.tell()
 
     def readinto(self, buffer: Any) -> int:
@@ -60,7 +60,7 @@ class WebpStream(io.RawIOBase):
         return len(taken)
 
     def _make(self) -> Iterator[bool]:
-        """Write into `_out` what each chunk makes; a step for each."""
+        """Convert one chunk per step and write the outcome to `_out`."""
         canvas: Canvas | None = None
         output: Any = None
         shown_at = 0
@@ -116,7 +116,7 @@ class WebpStream(io.RawIOBase):
             yield head[:4], body
 
     def _read(self, count: int) -> bytes:
-        """Up to `count` bytes: a file without buffer may give fewer at a time."""
+        """`count` bytes, or fewer at the end; an unbuffered file may return fewer per call."""
         found = b""
         while len(found) < count and (piece := self._file.read(count - len(found))):
             found += piece
@@ -124,7 +124,7 @@ class WebpStream(io.RawIOBase):
 
 
 class _Pieces:
-    """A file that is written at one end and taken from at the other."""
+    """A FIFO buffer of bytes with the interface of a file."""
 
     def __init__(self) -> None:
         self.waiting = bytearray()
@@ -170,7 +170,7 @@ class _Picture:
         return True
 
     def dispose(self, canvas: Canvas) -> None:
-        """Clear what the picture covers, if the file says so."""
+        """Clear the area of the picture, if the file asks for it."""
         if self._flags & _DISPOSES:
             self._part(canvas)[:] = 0
 
@@ -179,7 +179,7 @@ class _Picture:
 
     def _decode(self, limits: DecodeLimits) -> Canvas | None:
         """The picture (height, width, 4), RGBA."""
-        # A still WebP is made of the frame's own chunks; with separate opacity it needs a VP8X.
+        # The frame's chunks become a still WebP; with separate opacity, that needs a VP8X chunk.
         size = b"".join((side - 1).to_bytes(3, "little") for side in (self._width, self._height))
         announced = b"VP8X" + (10).to_bytes(4, "little") + bytes([_HAS_ALPHA, 0, 0, 0]) + size
         content = b"WEBP" + (announced if self._data[:4] == b"ALPH" else b"") + self._data

@@ -34,7 +34,7 @@ def is_protected(file: BinaryIO, container_format: str) -> bool:
 
 
 def explain_damage(file: BinaryIO, container_format: str) -> str | None:
-    """Why a file cannot be opened, as far as its boxes show (ISO 14496-12, 4.2); None if they do not."""
+    """Why a file cannot be opened, according to its boxes (ISO 14496-12, 4.2); None if they do not show it."""
     if container_format != "mov":
         return None
     types, _ = _boxes(file)
@@ -86,7 +86,7 @@ class Reach:
 def breaks_off(file: BinaryIO, container_format: str, reached: int) -> bool:
     """Whether a file that was read to its end should be longer, or has much behind its last packet.
 
-    `reached` is the `Reach` of its packets. The position in the file stays.
+    `reached` is the `Reach` of its packets. The file's position does not change.
     """
     size, position = os.fstat(file.fileno()).st_size, file.tell()
     if container_format in SEQUENTIAL:
