@@ -7,8 +7,10 @@ import secrets
 
 from fastapi import Response
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import FileResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from sentiloc.app.http.etags import names_tag
 from sentiloc.app.http.handlers import problem_response, unexpected_response
 from sentiloc.app.http.problems import ProblemCode
 from sentiloc.app.telemetry.logs import request_id_context
@@ -28,6 +30,7 @@ _RANGE_ERRORS = {
     400: "The Range header cannot be read.",
     416: "The file has no such range of bytes.",
 }
+_OF_NOT_MODIFIED = {"etag", "last-modified", "cache-control", "content-security-policy"}
 BAD_RANGES = [(status, ProblemCode.BAD_RANGE, detail) for status, detail in _RANGE_ERRORS.items()]
 
 
@@ -67,15 +70,21 @@ class Answers:
             await unexpected_response(scope["method"], scope["path"], error)(scope, receive, send_safely)
 
 
-class RangeProblems(Response):
-    """A file response whose plain-text errors about ranges become problems."""
+class FileAnswer(Response):
+    """A file response that answers `If-None-Match`, and whose plain-text errors about ranges become problems."""
 
-    def __init__(self, response: Response) -> None:
+    def __init__(self, response: FileResponse) -> None:
         super().__init__()
         self._response = response
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the file, or the problem."""
+        """Send the file, a part of it, 304, or the problem."""
+        tag = self._response.headers.get("etag", "")
+        # Before the range: a client that has the file needs no part of it (RFC 9110, 13.2.2).
+        if tag and names_tag(Headers(scope=scope).get("if-none-match", ""), tag):
+            kept = {name: value for name, value in self._response.headers.items() if name in _OF_NOT_MODIFIED}
+            await Response(status_code=304, headers=kept)(scope, receive, send)
+            return
         refused: dict[str, str] | None = None
         status = 200
 

@@ -24,12 +24,13 @@ def tagged(request: Request, content: str | bytes, media_type: str, headers: Map
     # 128 bits exclude accidental equality; the tag protects nothing.
     tag = f'"{hashlib.sha256(data).hexdigest()[:32]}"'
     headers = {**headers, "ETag": tag}
-    if _names(request.headers.get("if-none-match", ""), tag):
+    if names_tag(request.headers.get("if-none-match", ""), tag):
         return Response(status_code=304, headers=headers)
     return Response(data, media_type=media_type, headers=headers)
 
 
-def _names(if_none_match: str, tag: str) -> bool:
+def names_tag(if_none_match: str, tag: str) -> bool:
+    """Whether an `If-None-Match` header names the tag."""
     # Weak comparison (RFC 9110, 13.1.2): proxies that compress mark tags as weak.
     known = {part.strip().removeprefix("W/") for part in if_none_match.split(",")}
     return tag in known or "*" in known

@@ -44,7 +44,9 @@ class HeadRequests:
             await self._app(scope, receive, send)
             return
         answered = asyncio.Event()
-        inner = {**scope, "method": "GET"}
+        # A range has a meaning for GET alone (RFC 9110, 14.2).
+        headers = [(name, value) for name, value in scope["headers"] if name != b"range"]
+        inner = {**scope, "method": "GET", "headers": headers}
 
         async def send_head(message: Message) -> None:
             if answered.is_set():

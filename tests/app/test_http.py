@@ -156,6 +156,17 @@ def test_the_video_plays_by_ranges(client: TestClient, finished: str) -> None:
     # A unit that the server does not know is no range (RFC 9110, 14.2).
     in_lines = client.get(path, headers={"Range": "lines=1-2"})
     assert (in_lines.status_code, in_lines.content) == (200, whole.content)
+    # Nor is there one of a header alone.
+    assert client.head(path, headers={"Range": "bytes=2-5"}).status_code == 200
+
+
+def test_a_player_that_has_the_video_does_not_get_it_again(client: TestClient, finished: str) -> None:
+    path = finished.replace("/result", "/video")
+    tag = client.get(path).headers["etag"]
+    for headers in ({}, {"Range": "bytes=2-5"}):
+        kept = client.get(path, headers={"If-None-Match": f'"other", W/{tag}', **headers})
+        assert (kept.status_code, kept.content, kept.headers["etag"]) == (304, b"", tag)
+    assert client.get(path, headers={"If-None-Match": '"other"'}).status_code == 200
 
 
 def test_the_page_names_no_other_host_and_every_file_it_names_is_there(client: TestClient) -> None:

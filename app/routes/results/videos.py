@@ -8,7 +8,8 @@ from typing import Any
 from fastapi import Response
 from fastapi.responses import FileResponse, RedirectResponse
 
-from sentiloc.app.http.answers import RangeProblems
+from sentiloc.app.http.answers import FileAnswer
+from sentiloc.app.http.etags import NOT_MODIFIED
 from sentiloc.app.routes.deps import NO_STORE
 from sentiloc.app.routes.results.problems import missing
 from sentiloc.app.services import Services
@@ -25,6 +26,7 @@ def video_answers(media_type: str, description: str) -> dict[int | str, dict[str
         200: {"description": description, "content": content},
         206: {"description": "The requested range", "content": content},
         307: {"description": "The video is in an object store: `Location` is valid for 15 minutes"},
+        **NOT_MODIFIED,
     }
 
 
@@ -40,6 +42,8 @@ def send_video(
         return RedirectResponse(link, headers=NO_STORE)
     try:
         with services.storage.local_path(key) as path:
-            return RangeProblems(FileResponse(path, media_type=media_type, headers=headers))
+            # With its state, the file's ETag is known before it is sent.
+            state = path.stat()
+            return FileAnswer(FileResponse(path, media_type=media_type, headers=headers, stat_result=state))
     except SentilocError as error:
         raise missing(error, gone) from error
