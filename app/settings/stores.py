@@ -96,6 +96,11 @@ class StoreSettings(BaseSettings):
         """The folder of the worker's feature cache."""
         return self.data_dir / "features"
 
+    @property
+    def reels_dir(self) -> Path:
+        """The folder in which the worker renders reels."""
+        return self.data_dir / "reels"
+
 
 def _check_redis_url(url: str) -> None:
     """Raise `ValueError` for a URL that Redis clients misread. Its words show nothing of it: it may hold a password."""

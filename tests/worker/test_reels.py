@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from dataclasses import replace
 from fractions import Fraction
@@ -22,7 +23,7 @@ from sentiloc.worker.reels.encoder import Encoder
 from sentiloc.worker.reels.encoder_child import CHANNELS, SOUND_RATE
 from sentiloc.worker.reels.join import Block, Joiner, equal_power, linear
 from sentiloc.worker.reels.render import render_reel
-from sentiloc.worker.reels.storing import _delete_abandoned
+from sentiloc.worker.reels.storing import _locked, delete_abandoned
 from tests.support.media import make_clip, read_time
 
 SIZE = (128, 96)
@@ -433,10 +434,19 @@ def test_letters_that_cannot_be_drawn_are_replaced() -> None:
 
 
 def test_of_old_folders_only_those_of_killed_workers_go(tmp_path: Path) -> None:
-    names = ("reel-ab12cd_3.unfinished", "reel-holidays", "reel-2026-summer.unfinished")
+    names = (
+        "reel-ab12cd_3.unfinished",
+        "reel-in_use_1.unfinished",
+        "reel-holidays",
+        "reel-2026-summer.unfinished",
+    )
     for name in names:
         (tmp_path / name).mkdir()
         (tmp_path / name / "reel.mp4").touch()
         os.utime(tmp_path / name, (0, 0))
-    _delete_abandoned(tmp_path)
-    assert [(tmp_path / name).exists() for name in names] == [False, True, True]
+    (tmp_path / "reel-of_now_5.unfinished").mkdir()
+    with _locked(tmp_path / names[1], fcntl.LOCK_SH):
+        assert delete_abandoned(tmp_path) == 1
+    assert [(tmp_path / name).exists() for name in names] == [False, True, True, True]
+    assert (tmp_path / "reel-of_now_5.unfinished").exists()
+    assert delete_abandoned(tmp_path / "missing") == 0

@@ -189,7 +189,7 @@ class JobRunner:
 
     def _render(self, record: JobRecord, plan: str, keeper: LeaseKeeper) -> None:
         key, limits = reel_key(record.id, record.attempt), self._config.decode_limits
-        folder = self._settings.data_dir / "reels"
+        folder = self._settings.reels_dir
         quality = self._settings.reel_quality
         with (
             full_is_typed(),

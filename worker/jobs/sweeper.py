@@ -1,4 +1,4 @@
-"""Deletes what killed processes left on this machine, old features, and features of owners whose data was erased.
+"""Deletes copies of videos and unfinished reels of killed processes, old features, and those of erased owners.
 
 The API sweeps, too, but it may run on another machine.
 """
@@ -18,6 +18,7 @@ from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.storage.local import Storage
 from sentiloc.app.telemetry import outages
 from sentiloc.worker.extraction.array_cache import ArrayCache, forget_owner
+from sentiloc.worker.reels.storing import delete_abandoned
 
 logger = logging.getLogger(__name__)
 
@@ -27,9 +28,14 @@ _LOOK_SECONDS = 15.0
 _UNFINISHED_SECONDS = 3600.0
 
 
-def start_sweeper(storage: Storage, features: ArrayCache, forgetter: Forgetter) -> None:
-    """Sweep now and every ten minutes, in a thread that ends with the process. Erased owners are checked more often."""
-    threading.Thread(target=_loop, args=(storage, features, forgetter), name="sweeper", daemon=True).start()
+def start_sweeper(storage: Storage, features: ArrayCache, reels: Path, forgetter: Forgetter) -> None:
+    """Sweep now and every ten minutes, in a thread that ends with the process. Erased owners are checked more often.
+
+    `reels` is the folder in which reels are rendered.
+    """
+    threading.Thread(
+        target=_loop, args=(storage, features, reels, forgetter), name="sweeper", daemon=True
+    ).start()
 
 
 class Forgetter:
@@ -56,14 +62,14 @@ class Forgetter:
         return count
 
 
-def _loop(storage: Storage, features: ArrayCache, forgetter: Forgetter) -> None:
+def _loop(storage: Storage, features: ArrayCache, reels: Path, forgetter: Forgetter) -> None:
     pause, next_sweep = threading.Event(), time.monotonic()
     while True:
         try:
             if time.monotonic() >= next_sweep:
                 next_sweep = time.monotonic() + _INTERVAL_SECONDS
                 features.sweep()
-                count = storage.sweep(_UNFINISHED_SECONDS)
+                count = storage.sweep(_UNFINISHED_SECONDS) + delete_abandoned(reels)
                 if count:
                     logger.info("deleted %d files that killed processes left behind", count)
             count = forgetter.look()

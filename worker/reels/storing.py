@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
+import os
 import re
 import shutil
 import tempfile
@@ -23,8 +25,8 @@ _PIECE = 1 << 20
 _PREFIX, _SUFFIX = "reel-", ".unfinished"
 # Only these folders are ever deleted: the user's folder may contain other files.
 _OWN_FOLDER = re.compile(rf"{_PREFIX}\w{{8}}{re.escape(_SUFFIX)}")
-# No rendering takes a day: its time limit ends it first.
-_ABANDONED_SECONDS = 86_400.0
+_YOUNG_SECONDS = 60.0
+"""Age up to which a folder may not have its lock yet."""
 
 
 class Keeper(Protocol):
@@ -53,9 +55,11 @@ def rendered(
     plan = parse_plan(plan_json)
     keys = dict.fromkeys(clip.source for clip in plan.clips)
     folder.mkdir(parents=True, exist_ok=True)
-    _delete_abandoned(folder)
     with ExitStack() as stack:
-        made = stack.enter_context(tempfile.TemporaryDirectory(_SUFFIX, _PREFIX, folder))
+        made = stack.enter_context(
+            tempfile.TemporaryDirectory(_SUFFIX, _PREFIX, folder, ignore_cleanup_errors=True)
+        )
+        stack.enter_context(_locked(Path(made), fcntl.LOCK_SH))
         with keeper.waiting_outside():
             paths = {key: str(stack.enter_context(storage.local_path(key))) for key in keys}
         path = Path(made) / "reel.mp4"
@@ -64,15 +68,30 @@ def rendered(
         yield path
 
 
-def _delete_abandoned(folder: Path) -> None:
-    """Delete files that killed workers left behind."""
-    for found in folder.iterdir():
-        if not _OWN_FOLDER.fullmatch(found.name):
-            continue
-        with suppress(FileNotFoundError):
-            # By age, because other workers of this machine use the same folder now.
-            if time.time() - found.stat().st_mtime > _ABANDONED_SECONDS:
+def delete_abandoned(folder: Path) -> int:
+    """Delete the unfinished reels in `folder` that killed workers left behind; returns their number."""
+    count = 0
+    for found in folder.glob(f"{_PREFIX}*{_SUFFIX}"):
+        # The folder that another sweep deleted first is gone, and one that is locked belongs to a worker that renders.
+        with suppress(FileNotFoundError, BlockingIOError):
+            is_young = time.time() - found.stat().st_mtime < _YOUNG_SECONDS
+            if is_young or not _OWN_FOLDER.fullmatch(found.name):
+                continue
+            with _locked(found, fcntl.LOCK_EX | fcntl.LOCK_NB):
                 shutil.rmtree(found, ignore_errors=True)
+                count += 1
+    return count
+
+
+@contextmanager
+def _locked(folder: Path, kind: int) -> Iterator[None]:
+    """Lock a folder while the context lasts; the system unlocks it when this process dies."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, kind)
+        yield
+    finally:
+        os.close(handle)
 
 
 def upload(storage: Storage, path: Path, key: str) -> None:
