@@ -7,11 +7,13 @@
     for segment in result.segments:
         print(segment.start, segment.end, segment.label, segment.confidence)
 
-`import sentiloc` itself loads nothing; modules are loaded at the first use of a name.
+`import sentiloc` itself loads nothing; modules are loaded at the first use of a name. It switches off the telemetry of
+ONNX Runtime.
 """
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,6 +71,10 @@ if (Path(__file__).parent / "app").is_file():
         "this checkout has no symbolic links, which its package needs. On Windows, clone it inside WSL or run the "
         "Docker image; elsewhere, run `git config core.symlinks true && git checkout -- sentiloc`"
     )
+
+# Builds of ONNX Runtime from 1.32 on record how it is used, and send that to their maker. They read this when they are
+# imported, which no module of this package does before this line. A value that is set already is left.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
 if not TYPE_CHECKING:

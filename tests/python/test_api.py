@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -42,6 +43,20 @@ def test_the_import_loads_nothing() -> None:
     script = f"import sys, sentiloc; dir(sentiloc); print([n for n in {HEAVY} if n in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "start", ["import sentiloc.worker.runtime.onnx_session", "import recipes, bench, onnxruntime"]
+)
+def test_onnx_runtime_records_nothing_for_its_maker(tmp_path: Path, start: str) -> None:
+    bare = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    places = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    script = f"{start}; import os; print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=bare | places, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "1\n"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_every_name_that_is_announced_is_there() -> None:
