@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import email
 import shutil
 import subprocess
 import sys
@@ -84,6 +85,17 @@ def test_the_wheel_holds_one_package_with_all_its_files(wheel: Path) -> None:
     scripts = {f"sentiloc/{path.relative_to(ROOT)}" for path in (ROOT / "app").rglob("*.lua")}
     assert scripts <= names
     assert not [name for name in names if "/recipes/" in name or "/tests/" in name]
+
+
+def test_the_wheel_states_the_terms_of_its_weights(wheel: Path) -> None:
+    """Weights that only research may use are not under the licence of the code."""
+    with zipfile.ZipFile(wheel) as archive:
+        path = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        metadata = email.message_from_bytes(archive.read(path))
+    licensed = [f"{Path(path).parent}/licenses/{name}" for name in metadata.get_all("License-File", [])]
+    assert metadata["License-Expression"] == "Apache-2.0 AND LicenseRef-Sentiloc-Weights"
+    assert [name for name in licensed if name.endswith("exported/LICENSE")]
+    assert set(licensed) <= names_in(wheel)
 
 
 def test_the_sdist_gives_the_same_wheel(wheel: Path, tmp_path: Path) -> None:
