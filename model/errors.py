@@ -42,14 +42,13 @@ class SentilocError(Exception):
 
 
 class LostProcessError(SentilocError):
-    """A process of this program could not be started, or was ended from outside. Another try may succeed."""
+    """A process of this program could not be started, or was ended from outside. Another attempt may succeed."""
 
     def __init__(self, detail: str) -> None:
         super().__init__(ErrorCode.INTERNAL, detail)
 
 
 class KilledProcessError(LostProcessError):
-    """A process that worked on one video was killed alone, by somebody or by a guard of the machine's memory.
-
-    A few other tries may succeed; many would not.
+    """Only the process that worked on one video was killed, by a person or by a guard of the machine's memory. Another
+    attempt may succeed, but should not be repeated many times.
     """

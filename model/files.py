@@ -17,8 +17,8 @@ def write_whole(path: Path, text: str) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """The path of a new file, which takes the place of `path` when the block is complete. The old file's mode stays."""
-    # A name of its own: with a prefix, a long name would exceed what a file system allows.
+    """The path of a new file, which replaces `path` at the end of the block. The old file's mode is kept."""
+    # An independent name, because a prefix could make a long name exceed the limit of the file system.
     partial = path.with_name(f".{os.urandom(8).hex()}.partial")
     try:
         yield partial

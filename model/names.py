@@ -1,4 +1,4 @@
-"""File names as they are shown, and as they are linked. Those of local files may hold anything but a slash."""
+"""File names for display and for links. Names of local files may contain any byte except a slash."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ _NO_CHARACTER = "\N{REPLACEMENT CHARACTER}"
 
 
 def shown_name(name: str) -> str:
-    """A name as text that every format can hold, without characters that print nothing.
+    """A name as text that every format can represent, without unprintable characters.
 
-    Bytes that are not UTF-8, which Python holds as surrogates, are replaced. `video` if nothing is left.
+    Bytes that are not UTF-8, which Python represents as surrogates, are replaced. `video` if nothing is left.
     """
     shown = (_NO_CHARACTER if _is_surrogate(one) else one for one in name if _is_shown(one))
     return "".join(shown) or "video"
@@ -25,15 +25,14 @@ def link_to(name: str) -> str:
 
 
 def folded(name: str) -> str:
-    """Equal for names that are one file where case, and the way in which accents are written, do not count.
-
-    That is so on file systems of Windows and macOS.
+    """A key that is equal for names of one file if the file system ignores case and the encoding of accents, as on
+    Windows and macOS.
     """
     return normalize("NFC", normalize("NFC", name).casefold())
 
 
 def is_text(name: str) -> bool:
-    """Whether a name is UTF-8. Linux allows any bytes in a name; Python shows the others as surrogates."""
+    """Whether a name is UTF-8. Linux allows any bytes in a name; Python represents invalid ones as surrogates."""
     return not any(_is_surrogate(one) for one in name)
 
 

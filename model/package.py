@@ -19,7 +19,7 @@ from sentiloc.model.proposals.calibration import Calibration, parse_calibration
 from sentiloc.model.spec import ModelSpec, load_spec
 
 NETWORK_FILE, CALIBRATION_FILE, EVIDENCE_FILE = "fsenet.onnx", "calibration.json", "evidence.json"
-"""The third says what confidence loses without a face. It is a file of its own because older releases refuse a
+"""The third file states how much lower confidence is without a face. It is separate because older releases refuse a
 `calibration.json` with fields that they do not know.
 """
 WEIGHTS_FILE = "weights.pt"
@@ -72,7 +72,7 @@ def load_package(name: str, models_dir: Path | None = None) -> ModelPackage:
 def _calibration(folder: Path) -> Calibration:
     """The calibration; without a file confidences are raw scores, and are marked as such."""
     path, evidence = folder / CALIBRATION_FILE, folder / EVIDENCE_FILE
-    # Not exists(), which is also False for a link to nowhere or to itself.
+    # Not exists(), which is also False for a dangling or circular link.
     found = _read_calibration(path) if os.path.lexists(path) else Calibration()
     return replace(found, without_face=_without_face(evidence)) if os.path.lexists(evidence) else found
 

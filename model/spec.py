@@ -1,7 +1,7 @@
-"""Specification of a localizer's inputs: the contract between extraction, training and serving.
+"""The specification of a localizer's inputs: the contract between extraction, training and serving.
 
-A `ModelSpec` travels with the weights (checkpoint, ONNX metadata, package folder, feature cache). Code that
-reads features or weights compares specs and raises `spec_mismatch` instead of giving a wrong answer.
+A `ModelSpec` travels with the weights (checkpoint, ONNX metadata, package folder, feature cache). Code that reads
+features or weights compares specs and raises `spec_mismatch` instead of computing wrong results.
 """
 
 from __future__ import annotations

@@ -35,12 +35,12 @@ _MOST_MULTIPLE, _SMALLEST_TIMELINE, _LARGEST_DIVISOR = 30, 22.0, 2
 def legal_rate(fps: float) -> Fraction:
     """The timeline rate for a video of `fps` frames per second, which may be any positive number.
 
-    A legal rate near it; for a slower one the smallest legal multiple of it, for a faster one its legal half; else
-    the legal rate whose ratio to it is nearest to 1.
+    A legal rate near `fps`; for a slower video the smallest legal multiple of `fps`, for a faster one a legal rate of
+    half of it; else the legal rate whose ratio to `fps` is nearest to 1.
     """
     if not 0 < fps < inf:
         return Fraction(25)
-    # From strict to loose, so that an exact fit wins over a nearer rate.
+    # From strict to loose tolerances, so that an exact fit wins over a nearer rate.
     for tolerance, most in ((EXACT, _MOST_MULTIPLE), (_CLOSE, _MOST_MULTIPLE), (_ROUGH, 2)):
         found = [rate for rate in LEGAL_RATES if _misfit(rate, fps, most) <= tolerance]
         if found:

@@ -1,4 +1,4 @@
-"""Public weights that cannot be shipped: their sources, their digests, and their place in the cache."""
+"""Public weights that cannot be shipped: their sources, their digests, and their paths in the cache."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Weights:
 
     @property
     def accepted(self) -> tuple[str, ...]:
-        """All digests, SHA-256 or git blob ids."""
+        """All accepted digests, SHA-256 or git blob ids."""
         return self.git_blob_sha1 + self.sha256
 
 

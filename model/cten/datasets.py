@@ -114,7 +114,9 @@ def load_emotion_items(
 def _check_names(
     path: Path, names: Sequence[str], labels: Mapping[str, str], segments: Mapping[str, object]
 ) -> None:
-    """Raise `invalid_data` for a name that is no video, but nearly one: its segments would be read for no video."""
+    """Raise `invalid_data` for a name that is not quite that of a video, because its segments would silently be
+    ignored.
+    """
     strange = [name for name in segments if name not in labels]
     for name, other in look_alikes((name for name in names if name not in segments), strange):
         detail = f"{path}: {other!r} is no video, but nearly {name!r}; write it as in split files"
@@ -128,7 +130,7 @@ def _read_split(folder: Path, split: str) -> list[str]:
     if not names:
         raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: missing or empty")
     for other in {*SPLITS} - {split} if split in SPLITS else ():
-        # The score of a video that was trained on says nothing.
+        # The score of a video that was trained on is meaningless.
         shared = sorted({*names} & {*read_names(folder / f"split_{other}.txt")})
         if shared:
             raise SentilocError(
@@ -143,7 +145,7 @@ def _read(folder: Path, split: str, name: str, spec: ModelSpec) -> SnippetFeatur
     shapes = spec.stream_shapes
     for stream, shape in shapes.items():
         check_stream(folder, split, name, stream, getattr(features, stream), shape)
-    # Rows may also have their values side by side.
+    # A row may also be flat.
     shaped = {stream: getattr(features, stream).reshape(-1, *shape) for stream, shape in shapes.items()}
     return replace(features, **shaped)
 
@@ -151,7 +153,7 @@ def _read(folder: Path, split: str, name: str, spec: ModelSpec) -> SnippetFeatur
 def _check_segments(path: Path, name: str, segments: Sequence[tuple[float, float]], seconds: float) -> None:
     """Raise `invalid_data` for a segment that ends after its video."""
     for start, end in segments:
-        # Streams may end a little early, and annotators round.
+        # Streams may end slightly early, and annotators round.
         if end > 1.05 * seconds + 1:
             raise SentilocError(
                 ErrorCode.INVALID_DATA,

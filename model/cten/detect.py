@@ -83,7 +83,7 @@ def detection_map(
     """mAP per tIoU of section 4.5. A detection is correct if it overlaps an annotated segment enough, whatever its
     emotion, because several emotions may evoke the video's.
 
-    found: spans by video; truth: (start, end) in seconds by video; segment_seconds: length of a segment.
+    found: detected spans by video; truth: (start, end) in seconds by video; segment_seconds: length of a segment.
     """
     predictions = {
         name: [

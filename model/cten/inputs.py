@@ -15,7 +15,7 @@ from sentiloc.model.segments import BoolArray, FloatArray, SnippetFeatures
 from sentiloc.model.spec import ModelSpec
 
 MAX_SEGMENTS = 256
-"""Attention is between all pairs of segments. Longer videos get longer segments, so that the cost is bounded."""
+"""Attention is computed between all pairs of segments, so longer videos get longer segments to bound the cost."""
 
 
 class SegmentInputs(NamedTuple):
@@ -106,7 +106,7 @@ def _audio(features: SnippetFeatures, dim: int) -> FloatArray:
 
 
 def _pooled(values: FloatArray, count: int) -> FloatArray:
-    """Means of each `count` neighbours; the last may have fewer."""
+    """Means of each `count` neighbours; the last group may have fewer."""
     starts = np.arange(0, len(values), count)
     sizes = np.diff(np.append(starts, len(values)))
     return np.asarray(np.add.reduceat(values, starts, axis=0) / sizes[:, None], np.float32)

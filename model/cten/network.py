@@ -26,7 +26,8 @@ class CTENConfig:
 
     - width: if the features' widths differ or are not C, a linear layer projects both to C.
     - segments None: videos of any length, and a banded W1 (`sentiloc.model.cten.erasing.banded`). The paper has 10:
-    every video has this number of segments, and W1 (T, T) has a weight for each pair. It starts as the banded one.
+    every video has this number of segments, and W1 (T, T) has a weight for each pair. It is initialized as the banded
+    one.
     - mix 3: extent of the banded W1.
     - norm True: a layer norm on the projected features, because features of other extractors differ in scale.
     - dropout 0.1 on the projected features.

@@ -152,7 +152,7 @@ def _epoch(
         # Per step, so that a resumed run draws the same dropout.
         torch.manual_seed(own_seed(step_seed(config.seed, epoch, step)))
         chosen = order[step * config.batch_size : (step + 1) * config.batch_size]
-        # Per video, so that its pictures do not depend on the others or on the number of processes.
+        # Seeded per video, so that its pictures do not depend on the other videos or on the number of processes.
         shown = [
             drawn(items[place], np.random.default_rng((config.seed, epoch, place)))
             for place in (int(chosen[row]) for row in own_rows(len(chosen)))

@@ -32,7 +32,7 @@ STREAM_FOLDERS = {"visual": "rgb", "audio": "logmfcc", "face": "img"}
 PRESENT_FOLDER = "present"
 SPEC_FILE = "spec.json"
 _NUMBERS = "biuf"
-"""Kinds of NumPy's types that are real numbers."""
+"""The kinds of NumPy types that hold real numbers."""
 LARGEST_FEATURE = 65504.0
 """The largest number of half precision, in which GPUs may compute. Known features stay below a few hundred; larger ones
 overflow in the network, and the loss is then not a number.
@@ -169,7 +169,7 @@ def sort_videos(folder: Path, split: str, order: Sequence[str]) -> None:
         return
     place = {name: number for number, name in enumerate(order)}
     names = [line for line in path.read_text(encoding="utf-8").split("\n") if line]
-    # sorted() is stable, so names without a place keep their order.
+    # sorted() is stable, so names that are not in `order` keep their relative order.
     in_order = sorted(names, key=lambda name: place.get(name, -1))
     if in_order != names:
         replace_text(path, "\n".join(in_order))
@@ -241,8 +241,8 @@ def _rows(path: Path) -> FloatArray:
 
 
 def rows_fit(found: tuple[int, ...], shape: tuple[int, ...]) -> bool:
-    """Whether rows have a shape, with or without axes of length 1, or its values side by side: (1920,) for (32, 60)."""
-    # Not their number alone: (60, 32) has as many values as (32, 60), in another order.
+    """Whether rows have a shape, with or without axes of length 1, or flattened: (1920,) for (32, 60)."""
+    # Comparing only the number of values would accept (60, 32) for (32, 60), which has another order.
     sizes = tuple(size for size in found if size != 1)
     return found == (math.prod(shape),) or sizes == tuple(size for size in shape if size != 1)
 

@@ -78,7 +78,7 @@ def prepare_features(source: Path, data: Path) -> Report:
 
 
 def _require_equal(paths: list[Path], digest: str) -> None:
-    """Raise `invalid_data` for files with other contents than the first one: which is meant cannot be known."""
+    """Raise `invalid_data` if the contents of the files differ, because it is unclear which file is meant."""
     for other in paths[1:]:
         if _sha256(other) != digest:
             raise SentilocError(
@@ -178,8 +178,10 @@ def write_report(report: Report, data: Path) -> None:
 
 
 def _search(source: Path, pattern: str, data: Path) -> list[Path]:
-    """What is below the download by its name, sorted; a data folder within it is no part of the download."""
-    # A link to nowhere may be left from an earlier preparation.
+    """The paths below the download that match `pattern`, sorted. A data folder inside it does not belong to the
+    download.
+    """
+    # A dangling link may be left from an earlier preparation.
     found = [path for path in sorted(source.rglob(pattern)) if path.exists()]
     root, own = source.resolve(), data.resolve()
     if own == root or not own.is_relative_to(root):

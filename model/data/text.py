@@ -44,7 +44,7 @@ class _RepeatedKeyError(ValueError):
 def read_json(path: Path) -> Any:
     """The file's JSON value; raises what `read_text` raises.
 
-    Raises `invalid_data` that names the file for text that is not JSON, and for an object with a key twice: of two
+    Raises `invalid_data` that names the file for text that is not JSON, and for an object with a repeated key: of two
     labels of one video, the parser would silently take the second.
     """
     try:
@@ -69,9 +69,9 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def read_names(path: Path) -> list[str]:
     """Names of videos, one per line; none if the file does not exist. Raises what `read_text` raises.
 
-    Raises `invalid_data` for a name that cannot be that of a file, with its line, and for a name that is there twice.
+    Raises `invalid_data` for a name that cannot be a file name, with its line, and for a repeated name.
     """
-    # Not exists(), which is also False for a link to nowhere or to itself.
+    # Not exists(), which is also False for a dangling or circular link.
     if not os.path.lexists(path):
         return []
     lines = read_text(path).splitlines()
@@ -100,7 +100,7 @@ def name_problem(name: str, longest: int = _LONGEST_NAME) -> str | None:
     # Not isprintable(), which refuses the spaces of Japanese titles and the joiners of emojis.
     if "/" in name or name in (".", "..") or any(category(char) == "Cc" for char in name):
         return f"{shown} is not the name of a video: it is also the name of a file"
-    # `read_names` would read another name, or two.
+    # `read_names` would read a different name, or two names.
     if name != name.strip() or len(name.splitlines()) > 1:
         return (
             f"{shown} is not the name of a video: it begins or ends with white space, or has a line separator"
@@ -158,14 +158,14 @@ def _look(name: str) -> str:
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines with something on them, without spaces around; raises what `read_text` raises."""
+    """The lines that are not empty, without surrounding spaces; raises what `read_text` raises."""
     return [line.strip() for line in read_text(path).splitlines() if line.strip()]
 
 
 def read_rows(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
     """These columns of a CSV, with line numbers and without spaces around; cells that a row lacks are empty.
 
-    Empty rows are left out. Raises `invalid_data` that names the file if a column is missing or there twice, and what
+    Empty rows are left out. Raises `invalid_data` that names the file if a column is missing or repeated, and what
     `read_cells` and `check_width` raise.
     """
     (_, header), *rows = read_cells(path) or [(1, [])]
@@ -196,13 +196,13 @@ def read_cells(path: Path) -> list[tuple[int, list[str]]]:
 
 
 def other_separator(header: Sequence[str]) -> str:
-    """The end of a message about a missing column, if cells are separated by something else than commas."""
+    """The end of a message about a missing column if cells are not separated by commas; empty otherwise."""
     mark = next((mark for mark in (";", "\t") if any(mark in name for name in header)), None)
     return f"; its cells are separated by {mark!r}: save it with commas" if mark else ""
 
 
 def check_columns(path: Path, header: Sequence[str], columns: Sequence[str]) -> None:
-    """Raise `invalid_data` if one of these columns is there twice: which one is meant cannot be known."""
+    """Raise `invalid_data` if one of these columns occurs twice, because it is unclear which one is meant."""
     twice = [name for name in columns if header.count(name) > 1]
     if twice:
         raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: has the column {twice[0]} more than once")

@@ -44,8 +44,8 @@ Found = Mapping[str, Sequence[Proposal]]
 class Confidence:
     """A calibration, the default minimum confidence, and one sentence on their origin.
 
-    `error` is the expected calibration error, each half of the videos under the calibration of the other half;
-    None if nothing was fitted.
+    `error` is the expected calibration error, where each half of the videos uses the calibration fitted on the other
+    half; None if nothing was fitted.
     """
 
     calibration: Calibration

@@ -34,7 +34,7 @@ def draw_curves(truth: GroundTruth, found: Predictions, tious: Sequence[float], 
         axes = figure.add_subplot(1, len(names), place)
         precision, recall = precision_recall(truth, found, name, tious)
         for row, tiou in enumerate(tious):
-            # From recall 0 on: the curve of a single proposal would be a point, which is not drawn.
+            # Extended to recall 0, because the curve of a single proposal would be a point, which is not drawn.
             known = np.append(precision[row][:1], precision[row])
             axes.plot(np.append(0.0, recall[row])[: len(known)], known, label=f"tIoU {tiou:g}")
         axes.set(title=f"class {name}", xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))

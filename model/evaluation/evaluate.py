@@ -39,8 +39,8 @@ class Evaluation:
 
 
 def evaluate_files(ground_truth: Path, predictions: Path, subset: str = "test") -> Evaluation:
-    """Score a predictions file against a ground-truth file; raises `invalid_data` for what cannot be read, and for a
-    video that the two files write differently.
+    """Score a predictions file against a ground-truth file. Raises `invalid_data` for what cannot be read, and for a
+    video whose name the two files spell differently.
     """
     truth, found = read_ground_truth(ground_truth, subset), read_predictions(predictions)
     missing = [video for video in truth if video not in found]
@@ -105,7 +105,7 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
 
 
 def to_json(metrics: DetectionMetrics) -> dict[str, Any]:
-    """The figures under the names of the benchmark's own report."""
+    """The metrics under the names of the benchmark's own report."""
     return {
         "mAP": list(metrics.mean_ap),
         "average_mAP": metrics.average_map,

@@ -38,7 +38,7 @@ Predictions = Mapping[str, Sequence[Proposal]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DetectionMetrics:
-    """Figures per tIoU, each in [0, 1]; `ap` has a row per tIoU and a column per class of `classes`."""
+    """Metrics per tIoU, each in [0, 1]; `ap` has a row per tIoU and a column per class of `classes`."""
 
     classes: tuple[str, ...]
     tious: tuple[float, ...]
@@ -124,7 +124,7 @@ def match_class(
 
 
 def numbers_of(rows: Iterable[tuple[Any, ...]], label: str, width: int) -> Floats:
-    """The values after the label, for the rows with that label, (N, width)."""
+    """The numbers that follow the label in the rows with that label, (N, width)."""
     flat = chain.from_iterable(row[1:] for row in rows if row[0] == label)
     return np.fromiter(flat, dtype=np.float64).reshape(-1, width)
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 FloatArray = NDArray[np.float32]
 
 _BLOCK = 64
-"""Boxes that are compared with all worse ones at a time."""
+"""The number of boxes that are compared with all worse ones at a time."""
 
 
 def box_iou(boxes: FloatArray, others: FloatArray) -> FloatArray:
@@ -34,7 +34,8 @@ def suppress(detections: FloatArray, threshold: float, max_iou: float) -> FloatA
     rows = rows[np.argsort(-rows[:, 0], kind="stable")]
     kept: list[FloatArray] = []
     while len(rows):
-        # In blocks: one call per box takes longer than the overlaps themselves, and all at once may be too many.
+        # In blocks: a call per box takes longer than the overlaps themselves, and all pairs at once may need too much
+        # memory.
         best, rest = rows[:_BLOCK], rows[_BLOCK:]
         apart = box_iou(best[:, 1:], rows[:, 1:]) <= max_iou
         free = np.ones(len(rows), np.bool_)

@@ -42,5 +42,5 @@ def _square(image: NDArray[np.uint8], left: float, top: float, side: float) -> N
         return image[y : y + pixels, x : x + pixels]
     rows = np.clip(np.arange(pixels) + y, 0, height - 1)
     columns = np.clip(np.arange(pixels) + x, 0, width - 1)
-    # First whole rows, then columns: indexing by both at once takes three times as long.
+    # Rows first, then columns, because indexing by both at once takes three times as long.
     return np.ascontiguousarray(image[rows].take(columns, axis=1))

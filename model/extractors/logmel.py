@@ -166,7 +166,7 @@ def level_gain(levels: FloatArray, target: float = NORMAL_LEVEL) -> float:
 def apply_gain(features: FloatArray, gain: float) -> FloatArray:
     """The log-mel (time, 32, 60) of the same sound `gain` dB louder; silent snippets stay as they are.
 
-    Bands are limited to at least `FAINTEST_BAND`, because below it a quiet copy of a recording contains only rounding
+    Bands are clipped from below at `FAINTEST_BAND`, because below it a quiet copy of a recording contains only rounding
     errors.
     """
     louder = np.maximum(features + np.float32(gain / DB_SCALE), (FAINTEST_BAND + DB_OFFSET) / DB_SCALE)

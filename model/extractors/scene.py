@@ -96,7 +96,7 @@ class SceneReader(nn.Module):
 
 
 def group_members(class_names: Sequence[str]) -> Tensor:
-    """Which classes each of `GROUPS` has, (groups, classes); raises ValueError for a class that there is not."""
+    """Which classes each of `GROUPS` has, (groups, classes); raises ValueError for an unknown class."""
     places = {name: place for place, name in enumerate(class_names)}
     missing = [name for names in GROUPS.values() for name in names if name not in places]
     if missing:

@@ -84,7 +84,7 @@ def label_files(folder: Path, points_file: Path | None = None) -> list[Path]:
 
 def find_points(folder: Path, points_file: Path | None = None) -> Path | None:
     """The point file: the given one, else the first of `POINT_FILES` that exists."""
-    # Not exists(), so that a link to nowhere is reported and not passed over.
+    # Not exists(), so that a dangling link is reported instead of ignored.
     found = (folder / name for name in POINT_FILES if os.path.lexists(folder / name))
     return points_file or next(found, None)
 

@@ -17,7 +17,7 @@ _ALL = slice(None)
 # Lower than for text (10000), because videos have hundreds of snippets, not tens of thousands.
 _ROTARY_BASE = 500.0
 _LEAST_RMS = 0.02
-"""Added to the norm of a query or key, so that a step that equals its video's mean attends to nothing in particular."""
+"""Added to the norm of a query or key, so that a step that equals its video's mean attends uniformly."""
 _LOCALITY = 6.0
 """Initial logit of the most local head for its own step, relative to distant steps."""
 
@@ -103,7 +103,7 @@ class CrossAttention(nn.Module):
         seen = seen.expand(len(query), len(steps[rows]), -1)
         if self.window is not None:
             seen = seen & ((steps[rows, None] - steps).abs() <= self.window)
-        # A softmax over nothing is NaN. Such rows belong to padding and are never read.
+        # A softmax over an empty set is NaN. Such rows belong to padding and are never read.
         seen = seen | ~seen.any(-1, keepdim=True)
         logits = (q[:, :, rows] @ k.mT).float() / q.shape[-1] ** 0.5
         return logits.masked_fill(~seen[:, None], -torch.inf).softmax(-1), seen
@@ -180,7 +180,7 @@ class _Preparation(torch.autograd.Function):
         size = (along * scale).sum((0, 1)).reshape(-1, 1, 1)
         bend = along * factor * scale.pow(3) / -rest.shape[-1]
         flat = torch.addcmul(rest.mul_(bend), back, scale * factor).flatten(2)
-        # The mean was taken from every step, and each step had its share in it.
+        # The mean was subtracted from every step, and each step contributed to it.
         flat.baddbmm_(share, flat.sum(1, keepdim=True), alpha=-1.0)
         x = flat.reshape(rest.shape).transpose(1, 2).to(ctx.dtype)
         return x, None, size, offset, None
@@ -196,7 +196,7 @@ def fused_preparation(
 
 
 def _share_of_mean(valid: Tensor | None, batch: int, time: int, like: Tensor) -> Tensor:
-    """The weight of each step in its video's mean, (B, T, 1): one by the number of valid steps, or 0."""
+    """The weight of each step in its video's mean, (B, T, 1): 1 / (number of valid steps), or 0."""
     if valid is None:
         return like.new_full((batch, time, 1), 1 / time)
     mask = valid.unsqueeze(-1).to(like.dtype)
@@ -230,7 +230,7 @@ def _turns(time: int, pairs: int, device: torch.device) -> tuple[Tensor, Tensor]
 
 def _rotate_half(x: Tensor) -> Tensor:
     """Rotate the first half of the features. The others compare the content of steps wherever they are."""
-    # If all features were rotated, two equal steps far apart could not be recognized as equal.
+    # If all features were rotated, two equal steps far apart would not look equal.
     turning = _turning(x.shape[-1])
     return torch.cat([rotate(x[..., :turning]), x[..., turning:]], dim=-1)
 
@@ -270,7 +270,7 @@ def band_attention(q: Tensor, k: Tensor, v: Tensor, valid: Tensor | None, window
     blocks_v = _neighbours(_pad_time(v, window, pad + window), window)
     usable = functional.pad(valid.float(), (window, pad + window))[:, None, :, None]
     mask = (_neighbours(usable, window)[..., 0] > 0)[..., None, :] & _band(window, q.device)
-    # A softmax over nothing is NaN, and NaN times zero would reach the gradients of valid steps.
+    # A softmax over an empty set is NaN, and NaN times zero would reach the gradients of valid steps.
     mask = mask | ~mask.any(-1, keepdim=True)
     attended = functional.scaled_dot_product_attention(
         blocks_q.flatten(0, 1), blocks_k.flatten(0, 1), blocks_v.flatten(0, 1),

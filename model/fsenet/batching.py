@@ -94,7 +94,7 @@ def epoch_batches(
             [part[np.argsort([lengths[i] for i in part], kind="stable")] for part in pools]
         )
     batches = [order[start : start + batch_size].tolist() for start in range(0, len(order), batch_size)]
-    # Otherwise each pool would run from the shortest videos to the longest.
+    # Shuffled, because otherwise each pool would go from the shortest videos to the longest.
     return [batches[index] for index in rng.permutation(len(batches))]
 
 

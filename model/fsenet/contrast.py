@@ -122,7 +122,7 @@ def norms(features: Tensor) -> Tensor:
 def _prototypes(features: Tensor, weights: Tensor, over: Literal["video", "batch"]) -> Tensor:
     """p_c, the mean of a class's annotated features in each video or in the batch: (B, C, D).
 
-    weights (B, T, C): what each step is multiplied by, 0 where it has no point of the class.
+    weights (B, T, C): the factor of each step, 0 where it has no point of the class.
     """
     sums, counts = weights.to(features.dtype).mT @ features, (weights > 0).sum(1).to(features.dtype)
     if over == "batch":

@@ -173,7 +173,7 @@ def _check_supervision(
 
 
 def _check_names(folder: Path, names: list[str], labels: Annotations, problems: Problems) -> None:
-    """Labels under a name that is nearly a video's would silently be those of no video."""
+    """Report labels under a name that is not quite that of a video; they would silently be ignored."""
     videos = {
         *names,
         *(name for split in ("train", "test") for name in read_names(folder / f"split_{split}.txt")),
@@ -287,6 +287,6 @@ def _check_extracted(
 
 def _snippet_points(points: Points, ratio: float, snippets: int) -> tuple[PointLabel, ...]:
     """Frames at the video's own rate to snippets; ratio = snippet frame rate / own frame rate."""
-    # A set: two points of one class in a snippet are one label.
+    # A set, because two points of one class in a snippet are one label.
     placed = {(min(int(frame * ratio / SNIPPET_FRAMES), snippets - 1), index) for frame, index in points}
     return tuple(PointLabel(*point) for point in sorted(placed))

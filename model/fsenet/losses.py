@@ -177,7 +177,7 @@ def focal_loss(
         return (1 - predicted) ** gamma * named + predicted**gamma * rest
     distance = (target - predicted).abs()
     if 0 < gamma < 1:
-        # At a distance of 0, as of a pseudo-label that is the prediction, the power has an infinite slope.
+        # At a distance of 0, as for a pseudo-label that equals the prediction, the power has an infinite slope.
         distance = distance.clamp(min=_EPSILON)
     return distance**gamma * (named + rest)
 

@@ -73,8 +73,8 @@ RECIPES = {
     ),
     "quick": TrainConfig(learning_rate=3e-4, epochs=40, schedule="cosine", clip=1.0, validate_every=2),
 }
-"""default: the paper's hyper-parameters with the readings of docs/training.md; it follows what is measured. paper: the
-same today, and it stays the paper's. quick: default for a CPU. printed: the printed form wherever there is a switch,
+"""default: the paper's hyper-parameters as docs/training.md interprets them; measurements may change it. paper:
+currently the same, and it will stay so. quick: default for a CPU. printed: the printed form wherever there is a switch,
 for comparison; its attention stays a mean over time.
 """
 

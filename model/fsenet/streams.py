@@ -16,9 +16,11 @@ _DRAWS = 1 << 16
 
 
 class Dropout(nn.Dropout):
-    """Dropout whose draws cost a processor a seventh: 16 bits for each value, of the default generator.
+    """Dropout whose random numbers take a seventh of the usual time on a CPU: 16 bits for each value, from the default
+    generator.
 
-    The rate is rounded to 1/65536, and what is kept is scaled by the rounded rate. A GPU draws as PyTorch does.
+    The rate is rounded to 1/65536, and the remaining values are scaled by the rounded rate. A GPU draws as PyTorch
+    does.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -59,7 +61,7 @@ class LogMelEncoder(nn.Module):
             convolution = nn.Conv2d(source, target, 3, stride=2, padding=1)
             layers += [convolution, nn.GroupNorm(1, target), nn.ReLU(inplace=True)]
             frames, mels = (frames + 1) // 2, (mels + 1) // 2
-        # Channels innermost: the outputs follow the weights, and a step takes a tenth less of a processor.
+        # Channels last: the outputs take the layout of the weights, and a step takes a tenth less time on a CPU.
         self.layers = nn.Sequential(*layers).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.project = nn.Linear(channels[-1] * frames * mels, outputs)
         self.outputs = outputs
@@ -120,9 +122,8 @@ class StreamProjection(nn.Module):
         return absent if self.from_face is None or face is None else absent + self.from_face(face)
 
     def _fill_in(self, projected: Tensor, present: Tensor, face: Tensor | None) -> Tensor:
-        """The same where few steps are absent: only their states are computed.
-
-        Finding them would make a GPU wait, and a graph could not be exported.
+        """The same for few absent steps: only their states are computed. Not for GPUs, which would have to wait for the
+        indices, and not for export, which needs fixed shapes.
         """
         rows = (~present).nonzero(as_tuple=True)
         absent = self.absent.expand(len(rows[0]), -1)

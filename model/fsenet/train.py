@@ -131,7 +131,7 @@ class _Trainer:
         self.saved_at = time.monotonic()
 
     def fit(self, items: Sequence[Item], held_out: Sequence[Item], progress: Progress) -> TrainResult:
-        """Train from where the run folder stands to the last epoch."""
+        """Train from the state in the run folder to the last epoch."""
         self._restore()
         steps = math.ceil(len(items) / self.config.batch_size)
         for epoch in range(self.epoch, self.config.epochs):

@@ -13,7 +13,9 @@ def neutral_count(expressions: int, total: int) -> int:
 
 
 def pseudo_neutral(intensity: Tensor, labelled: Tensor) -> Tensor:
-    """The N_neut frames without a pseudo-label of lowest intensity; intensity and labelled (T,) -> bool (T,)."""
+    """The N_neut frames of lowest intensity among those without a pseudo-label; intensity and labelled (T,) -> bool
+    (T,).
+    """
     count = neutral_count(int(labelled.sum()), len(intensity))
     chosen = torch.zeros_like(labelled)
     order = intensity.masked_fill(labelled, torch.inf).argsort(stable=True)

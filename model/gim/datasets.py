@@ -51,7 +51,7 @@ def load_expression_items(folder: Path, stream: FlowStream) -> list[ExpressionIt
             detail = f"{folder / TRUTH_FILE}: {name}: offset {late[0].offset} of {len(flow)} frames"
             raise SentilocError(ErrorCode.INVALID_DATA, detail)
     if unknown := sorted(truth.keys() - subjects.keys()):
-        # Their expressions would be missing from every count.
+        # The expressions of these videos would be missing from every count.
         detail = f"{folder / TRUTH_FILE}: {listed(unknown)}: not in {POINT_FILE}"
         raise SentilocError(ErrorCode.INVALID_DATA, detail)
     return items

@@ -20,7 +20,7 @@ _DIRECTIONS = 8
 
 
 def face_flow(before: GreyImage, after: GreyImage) -> FloatArray:
-    """Displacement in pixels (height, width, 2: x, y) from one aligned face to another, less the head's.
+    """Displacement in pixels (height, width, 2: x, y) from one aligned face to another, minus the head's motion.
 
     The head's motion is the median over the face, because most of a face does not move in an expression.
     """
@@ -57,8 +57,8 @@ def block_flow(before: GreyImage, after: GreyImage, grid: int) -> FloatArray:
 def stack_flows(flow: FloatArray, skip: int, resolutions: int = 1) -> FloatArray:
     """The motion into and out of each frame: flow (T, n) over `skip` frames -> (T, 2 n resolutions).
 
-    At an apex the first half points away from neutral and the second back to it. The last frames have no motion out.
-    Resolution k is over k skip frames, which is the sum of the k short flows on the way. Over few frames a slow
+    At an apex the first half points away from neutral and the second back to it. The last frames have no outgoing
+    motion. Resolution k is over k skip frames, which is the sum of the k short flows on the way. Over few frames a slow
     expression is seen where it is fastest, on both sides of its apex; over many, where it is strongest.
     """
     parts, reached = [], np.zeros_like(flow)

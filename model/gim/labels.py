@@ -43,10 +43,10 @@ class Point(NamedTuple):
 class LabelConfig:
     """The paper's values, in frames at 30 a second, for macro and micro.
 
-    strategy: Table 3's rows: "gim"; "hard" labels 1 over the same frames; "cosine" similarity to the apex;
+    strategy: the rows of Table 3: "gim"; "hard": label 1 over the same frames; "cosine": similarity to the apex;
     "class-wise" with the mean feature of the class's points in all training videos instead of the apex's; "video-wise"
     with that of the class's points in the video, which is not in the paper. Around both, K is centred on the apex.
-    overlap: Table 4's rows: which label a frame keeps that two expressions of one class claim.
+    overlap: the rows of Table 4: the label of a frame that two expressions of one class claim.
     threshold falls from `theta_start` to `theta_end` over `theta_epochs` epochs of the third stage.
     """
 

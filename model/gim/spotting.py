@@ -54,7 +54,7 @@ class SpottedExpression(NamedTuple):
 def spot(
     intensity: NDArray[np.floating], actions: NDArray[np.floating], rule: SpottingRule = DEFAULT_RULE
 ) -> list[SpottedExpression]:
-    """Expressions of one video from intensity (T,) and action scores (T, C), in order of onset.
+    """Expressions of one video, from intensity (T,) and action scores (T, C), in order of onset.
 
     A proposal's classes are those whose action score at its pseudo-apex reaches the threshold, or the likeliest one if
     none does.

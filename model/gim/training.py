@@ -184,10 +184,10 @@ class _Run:
         return figures | ({"apex_error": float(np.mean(errors))} if errors else {})
 
     def _class_means(self) -> dict[int, Tensor]:
-        """The mean feature of each class's points in all videos, by the network as the epoch finds it."""
+        """The mean feature of each class's points in all videos, by the network at the start of the epoch."""
         self.network.eval()
         with torch.no_grad():
-            # All of them in every process, which therefore have the same means.
+            # Every process reads all videos, so all processes have the same means.
             return mean_features(
                 (self.network(flow[None]).features[0], item.points)
                 for flow, item in zip(self.flows, self.items, strict=True)
@@ -233,7 +233,7 @@ def apex_errors(item: ExpressionItem, labels: PseudoLabels) -> list[float]:
     """Frames between each pseudo-apex and the true apex of the expression in which its point lies."""
     found = []
     for point, apex in zip(item.points, labels.apexes, strict=True):
-        # Not by their order, which the files of points and of expressions need not share.
+        # Matched by frame, because the files of points and of expressions may have different orders.
         around = [
             row.apex
             for row in item.expressions

@@ -16,7 +16,7 @@ from sentiloc.model.proposals.rule import Floats
 _SNIPPETS_COMPARED = 5
 _SAME_SCORE, _SAME_LOUDNESS = 0.03, 0.08
 _FLAT = 0.02
-# A turning point keeps its place if it is at least so certain as a share of the most certain moment.
+# A turning point keeps its place if its certainty is at least this share of the most certain moment's.
 _LEAST_TURN = 0.5
 
 
@@ -80,10 +80,10 @@ class _Chosen:
     shown: defaultdict[Hashable, _Shown] = field(default_factory=lambda: defaultdict(_Shown))
 
     def fill(self, moments: Sequence[Moment], count: int) -> None:
-        """Take the best of some moments until `count` are chosen, but none whose footage is shown already."""
+        """Take the best of some moments until `count` are chosen, but none whose footage is already shown."""
         taken = set(self.moments)
-        # The worth of a moment only falls while others are chosen. So the last known one is a bound, and only the best
-        # are computed again: there may be a hundred thousand moments.
+        # The worth of a moment only falls while others are chosen, so its last value is an upper bound. Only the best
+        # moments are computed again, because there may be a hundred thousand.
         bounds = [(-self.worth(one), place) for place, one in enumerate(moments) if one not in taken]
         heapq.heapify(bounds)
         while bounds and len(self.moments) < count:
@@ -109,7 +109,7 @@ class _Chosen:
         if any(_gap(one, moment) < self.spread.min_apart for one in own):
             return
         look = _look(self.footage[moment.footage_id], moment.peak)
-        # Only looks of one shape can be compared.
+        # Only looks of the same shape can be compared.
         shown = self.shown[moment.kind, look[0].shape, look[1].shape]
         if shown.has_like(moment.footage_id, look):
             return

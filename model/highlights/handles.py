@@ -14,7 +14,7 @@ from sentiloc.model.results.result import Result
 from sentiloc.model.results.sound import Sound
 
 Snap = Literal["shot", "pause", "edge", "none"]
-"""What a cut was moved to: a shot change, a pause, the video's edge, or nothing."""
+"""The point to which a cut was moved: a shot change, a pause, the video's edge, or none."""
 
 _QUIET_SHARE = 0.5
 _LEVEL_SECONDS = 10.0

@@ -137,7 +137,7 @@ def _turn(
     turn = _crossing(before, after, curves, footage.result.curve.step)
     start = max(before.peak, turn - most / 2, before.start)
     end = min(after.peak, turn + most / 2, after.end)
-    # With a peak at the very edge, nothing of its segment would be visible, so at least half a second is shown.
+    # With a peak at the very edge, its segment would not be visible, so at least half a second is shown.
     start, end = min(start, max(before.start, turn - 0.5)), max(end, min(after.end, turn + 0.5))
     return Moment(
         footage_id=footage.id,

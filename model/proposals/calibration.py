@@ -19,7 +19,9 @@ Fit = Literal["identity", "isotonic", "platt", "smooth"]
 
 _NEWTON_STEPS = 100
 _BIN = 60
-"""Outcomes in a bin of the smooth fit. Fewer follow the noise; more blur the curve where scores are high and few."""
+"""The number of outcomes in a bin of the smooth fit. Fewer would fit noise; more would blur the curve at high, rare
+scores.
+"""
 _KNOTS_BETWEEN = 8
 _LEAST_ODDS = 1e-4
 # Keeps the Newton step finite when the scores separate right from wrong perfectly.
@@ -30,11 +32,11 @@ _RIDGE = 1e-6
 class Calibration:
     """A monotone map from score to probability.
 
-    identity: the score itself, clipped to [0, 1]. isotonic: straight lines between `knots` of (score,
-    probability), flat outside. platt: 1 / (1 + exp(-(slope · score + intercept))), slope >= 0.
-    `calibrated` says whether confidences are probabilities, measured on held-out videos; the identity's are not.
-    `without_face` is added to the log-odds of a segment in which no face is seen, and its share to one in which faces
-    are seen for a part: what sound alone says is right less often at the same score.
+    identity: the score itself, clipped to [0, 1]. isotonic: straight lines between `knots` of (score, probability),
+    flat outside. platt: 1 / (1 + exp(-(slope · score + intercept))), slope >= 0. `calibrated` says whether confidences
+    are probabilities, measured on held-out videos; the identity's are not. `without_face` is added to the log-odds of a
+    segment, multiplied by the share of its time without a face: at the same score, segments found from sound alone are
+    right less often.
     """
 
     method: Method = "identity"
@@ -178,9 +180,9 @@ def _fit_isotonic(scores: Floats, correct: Floats) -> Calibration:
 def _fit_smooth(scores: Floats, correct: Floats) -> Calibration:
     """A monotone cubic (Fritsch & Carlson, 1980) through the centres of bins that hold equally many scores.
 
-    Neighbouring bins whose shares of right ones fall are pooled first, as the isotonic fit pools scores. A share
-    counts half an outcome more on either side. The isotonic fit jumps at its steps, so that a small change of a score
-    moves the probability by 0.1; this curve does not.
+    Neighbouring bins with falling shares of right outcomes are pooled first, as the isotonic fit pools scores. Each
+    share counts half a right and half a wrong outcome more. The isotonic fit jumps at its steps, so that a small change
+    of a score moves the probability by 0.1; this curve does not.
     """
     from scipy.interpolate import PchipInterpolator  # Serving fits nothing, so it need not load this.
 

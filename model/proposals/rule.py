@@ -37,7 +37,7 @@ class ServingRule:
     The levels are so close that a boundary moves little between two.
     """
     hysteresis: float = 0.1
-    """... and nowhere falls below it by more than this, so that jitter of half this size splits nothing."""
+    """... and never falls below it by more than this, so that jitter of half this size does not split a candidate."""
     min_length: float = 1.0
     """The shortest of TSL300's 1,642 segments lasts 1.07 s. A shorter video may still be one segment."""
     merge_gap: float = 0.64
@@ -71,8 +71,8 @@ def serving_proposals(
 ) -> list[Proposal]:
     """Ranked candidates of both labels, best first, for fitting the calibration and computing mAP.
 
-    scores (T, 3): negative, positive, non-sentiment; saliency (T,): W_sent. A score is the fused curve's mean
-    inside times one less its mean around, so it lies in [0, 1]. Raises `invalid_data` for other shapes.
+    scores (T, 3): negative, positive, non-sentiment; saliency (T,): W_sent. A score is the fused curve's mean inside
+    times (1 - its mean around), so it lies in [0, 1]. Raises `invalid_data` for other shapes.
     """
     length = _covered(len(scores), snippet_seconds, duration)
     found = _candidates(fuse(scores, saliency), snippet_seconds, length, rule)
@@ -217,7 +217,7 @@ def _crossings(
     before, after = np.maximum(first - 1, 0), np.minimum(stop, len(curve) - 1)
     rise = _fraction(level - curve[before], curve[first] - curve[before])
     fall = _fraction(curve[stop - 1] - level, curve[stop - 1] - curve[after])
-    # A snippet's score belongs to its centre, (i + 0.5) * step. At the ends of the video there is nothing to cross.
+    # A snippet's score belongs to its centre, (i + 0.5) * step. A run at an end of the video has no crossing there.
     start = np.where(first > 0, (first - 0.5 + rise) * step, 0.0)
     end = np.where(stop < len(curve), (stop - 0.5 + fall) * step, duration)
     return np.minimum(start, duration), np.minimum(end, duration)
@@ -238,7 +238,7 @@ def _bridge(row: Ints, start: Floats, end: Floats, gap: float) -> tuple[Floats, 
 def _contrast(
     curve: Floats, start: Floats, end: Floats, step: float, duration: float, outer_margin: float
 ) -> Floats:
-    """Mean of the curve inside, times one less its mean within the margin around: both in [0, 1]."""
+    """Mean of the curve inside, times (1 - its mean within the margin around): both in [0, 1]."""
     edges = np.arange(len(curve) + 1) * step
     # The integral, linear between snippet edges, gives exact means for boundaries within a snippet.
     total = np.append(0.0, np.cumsum(curve)) * step

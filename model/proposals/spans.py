@@ -32,7 +32,7 @@ def threshold_runs(curve: Floats, thresholds: Sequence[float]) -> Runs:
 
 
 def outer_inner_contrast(curve: Floats, runs: Runs, least_margin: int = 0) -> Floats:
-    """GIM's equations 15 and 16: mean inside less the sum of L/4 frames on either side over L/2, (N,).
+    """GIM's equations 15 and 16: mean inside minus the sum of L/4 frames on either side divided by L/2, (N,).
 
     Frames beyond the video count as 0, as in the printed sum; fractions of a frame are not counted.
     With few long segments instead of many frames, `least_margin` must be 1. Otherwise a run shorter than four has no

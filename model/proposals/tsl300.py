@@ -136,7 +136,7 @@ def find_runs(mask: Bools) -> Runs:
 
 
 def _contrasts(curves: Floats, runs: Runs) -> tuple[Floats, Ints, Ints]:
-    """Outer-inner contrast of each run: mean inside less mean of 3 % of its length on either side."""
+    """Outer-inner contrast of each run: mean inside minus mean of 3 % of its length on either side."""
     size = curves.shape[1]
     length = runs.stop - runs.start
     margin = OUTER_MARGIN * length

@@ -1,4 +1,4 @@
-"""Options of a cut as a caller of the Python API changes them."""
+"""Cut options with the changes that a caller of the Python API makes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def changed_options(
         if seconds is not None and not 0 <= seconds < math.inf:
             raise SentilocError(ErrorCode.INVALID_DATA, f"{name} {seconds:g} is not a number of seconds")
     if isinstance(labels, str):
-        # A text is a sequence, too: of its letters.
+        # A string is a sequence, too, of its letters.
         raise SentilocError(ErrorCode.INVALID_DATA, f"labels is a list, such as [{labels!r}]")
     if unknown := sorted(set(labels or ()) - set(known)):
         detail = f"no label {', '.join(unknown)}; the model has: {', '.join(known)}"

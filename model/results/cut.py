@@ -45,7 +45,7 @@ def _known_range(curve: Curve) -> tuple[float, float]:
     practically never give all of these together.
     """
     total = len(curve.saliency)
-    # From both ends, because almost every curve is known from its first snippet to its last.
+    # Searched from both ends, because almost every curve is known from its first snippet to its last.
     first = next((index for index in range(total) if _is_known(curve, index)), None)
     if first is None:
         return 0.0, 0.0

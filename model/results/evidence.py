@@ -43,7 +43,7 @@ def _evidence(segment: Segment, inside: slice, full: Floats, without: Mapping[st
     mean = full[inside, label].mean()
     drops = {stream: max(0.0, float(mean - less[inside, label].mean())) for stream, less in without.items()}
     total = sum(drops.values())
-    # Streams that carry the same evidence can each be left out without a fall.
+    # If two streams carry the same evidence, leaving out either one alone changes nothing.
     shares = {stream: drop / total if total > 0 else 1 / len(drops) for stream, drop in drops.items()}
     return Evidence(**{stream: shares.get(stream, 0.0) for stream in _STREAMS})
 

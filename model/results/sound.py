@@ -15,7 +15,7 @@ VALUES_PER_SNIPPET = 4
 _SNIPPETS_AT_A_TIME = 512
 _DECIMALS = 2
 FAINT = 2.0
-"""If the loudest moment is below this, it is drawn small; a full-scale sine has an amplitude of 45."""
+"""If the loudest moment is below this amplitude, it is drawn small; a full-scale sine has an amplitude of 45."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Results of a part of a video. Outside it, nothing counts as found. Numpy only."""
+"""Results of a part of a video. Outside the part, there are no findings. Numpy only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Warnings about what could not be read or was repaired, so that nothing is lost silently."""
+"""Warnings about what could not be read or was repaired, so that no loss is silent."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def joined() -> Iterator[None]:
         if is_first():
             yield
             return
-        # Otherwise every progress line would appear once per GPU.
+        # Otherwise every line of progress would appear once per GPU.
         with (
             Path(os.devnull).open("w", encoding="utf-8") as nowhere,
             redirect_stdout(nowhere),
@@ -106,7 +106,7 @@ def stacked(x: Tensor) -> Tensor:
     if processes() < 2:
         return x[None]
     own = torch.arange(processes(), device=x.device) == rank()
-    # A sum of mostly zeros instead of all_gather, which passes no gradients back.
+    # A sum of mostly zeros instead of all_gather, which does not propagate gradients.
     return total(torch.where(own.reshape(-1, *[1] * x.ndim), x, torch.zeros_like(x)))
 
 

@@ -42,7 +42,7 @@ class WandbRun:
         file.write_text(f"{self._run.id}\n", encoding="utf-8")
 
     def log(self, record: dict[str, float]) -> None:
-        """One epoch's figures."""
+        """The metrics of one epoch."""
         figures = {name: value for name, value in record.items() if name != "epoch"}
         self._run.log(figures, step=int(record["epoch"]))
 
