@@ -125,7 +125,7 @@ def parse_video(raw: Mapping[str, Any]) -> VideoInfo:
     parsed = AudioTrack(**{**track, "numbers": tuple(track["numbers"])}) if track else None
     info = VideoInfo(**{**raw, "audio_track": parsed})
     if info.rate <= 0:
-        raise ValueError(f"timebase {info.timebase} is no rate")
+        raise ValueError(f"timebase {info.timebase} is not a rate")
     return info
 
 

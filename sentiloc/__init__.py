@@ -78,7 +78,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
 if not TYPE_CHECKING:
-    # Hidden from type checkers, for which it would make every name valid.
+    # Hidden from type checkers, because it would make every name valid for them.
     def __getattr__(name: str) -> Any:
         if name == "__version__":
             return import_module("sentiloc.app.version").version()

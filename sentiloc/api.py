@@ -157,7 +157,7 @@ class Result:
         return found.notes(self._timeline(options))
 
     def _asked(self, name: str, **counting: Any) -> tuple[Format, TimelineOptions] | None:
-        """A format with the options of its timeline, which are possible; None for JSON, which has no timeline."""
+        """A format with its checked timeline options; None for JSON, which has no timeline."""
         if name == "json" and all(value is None for value in counting.values()):
             return None
         from sentiloc.app.formats import FORMATS
@@ -167,7 +167,7 @@ class Result:
             detail = f"no format {name!r}; there are: {', '.join(formats())}"
             raise SentilocError(ErrorCode.INVALID_DATA, detail)
         options = TimelineOptions(**counting)
-        # Whatever the format reads of them, and before pictures are decoded for a report.
+        # Checked even if the format ignores them, and before pictures are decoded for a report.
         self._timeline(options)
         return None if name == "json" else (FORMATS[name], options)
 
@@ -315,7 +315,7 @@ def load_model(
     if _is_place(name):
         if not folder.is_dir():
             raise UnknownPackageError(f"no model package at {str(name)!r}: there is no such folder")
-        # Resolved, because `.` and `..` are no names.
+        # Resolved, because `.` and `..` are not names of packages.
         folder = folder.resolve()
         models_dir = folder.parent
     try:
@@ -329,7 +329,9 @@ def load_model(
 
 
 def _is_place(name: str | Path) -> bool:
-    """Whether a model is named by the place of its folder. A path of one part is one only if the folder is there."""
+    """Whether a model is named by the path of its folder. A name without a separator counts as a path only if the
+    folder exists.
+    """
     if isinstance(name, str):
         return name == ".." or Path(name).name != name
     return name.name in ("", "..") or len(name.parts) > 1 or name.is_dir()

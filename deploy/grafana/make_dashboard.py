@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-# Every API process shows the same figures, except those of requests: `max` takes them once, `sum` would add them up.
+# Every API process reports the same values, except for requests. `max` takes them once; `sum` would count them several
+# times.
 # Title, unit, expression, legend.
 PANELS = [
     ("Queued jobs", "short", "max by (priority) (sentiloc_jobs_queued)", "{{priority}}"),

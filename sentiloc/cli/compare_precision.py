@@ -29,13 +29,13 @@ _Stride = Annotated[
     typer.Option(
         min=1,
         max=32,
-        help="The network reads one of so many snippets; default: the setting SENTILOC_VISUAL_STRIDE.",
+        help="With N, the network reads every N-th snippet; default: SENTILOC_VISUAL_STRIDE.",
     ),
 ]
 _ByShots = Annotated[
     bool | None,
     typer.Option(
-        help="The network also reads the first snippet of each shot; default: the setting SENTILOC_VISUAL_BY_SHOTS."
+        help="The network also reads the first snippet of each shot; default: SENTILOC_VISUAL_BY_SHOTS."
     ),
 ]
 
@@ -69,9 +69,7 @@ def compare(
     stride = visual_stride or config.visual_stride
     by_shots = config.visual_by_shots if visual_by_shots is None else visual_by_shots
     if precision == "float32" and stride == 1:
-        raise typer.BadParameter(
-            "float32 on every snippet is what is compared with: give --visual-stride, too"
-        )
+        raise typer.BadParameter("float32 on every snippet is the reference: give --visual-stride, too")
     if visual_by_shots and stride == 1:
         raise typer.BadParameter(
             "--visual-by-shots changes nothing on every snippet: give --visual-stride, too"
@@ -91,14 +89,14 @@ def compare(
 
 
 def _which(stride: int, *, by_shots: bool) -> str:
-    """Which snippets the network reads, after a comma; nothing for all of them."""
+    """The text ", one snippet of N ..." for the label; empty if the network reads every snippet."""
     if stride == 1:
         return ""
     return f", one snippet of {stride}" + (" and the first of each shot" if by_shots else "")
 
 
 def describe(effect: Effect, change: str, threshold: float) -> list[str]:
-    """The comparison as readable lines. `change` says what is compared with float32."""
+    """The comparison as readable lines. `change` names the variant that is compared with float32."""
     features, segments = effect.features, effect.segments
     noise = "" if features.of_variation is None else f"; error {features.of_variation:.0%} of their variation"
     lines = [

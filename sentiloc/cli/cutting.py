@@ -1,4 +1,4 @@
-"""Options of a job and of its output: shared by what runs here and what talks to a server."""
+"""Options of a job and of its output, shared by local commands and by those that talk to a server."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from sentiloc.cli.messages import wrong_usage
 from sentiloc.cli.output import PICTURE, is_written_itself
 
 JSON = "json"
-# Several formats have these endings. The most usual one is meant.
+# Several formats have these suffixes. The most common format is meant.
 _AMBIGUOUS = {"xml": "fcp7", "txt": "audacity", "csv": "csv"}
 
 
@@ -59,10 +59,11 @@ def require_printed(name: str | None, output: Path | None) -> None:
 
 
 def require_frames(name: str, counting: Mapping[str, Any]) -> None:
-    """Refuse options of a timeline, by parameter name, for a format that counts no frames, and wrong values.
+    """Refuse timeline options, given by parameter name, if the format counts no frames or a value is wrong.
 
     Raises:
-        typer.BadParameter: One of the options is not None and the format has seconds alone, or no video can have it.
+        typer.BadParameter: One of the options is not None although the format only has seconds, or its value is
+        impossible for every video.
     """
     given = [option for option, value in counting.items() if value is not None]
     if not given:
@@ -81,7 +82,7 @@ def require_timeline(**counting: Any) -> None:
     """Refuse options of a timeline that are wrong for every video; raises `typer.BadParameter`."""
     from sentiloc.app.formats.timeline import TimelineError, TimelineOptions, check_options
 
-    # The last of each is to blame: the others were checked before.
+    # The options were added one by one, so the last one is at fault.
     for names in (("start_timecode",), ("fps",), ("fps", "drop_frame")):
         try:
             check_options(TimelineOptions(**{name: counting.get(name) for name in names}))
@@ -107,7 +108,9 @@ def is_folder(output: str | None) -> bool:
 
 
 def require_name(output: str | None) -> None:
-    """Refuse an empty name, as of an unset variable: it would be the current folder; raises `typer.BadParameter`."""
+    """Refuse an empty name, which an unset variable gives and which would mean the current folder; raises
+    `typer.BadParameter`.
+    """
     if output == "":
         raise wrong_usage("the name is empty", "--output")
 
@@ -148,8 +151,8 @@ def _require_writable(output: Path) -> None:
 
 
 def _require_folder(output: Path, *, in_folder: bool) -> None:
-    """Refuse a name that cannot be that of a folder, or, unless `in_folder`, that may be meant as a file."""
-    # A folder that does not exist is created with the first file, in the last folder of its path that does.
+    """Refuse a name that cannot be a folder, or, unless `in_folder`, that probably means a file."""
+    # A missing folder is created with the first file, in the deepest folder of its path that exists.
     nearest = next(path for path in (output, *output.resolve().parents) if path.exists())
     if not nearest.is_dir():
         raise wrong_usage(f"{nearest} is a file; a folder is needed", "--output")
@@ -186,7 +189,9 @@ class Destinations:
     def __init__(
         self, folder: Path, name: str, videos: Iterable[Path] = (), root: Path | None = None
     ) -> None:
-        """With `root`, mirror the folders below it; used for a watched folder, whose videos are not known yet."""
+        """With `root`, mirror the folders below it. This is used for a watched folder, whose videos are not known in
+        advance.
+        """
         self._folder, self._name = folder, name
         places = [video.resolve() for video in videos]
         names = Counter(file_name(name, place.name) for place in places)

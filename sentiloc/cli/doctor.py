@@ -36,7 +36,7 @@ _LEAST_DISK = 2 * 1024**3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One line of the report; `ok` is None if there is nothing to check, or if the check was not allowed to look."""
+    """One line of the report; `ok` is None if there is nothing to check, or if the check lacked permission."""
 
     name: str
     ok: bool | None
@@ -44,7 +44,7 @@ class Finding:
 
 
 class UnseenError(Exception):
-    """A check found no fault, but could not look at everything. The message says at what."""
+    """A check found no fault, but could not check everything. The message names what is missing."""
 
 
 def doctor(
@@ -52,7 +52,7 @@ def doctor(
     skip_test: Annotated[bool, typer.Option("--skip-test", help="Do not localize a test clip.")] = False,
 ) -> None:
     """Check this installation. Exit status: 0 everything needed works, 1 something needed is broken."""
-    # Without flags it only checks the settings, and names a bad one in one line.
+    # Without flags, this only validates the settings and reports a bad one in one line.
     override()
     settings = get_settings()
     findings = []
@@ -112,7 +112,7 @@ def _try(name: str, check: Callable[[Settings], str], settings: Settings) -> Fin
         return Finding(name=name, ok=None, detail=f"warning: {unseen}")
     except SentilocError as error:
         return Finding(name=name, ok=False, detail=f"{error.detail} ({error.code})")
-    # Whatever a check raises, the other checks still say what they find.
+    # Whatever a check raises, the other checks still run.
     except Exception as error:
         return Finding(name=name, ok=False, detail=f"{type(error).__name__}: {error}")
 
@@ -213,7 +213,7 @@ def _redis(settings: Settings) -> str:
 
 def _disk(settings: Settings) -> str:
     folder = settings.data_dir.expanduser().resolve()
-    # The folder is created by the first start, so before that its disk is found by a parent.
+    # The folder is created at the first start, so before that the disk is that of a parent.
     existing = next(place for place in (folder, *folder.parents) if place.exists())
     free = shutil.disk_usage(existing).free
     words = f"{free / 1024**3:.1f} GiB free for {folder}"

@@ -1,4 +1,4 @@
-"""Options that a command was given: one that would have no effect, or can only fail, is a usage error."""
+"""Checks the options that were given: one that has no effect, or can only fail, is a usage error."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def time_range(start: float, end: float | None) -> tuple[float, float | None] | 
     """
     if end is not None and end <= start:
         raise wrong_usage(f"{end:g} s is not after --start, {start:g} s", "--end")
-    # From 0 without an end is the whole video.
+    # A range from 0 without an end is the whole video.
     return (start, end) if start or end is not None else None
 
 
@@ -61,7 +61,7 @@ def naming(model: str | None) -> Iterator[None]:
     try:
         yield
     except UnknownPackageError as error:
-        # Of a setting, it is no wrong usage.
+        # A wrong name in a setting is not a usage error.
         if model is None:
             raise
         raise wrong_usage(error.detail, "--model") from error

@@ -1,7 +1,7 @@
 """The work of `sentiloc localize`: runs the service's pipeline on files, without a server.
 
-The module loads neither the parser of options nor a library for terminals, and what a result needs only when it is
-written: for a short video, imports would take most of the time.
+The module loads neither the parser of options nor a library for terminals. It imports what a result needs only when the
+result is written. For a short video, imports would otherwise take most of the time.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def localize_files(
         copies = {Path(name) for name, video in zip(names, videos, strict=True) if video == STANDARD_INPUT}
         writer = _Writer(written, found, watched=watch, copies=copies)
         loaded = _load(model, asked.get("labels") or ())
-        # After all that can be wrong usage: a film may take minutes to arrive.
+        # After all checks of the usage, because a film may take minutes to arrive.
         for path in copies:
             _read_input(path)
         todo = found if watch is None else NewFiles(watch).forever()
@@ -147,18 +147,18 @@ def _read_input(path: Path) -> None:
 
 
 def _about_nothing(result: Result) -> str:
-    """Why no segment was found, and with which other option one would be."""
+    """Why no segment was found, and the option with which one would be found."""
     weaker, threshold = result.recut(threshold=0.0).segments, result.options.threshold
     best = max((segment.confidence for segment in weaker), default=1.0)
     if best < threshold:
         return f"no segment is confident enough; --threshold {_lower_threshold(result, best):g} shows a weaker one"
-    # At 0 a short segment may be joined to weaker ones, so one that is confident enough may be too short without them.
+    # At threshold 0 a segment may be joined with weaker ones; without them it may be too short.
     hiding = _hiding(result, threshold if weaker else 0.0)
     return f"no segment matches {hiding}" if hiding else "nothing stands out"
 
 
 def _lower_threshold(result: Result, best: float) -> float:
-    """The highest round threshold, at most `best`, that shows a segment; one that is joined may need less."""
+    """The highest round threshold, at most `best`, that shows a segment. For a joined segment it may be lower."""
     tenths = (step / 10 for step in range(int(best * 10), 0, -1))
     hundredths = (step / 100 for step in range(min(int(best * 100), 9), 0, -1))
     return next((one for one in (*tenths, *hundredths) if result.recut(threshold=one).segments), 0.0)
@@ -203,7 +203,7 @@ class _Writer:
         self._counting = written.counting
         self._draws = wants_picture(written.format, output, written.as_json)
         in_folder = output is not None and (several or written.in_folder or output.is_dir())
-        # A folder's name may have a dot, which says nothing about a format.
+        # A dot in a folder's name does not imply a format.
         wanted = written.format or (None if in_folder else format_of(output))
         self._format = JSON if wanted in (None, PICTURE) or written.as_json else str(wanted)
         require_frames(PICTURE if self._draws else self._format, written.counting)
@@ -236,7 +236,7 @@ class _Writer:
     def _text(self, video: Path, result: Result) -> bytes:
         notes = result.notes(self._format, **self._counting)
         if not result.segments and self._format != JSON:
-            # A file without segments says nothing; someone who tries the command would take it for a fault.
+            # Explained, because somebody who tries the command would take a file without segments for a fault.
             notes = [*notes, _about_nothing(result)]
         for note in notes:
             say(f"sentiloc: {self._title(video)}: {note}")
@@ -260,7 +260,7 @@ def _localize_all(videos: Iterable[Path], model: Model, writer: _Writer, asked: 
         try:
             writer.write(video, _run(model, video, asked))
         except (SentilocError, OSError, UnicodeError) as error:
-            # The last two come from the file of one output, or from the name of one video.
+            # The last two may come from writing one output, or from the name of one video.
             if os.environ.get("SENTILOC_DEBUG") and not isinstance(error, SentilocError):
                 raise
             writer.fail(video, error)
@@ -270,7 +270,7 @@ def _localize_all(videos: Iterable[Path], model: Model, writer: _Writer, asked: 
 
 def _run(model: Model, video: Path, asked: Mapping[str, Any]) -> Result:
     """Localize a file with a progress bar on standard error, if that is a terminal."""
-    # Nothing is drawn, so the library for bars need not be loaded.
+    # Nothing is drawn, so the library for progress bars is not loaded.
     if not sys.stderr.isatty():
         return model.localize(video, **asked)
     with progress_bars() as bars:

@@ -1,7 +1,7 @@
 """The `sentiloc` command: starts a subcommand, and turns expected errors into one line.
 
 `sentiloc localize FILE...` without options skips the parser of options: importing it takes as long as the whole work on
-a short video. Whatever is wrong on a command line is left to the parser, so that all messages come from one place.
+a short video. Errors on the command line are left to the parser, so that all messages come from one place.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def main() -> None:
     except MemoryError as error:
         _raise_or_stop(error, f"out of memory: {error}" if str(error) else "out of memory")
     except RuntimeError as error:
-        # PyTorch has no class of its own for this on processors.
+        # PyTorch has no separate error class for this on CPUs.
         no_memory = "allocate memory" in str(error) or "out of memory" in str(error)
         _raise_or_stop(error, f"out of memory: {error}" if no_memory else unexpected(error))
     except Exception as error:
@@ -39,7 +39,9 @@ def main() -> None:
 
 
 def _open_standard_files() -> None:
-    """Let `/dev/null` stand for those that the caller has closed: the next file would take the place of one."""
+    """Open `/dev/null` for each standard file that the caller has closed, because the next opened file would get its
+    number.
+    """
     # In order, because a file gets the lowest free number.
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:

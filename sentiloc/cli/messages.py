@@ -26,18 +26,18 @@ def wrong_usage(detail: str, option: str) -> Exception:
 
 
 def about_error(error: Exception) -> str:
-    """What the system says of a file, without the names of Python's classes; else `unexpected`."""
+    """The system's message about a file, without the names of Python's classes; else `unexpected`."""
     if not isinstance(error, OSError) or error.filename is None or error.strerror is None:
         return unexpected(error)
     names = [
         os.fsdecode(name)
         for name in (error.filename, error.filename2)
-        # A number is an open file, which means nothing to a user.
+        # A number denotes an open file, which means nothing to a user.
         if not isinstance(name, (int, type(None)))
     ]
     return f"{' and '.join(names) or error.filename}: {error.strerror}"
 
 
 def unexpected(error: Exception) -> str:
-    """An error that nobody foresaw, in one line."""
+    """An unexpected error, in one line."""
     return f"{type(error).__name__}: {error} (SENTILOC_DEBUG=1 shows where)"

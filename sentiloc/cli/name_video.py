@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sentiloc.worker.decoder.decode import DecodeLimits
 
 BEST = 3
-# 7.7 s of video (0.64 s each): enough to name it, and little to decode.
+# 7.7 s of video (0.64 s each): enough to classify it, and little to decode.
 _SNIPPETS = 12
 
 
@@ -32,7 +32,7 @@ def name_video(network: I3D, video: Path, limits: DecodeLimits) -> list[tuple[st
     from sentiloc.worker.features.visual import VISUAL_SIZE
 
     logits = []
-    # After `break` the decoder would still be at work; closing ends it.
+    # After `break` the decoder would still run; closing ends it.
     with closing(decode(video, DecodeRequest(visual_size=VISUAL_SIZE), limits)) as events:
         for event in events:
             if isinstance(event, SnippetFrames) and event.visual is not None:

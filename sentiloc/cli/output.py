@@ -66,7 +66,7 @@ def read_result(raw: Mapping[str, Any]) -> Result:
     from sentiloc.client.errors import UnexpectedAnswerError
 
     try:
-        # The decoder takes the types of JSON alone; a result of this process has tuples.
+        # The decoder only accepts JSON types; a result of this process has tuples.
         return decode(Result, json.loads(json.dumps(raw)))
     except UnexpectedAnswerError as error:
         raise SentilocError(ErrorCode.INVALID_DATA, f"this is not a result of `sentiloc`: {error}") from error
@@ -88,7 +88,7 @@ def print_or_write(data: bytes, output: Path | None) -> None:
 
 @contextmanager
 def _naming(place: str) -> Iterator[None]:
-    """Writing to a place, which its errors name: of an open file, the system does not say which one it is."""
+    """Add the name of the place to errors of writing, because the system does not name an open file."""
     try:
         yield
     except OSError as error:
@@ -100,7 +100,7 @@ def _naming(place: str) -> Iterator[None]:
 def _write(data: bytes, output: Path | None) -> None:
     if output is None:
         sys.stdout.flush()
-        # Not into the buffer, which fails if another program has made the descriptor non-blocking.
+        # Without the buffer, which fails if another program has made the descriptor non-blocking.
         target = getattr(sys.stdout.buffer, "raw", sys.stdout.buffer)
         rest = memoryview(data)
         # A write may end early, also when the reader closes the pipe.
@@ -127,7 +127,7 @@ def whole_file(output: Path) -> Iterator[Path]:
     if is_written_itself(output):
         yield output
         return
-    # A new file would take its place even so.
+    # Checked here, because a new file could replace it in spite of that.
     if output.exists() and not os.access(output, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(output))
     with replacing(output.resolve()) as path:
@@ -135,7 +135,7 @@ def whole_file(output: Path) -> Iterator[Path]:
 
 
 def is_written_itself(output: Path) -> bool:
-    """Whether no new file takes the place of `output`: it is a device, a pipe, a folder, or an open file."""
+    """Whether `output` is written directly instead of replaced: it is a device, a pipe, a folder, or an open file."""
     folder = output.parent.resolve()
     # A name in `/dev` may lead to a regular file that another program has open; that program would not see a new file.
     is_open_file = folder == Path("/dev") or folder.is_relative_to("/proc")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _MOVIE = ".mp4"
 _OF_FILMS = {"captions", "crossfade", "max_side"}
-"""Options that a cut does not carry: an editing program has its own."""
+"""Options that a cut cannot contain, because the editing program decides them."""
 _CUTS = {".edl": "edl", ".xml": "fcp7", ".fcpxml": "fcpxml", ".otio": "otio", ".mlt": "mlt", ".llc": "llc"}
 
 MinConfidence = Annotated[
@@ -165,7 +165,7 @@ def _load(name: str | None, default: str, config: RuntimeConfig) -> Model:
     model = load_model(name, default, config)
     if not {*model.labels} <= {*CLASSES}:
         error = _no_sentiment(model)
-        # Of a setting, it is no wrong usage.
+        # A wrong model in a setting is not a usage error.
         raise error if name is None else wrong_usage(error.detail, "--model")
     return model
 
@@ -191,7 +191,7 @@ def _localize(videos: Sequence[Path], model: Model) -> tuple[list[Footage], bool
             typer.echo(f"sentiloc: {video}: {error.detail} ({error.code})", err=True)
             whole = False
             continue
-        # Emotions may be called positive and negative, too.
+        # An emotion may be called positive or negative, too.
         if not isinstance(found, Result):
             raise _no_sentiment(model)
         for warning in found.warnings:

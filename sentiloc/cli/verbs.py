@@ -140,7 +140,7 @@ def _in_plain_words(error: typer.BadParameter) -> str:
     if not found:
         return str(error.message)
     if found[0]["type"] == "value_error":
-        # It may quote the value; here typer has replaced its control characters.
+        # The message may quote the value, whose control characters typer has replaced here.
         return str(error.message).removeprefix("Value error, ")
     from sentiloc.app.reasons import plain_reason
 
@@ -158,7 +158,7 @@ def _load(verb: str, module: str, attribute: str) -> Any:
     try:
         found = getattr(import_module(module), attribute)
     except ModuleNotFoundError as error:
-        # A library is missing, not the subcommand: `main` names it.
+        # A library is missing, not the subcommand. `main` reports it.
         if error.name != module:
             raise
         stop(f"`sentiloc {verb}` is not part of this installation")

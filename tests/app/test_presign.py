@@ -122,7 +122,7 @@ def test_the_bucket_is_made_once(s3_url: str, monkeypatch: pytest.MonkeyPatch) -
     said = [CliRunner().invoke(root, ["create-bucket"]) for _ in range(2)]
     get_settings.cache_clear()
     assert [one.exit_code for one in said] == [0, 0], said
-    assert [one.stdout.rpartition(": ")[2].strip() for one in said] == ["made", "there already"]
+    assert [one.stdout.rpartition(": ")[2].strip() for one in said] == ["created", "already exists"]
 
 
 def send(form: dict[str, Any], data: bytes) -> None:

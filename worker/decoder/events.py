@@ -174,7 +174,7 @@ def read_audio(fields: Mapping[str, Any], payload: bytes, bounds: Bounds) -> Aud
 def read_count(value: object, most: int) -> int:
     """An integer from 0 to `most`; raises ValueError for anything else."""
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
-        raise ValueError(f"{value!r} is no count up to {most}")
+        raise ValueError(f"{value!r} is not a count up to {most}")
     return value
 
 

@@ -32,7 +32,7 @@ FINAL = {"succeeded", "failed", "cancelled"}
 # Statuses of a server or proxy that is busy or restarting.
 PASSING = {429, 502, 503, 504}
 POLL_SECONDS = 1.0
-# A server that restarts, or a network that is away for a moment, must not end the wait for a job.
+# A server that restarts, or a short network failure, must not end the wait for a job.
 PATIENCE_SECONDS = 60.0
 # Bytes read at once: a video of several gigabytes must not be held in memory.
 PIECE = 1 << 20
@@ -64,7 +64,7 @@ class Server:
     def __init__(self, address: str, key: str = "") -> None:
         if not address.startswith(("http://", "https://")):
             raise ServerError("The server's address begins with http:// or https://.")
-        # Without the line end of a copied key.
+        # A copied key may end with a line break.
         self._address, self._key = address.rstrip("/"), key.strip()
         # Checked here, because the error of `http.client` contains the key.
         if not (self._key.isascii() and self._key.isprintable()):
@@ -134,11 +134,13 @@ class Server:
         except urllib.error.HTTPError as error:
             raise ServerError(_detail(error), passes=error.code in PASSING) from error
         except (ValueError, http.client.InvalidURL) as error:
-            raise ServerError(f"This is no answer of Sentiloc. Is the address right? ({error})") from error
+            raise ServerError(
+                f"This is not an answer from Sentiloc. Is the address right? ({error})"
+            ) from error
         except (OSError, http.client.HTTPException) as error:
             raise ServerError(f"The server does not answer: {error}", passes=True) from error
         if not isinstance(found, dict) or not fields <= found.keys():
-            raise ServerError("This is no answer of Sentiloc. Is the address right?")
+            raise ServerError("This is not an answer from Sentiloc. Is the address right?")
         return found
 
 

@@ -36,9 +36,8 @@ def _other_than(response: httpx.Response, wanted: str) -> UnexpectedAnswerError:
 
 
 def file_content(response: httpx.Response) -> bytes:
-    """The bytes of a file. A page that a proxy sends instead, such as one to log in, is no file.
-
-    The server names the file, also if its format is HTML.
+    """The bytes of a file. A page that a proxy sends instead, such as a login page, is refused. The server names its
+    files, even HTML ones.
     """
     if media_type(response) == "text/html" and "content-disposition" not in response.headers:
         raise _other_than(response, "a file")
@@ -46,7 +45,7 @@ def file_content(response: httpx.Response) -> bytes:
 
 
 def require_stored(response: httpx.Response) -> None:
-    """Raise what an object store gives as the reason of its refusal, and the place of a redirect."""
+    """Raise an error with the reason that an object store gives for its refusal, or with the target of a redirect."""
     if response.status_code < 300:
         return
     place = redirected_to(response)

@@ -216,7 +216,8 @@ def delete_jobs(filters: Filters, *, cancel_others: bool, cursor: str | None) ->
     params = {**filter_params(filters), "cancel": cancel_others}
     if cursor is not None:
         params["cursor"] = cursor
-    # Not repeatable: the next answer would not count what this one has deleted, and what is stuck stays stuck.
+    # Not repeatable: the next answer would not count the jobs that this one has deleted, and failed deletions would
+    # fail again.
     return Call(method="DELETE", path=f"{API}/jobs", parse=one(Deleted), params=params, repeatable=False)
 
 
@@ -246,7 +247,7 @@ def _line(text: str) -> BatchLine:
         raw = decode(_Line, json.loads(text))
         state = raw.state if raw.state == "deleted" else JobState(raw.state)
     except ValueError as error:
-        raise UnexpectedAnswerError(f"{text[:80]!r} is no line of a batch's results") from error
+        raise UnexpectedAnswerError(f"{text[:80]!r} is not a line of a batch's results") from error
     found = raw.result
     is_sentiment = found is not None and found.get("task", "sentiment") == "sentiment"
     return BatchLine(

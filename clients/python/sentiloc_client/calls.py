@@ -95,7 +95,7 @@ class Polled:
 
 def connection(server: str | None, api_key: str | None) -> dict[str, Any]:
     """Arguments of the httpx client. Defaults come from SENTILOC_SERVER and SENTILOC_API_KEY."""
-    # Empty variables count as unset: that is what a shell makes of `SENTILOC_SERVER=`.
+    # Empty variables count as unset, because a shell sets `SENTILOC_SERVER=` to an empty text.
     url = server or os.environ.get("SENTILOC_SERVER") or DEFAULT_SERVER
     # Without the line end that a key read from a file has.
     key = (api_key or os.environ.get("SENTILOC_API_KEY") or "").strip()
@@ -116,7 +116,7 @@ def _address(url: str) -> httpx.URL:
         # So `localhost:8000` works as well.
         return httpx.URL(url if "://" in url else f"http://{url}")
     except httpx.InvalidURL as error:
-        raise ConnectionFailedError(f"{url!r} is no address: {error}") from error
+        raise ConnectionFailedError(f"{url!r} is not an address: {error}") from error
 
 
 def submit(

@@ -125,7 +125,7 @@ class WrongVideoError(ClientError):
     """The upload to continue is of a video of another length."""
 
     def __init__(self, upload: str, stored: int | None, given: int) -> None:
-        super().__init__(f"upload {upload} is of a video with {stored} bytes; this one has {given}")
+        super().__init__(f"upload {upload} belongs to a video of {stored} bytes; this video has {given}")
 
 
 class JobFailedError(ClientError):

@@ -65,14 +65,14 @@ class EventLines:
         try:
             raw = json.loads("\n".join(self._data))
         except ValueError as error:
-            raise UnexpectedAnswerError(f"an event's data is no JSON: {self._data!r}") from error
+            raise UnexpectedAnswerError(f"an event's data is not JSON: {self._data!r}") from error
         if not isinstance(raw, dict):
-            raise UnexpectedAnswerError(f"an event's data is no object: {self._data!r}")
+            raise UnexpectedAnswerError(f"an event's data is not an object: {self._data!r}")
         return decode(Event, {**raw, "kind": self._kind, "id": self._id or None})
 
 
 def require_stream(response: httpx.Response) -> None:
-    """Raise `UnexpectedAnswerError` for a success that is no event stream, such as a proxy's page to log in."""
+    """Raise `UnexpectedAnswerError` for a success that is not an event stream, such as a proxy's login page."""
     if media_type(response) != EVENT_STREAM:
         kind = response.headers.get("content-type", "no content type")
         detail = (

@@ -144,7 +144,7 @@ function addressOf(server: string): URL {
     if (server.startsWith("/")) return new URL(server, globalThis.location?.origin);
     return new URL(server.includes("://") ? server : `http://${server}`);
   } catch (error) {
-    throw new SentilocError("this is no address of a server", { cause: error });
+    throw new SentilocError("this is not the address of a server", { cause: error });
   }
 }
 

@@ -37,7 +37,7 @@ class _Marks:
 def draw(result: Result, title: str, width: int, encoding: str = "utf-8") -> RenderableType:
     """The timeline, its scale, and the segments; `width` in characters."""
     columns, marks = max(20, min(width, WIDEST) - 2), _Marks(encoding)
-    # Both lanes have one scale, so that the stronger side looks stronger.
+    # Both lanes have the same scale, so that the stronger side looks stronger.
     full = lane_scale(result)
     above, below = (
         _levels([value / full for value in strength(result, label)], result, columns)

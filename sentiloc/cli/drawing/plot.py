@@ -85,7 +85,7 @@ def _save(result: AnyRead, title: str, output: Path, width: float) -> None:
     _label(axes, result, title, _draw(axes, result))
     suffix = output.suffix.lower()
     with whole_file(output) as path:
-        # By its name, the unfinished file has no format.
+        # The format is stated, because the name of the unfinished file does not show it.
         figure.savefig(path, format=suffix.removeprefix("."), dpi=150, metadata=_no_date(suffix))
 
 

@@ -42,7 +42,7 @@ def draw_expressions(axes: Any, result: ExpressionResult) -> None:
         axes.plot([segment.peak], [sign], color="black", marker="D", markersize=4)
     axes.axhline(0, color="black", linewidth=0.8)
     axes.set(ylim=(-_TOP, _TOP), yticks=(-1, 0, 1))
-    # An intensity is never negative; the side of the axis only tells the kind.
+    # An intensity is never negative; the side of the axis only shows the kind.
     axes.set_yticklabels(["1", "0", "1"])
     axes.set_ylabel("  ·  ".join(reversed(result.classes)))
 

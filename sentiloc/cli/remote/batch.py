@@ -28,7 +28,7 @@ from sentiloc.cli.remote.session import (
 )
 from sentiloc.client import Batch, BatchItem, Client, JobOptions
 
-# A job has a stream of events, a batch does not.
+# Seconds between polls: unlike a job, a batch has no event stream.
 _POLL_SECONDS = 1.0
 Results = Annotated[
     Path | None,
@@ -87,7 +87,7 @@ def batch(
     options = JobOptions(**cut_options(threshold, min_length, merge_gap, labels), model=model)
     with connected(server, api_key) as client:
         if format_name is not None:
-            # Before the videos are sent: a wrong name must not cost the results of a whole batch.
+            # Before the videos are sent, so that a wrong name does not lose the results of a whole batch.
             known_format(client, format_name)
         sent = client.submit_batch(items, options, name=name, webhook=asked, idempotency_key=idempotency_key)
         if not wait:

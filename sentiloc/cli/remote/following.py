@@ -30,15 +30,15 @@ def follow(client: Client, job_id: str, on_event: Callable[[Event], None] | None
             for event in client.watch(job_id):
                 show(event)
         except (ServerError, ConnectionFailedError, UnexpectedAnswerError):
-            # Polling takes no stream, so it works beside any number of listeners, and behind a proxy that lets none
-            # through. If the server is away altogether, it says so.
+            # Polling needs no stream, so it works with any number of listeners, and behind a proxy that blocks streams.
+            # If the server cannot be reached at all, polling reports that.
             return client.wait(job_id, on_change=lambda job: show(_event(job)))
     # An event has neither the error nor the name of the video.
     return client.status(job_id)
 
 
 def _event(job: Job) -> Event:
-    """What an event would say of a job that was polled. It has no id, because no stream can be resumed after it."""
+    """The event that corresponds to a polled job. It has no id, because no stream can be resumed after it."""
     waits = "position" if job.state is JobState.QUEUED else "progress"
     return Event(
         kind="final" if job.state.is_terminal else waits,

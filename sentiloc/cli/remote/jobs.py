@@ -130,7 +130,7 @@ def result(
     with connected(server, api_key) as client:
         if draws:
             title = client.status(job).source.name
-            # The document itself, because the client's types are of sentiment alone.
+            # The document itself, because the client's types only cover sentiment.
             raw = json.loads(client.render(job, "json", cut, corrected=corrected))
             show_result(raw, title)
             for warning in raw.get("warnings", ()):

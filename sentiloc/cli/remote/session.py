@@ -77,7 +77,7 @@ def _explain(error: ClientError) -> str:
 
 
 def _status(error: ClientError) -> int:
-    # With a 5xx nothing is wrong with the request, so a script may try again, as without an answer.
+    # With a 5xx the request is not at fault, so a script may try again, as without an answer.
     if isinstance(error, ConnectionFailedError | ServerError):
         return UNREACHABLE
     kinds: dict[type[ClientError], int] = {
@@ -90,7 +90,7 @@ def _status(error: ClientError) -> int:
 
 
 def webhook_of(url: str | None, secret: str | None, given: set[str]) -> Webhook | None:
-    """The webhook of `--webhook` and its secret; None without a URL, also an empty one, as of an unset variable.
+    """The webhook of `--webhook` and its secret; None without a URL, or with an empty one, as an unset variable gives.
 
     Raises:
         typer.BadParameter: A secret was given without a URL, or has the wrong form.
@@ -104,7 +104,7 @@ def webhook_of(url: str | None, secret: str | None, given: set[str]) -> Webhook 
 
 
 def _check_secret(secret: str, source: str) -> None:
-    """Before the upload, because the server would refuse it only then."""
+    """Refuse a malformed secret before the upload, after which the server would refuse it."""
     from sentiloc.app.signing import check_webhook_secret
 
     try:

@@ -67,7 +67,7 @@ def submit(
 
     Exit status: 0 accepted (with --wait: succeeded), 1 failed, 2 wrong usage, 5 no server, 6 no valid key.
     """
-    # Before the first upload: a wrong name must not leave the other jobs behind.
+    # Before the first upload, so that a wrong name leaves no jobs behind.
     _require_files(videos)
     if resumable and all(map(_is_url, videos)):
         raise typer.BadParameter("the server fetches URLs itself", param_hint="--resumable")

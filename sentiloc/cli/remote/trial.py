@@ -143,6 +143,6 @@ def _print(report: Report) -> None:
         ("new", "segments that only the new model finds"),
     ):
         typer.echo(f"{counts[name]:6}  {meaning}")
-    # Of nothing, there is no share.
+    # Without segments, there is no share.
     if report.kept_share is not None:
         typer.echo(f"{report.kept_share:6.0%}  of the first model's segments are kept")

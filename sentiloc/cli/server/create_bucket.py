@@ -23,4 +23,4 @@ def create_bucket() -> None:
     # For the type checker: with a storage URL there is no other kind.
     assert isinstance(storage, S3Storage)  # noqa: S101
     made = storage.create_bucket()
-    typer.echo(f"{settings.storage_url}: {'made' if made else 'there already'}")
+    typer.echo(f"{settings.storage_url}: {'created' if made else 'already exists'}")

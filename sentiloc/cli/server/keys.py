@@ -50,7 +50,7 @@ def _settings() -> Settings:
 
 def _store(data_dir: Path | None) -> KeyStore:
     override(data_dir=data_dir)
-    # First, because a change that cannot be logged is not made: a key would never be shown.
+    # First, because a change that cannot be logged must not be made.
     AuditLog(get_settings().audit_log)
     settings = _settings()
     redis = connect(settings)
@@ -160,19 +160,19 @@ def revoke(key_id: KeyId, data_dir: DataDir = None) -> None:
 @keys_app.command()
 def erase(
     key_id: KeyId,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     data_dir: DataDir = None,
 ) -> None:
     """Delete everything that belongs to a key: jobs, videos, results, feedback, uploads, webhooks, features.
 
-    Prints a receipt as JSON. The key itself stays; revoke it first so that nothing new comes.
+    Prints a receipt as JSON. The key itself stays; revoke it first so that no new data arrives.
     """
     if _store(data_dir).get(key_id) is None:
         raise SentilocError(ErrorCode.INVALID_DATA, f"no key has the id {key_id}")
     if not yes:
         typer.confirm(f"Delete everything of {key_id}? It cannot be restored.", abort=True)
     services = Services.from_settings(_settings())
-    # A request over HTTP stops after a minute and is repeated; nothing limits a command.
+    # A request over HTTP stops after a minute and is repeated; a command has no time limit.
     receipt = Receipt(key_id)
     try:
         services.eraser.erase(receipt, seconds=math.inf)

@@ -99,7 +99,7 @@ def _inspect(path: str) -> RedisProgram | None:
 
 
 def check_data(program: RedisProgram, folder: Path) -> None:
-    """Refuse data that this program cannot read. Otherwise it would exit with nothing but a line in its log.
+    """Refuse data that this program cannot read. Otherwise it would exit with only a line in its log.
 
     Raises:
         SentilocError: The data were written by the other kind of server, in its own format.
@@ -130,7 +130,7 @@ def socket_path(folder: Path) -> Path:
 
     A file in its folder names the temporary one, for `found_socket` and `remove_socket`.
     """
-    # A supervisor that was killed leaves one behind.
+    # A supervisor that was killed leaves a socket behind.
     remove_socket(folder)
     path = folder / _SOCKET
     if len(os.fsencode(path)) <= _MAX_SOCKET_PATH:
@@ -154,7 +154,7 @@ def remove_socket(folder: Path) -> None:
     if path.parent == folder:
         return
     path.unlink(missing_ok=True)
-    # Somebody else may have removed it, or put something into it.
+    # Another process may have removed the folder, or put a file into it.
     with suppress(OSError):
         path.parent.rmdir()
     (folder / _ELSEWHERE).unlink()

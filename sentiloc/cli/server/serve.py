@@ -56,7 +56,7 @@ def serve(host: Host = None, port: Port = None, data_dir: DataDir = None) -> Non
     settings = get_settings()
     configure_logging(settings)
     warn_of_unknown_settings()
-    # The supervisor would start an API again and again that cannot run with these settings.
+    # Otherwise the supervisor would repeatedly start an API that cannot run with these settings.
     require_library(settings)
     folder = absolute_data_dir(settings)
     with _listen(settings) as listener, _lock(folder) as lock:
@@ -79,7 +79,7 @@ def _run(
         env["SENTILOC_REDIS_URL"] = _url(redis)
         supervisor.start(redis)
         _forget_previous_run(settings, env["SENTILOC_REDIS_URL"])
-    # API and worker need time of their own after what they give to requests and jobs.
+    # API and worker need some time to stop, in addition to the time for open requests and jobs.
     api_seconds = settings.api_shutdown_seconds + 2.0
     worker_seconds = settings.shutdown_grace_seconds + 10.0
     listening = ["api", "--fd", str(listener.fileno())]
@@ -90,7 +90,7 @@ def _run(
     )
     url = _public_url(settings, listener)
     reporter = _ReadinessReporter(url, _keys_command(settings, folder))
-    # First until the service was ready once: up to then, repeated failures end everything.
+    # Repeated failures end everything until the service was ready once.
     if supervisor.watch(until=reporter):
         supervisor.watch()
 
@@ -113,7 +113,7 @@ def _redis_child(folder: Path, env: dict[str, str], lock_fd: int) -> ChildSpec:
         command=redis_command(program.path, folder, path),
         env=env,
         log=f"its log is {folder / 'redis.log'}",
-        # Redis inherits the lock, which keeps other supervisors away from the files for as long as it runs.
+        # Redis inherits the lock, so other supervisors cannot use the files while it runs.
         pass_fds=(lock_fd,),
         ready=lambda: wait_for_redis(url, _REDIS_START_SECONDS),
     )
@@ -125,7 +125,7 @@ def _url(redis: ChildSpec) -> str:
 
 def _forget_previous_run(settings: Settings, url: str) -> None:
     """Remove the reports of the previous run's workers. For some seconds they would count as alive."""
-    # It does not answer if Ctrl-C came while it started.
+    # Redis does not answer if Ctrl-C came while it started.
     with suppress(RedisError), connect(settings.model_copy(update={"redis_url": url})) as redis:
         forget_workers(redis, settings.redis_prefix)
 
@@ -203,7 +203,7 @@ def _is_alive(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    # It exists, but belongs to another user.
+    # The process exists, but belongs to another user.
     except PermissionError:
         return True
     return True

@@ -21,9 +21,9 @@ logger = logging.getLogger(__name__)
 # From linux/prctl.h. Python has no name for it.
 _PR_SET_PDEATHSIG = 1
 _POLL_SECONDS = 0.1
-# A child that dies younger than this has not got past its start: it counts towards the limit.
+# A child that ends sooner than this (seconds) has failed at its start, which counts towards the limit.
 _SHORT_LIFE_SECONDS = 20.0
-# Enough for a temporary fault, such as a port that is still busy; then the cause must be fixed.
+# Restarts after a failed start: enough for a temporary fault, such as a port that is still busy.
 _MAX_SHORT_LIVES = 5
 # A child that was killed from outside is rarely at fault, so it gets more restarts.
 _MAX_SHORT_LIVES_KILLED = 25
@@ -128,7 +128,7 @@ class Supervisor:
         if spec.silence_seconds is not None:
             child.beats, writer = os.pipe()
             child.heard_at = None
-            # A full or empty pipe must stop neither the child nor the supervisor.
+            # Non-blocking, so that a full or empty pipe stops neither the child nor the supervisor.
             os.set_blocking(child.beats, False)
             os.set_blocking(writer, False)
             env[HEARTBEAT_FD], fds = str(writer), (*fds, writer)
@@ -198,7 +198,7 @@ def _end(children: list[_Child]) -> None:
     running = [(child, child.process) for child in children if child.process is not None]
     for _, process in running:
         process.terminate()
-    # All children were told at the same time, so they share the time that is left.
+    # All children were signalled at the same time, so they share the remaining time.
     started = time.monotonic()
     for child, process in running:
         left = child.spec.stop_seconds - (time.monotonic() - started)
@@ -227,5 +227,5 @@ def _prepare(niceness: int) -> None:
     """Runs in the child before its program: tie it to the supervisor's life and lower its priority."""
     os.nice(niceness)
     if sys.platform == "linux":
-        # A supervisor that is killed with SIGKILL cannot stop its children; the kernel does it.
+        # A supervisor that is killed with SIGKILL cannot stop its children, so the kernel does.
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -19,7 +19,7 @@ from sentiloc.cli.options import override, warn_of_unknown_settings
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.worker.jobs.process import HEARTBEAT_FD
 
-# Whoever asks for signs of life kills the worker if the answer is late.
+# An orchestrator that probes liveness kills the worker if the answer is late.
 _PATIENCE_SECONDS = 2.0
 
 
@@ -72,8 +72,7 @@ def worker(
         pool_cls="prefork",
         loglevel=settings.log_level.upper(),
         quiet=True,
-        # Workers need not know each other: a lease in Redis shows who has a job and whether that worker
-        # lives.
+        # Workers do not need each other's state: a lease in Redis shows who has a job and whether that worker lives.
         without_gossip=True,
         without_mingle=True,
         without_heartbeat=True,
@@ -83,10 +82,7 @@ def worker(
 
 
 def _ours(settings: Settings) -> list[WorkerPresence]:
-    """What the workers of this machine report to Redis every two seconds.
-
-    Raises `redis.RedisError`.
-    """
+    """The reports that the workers of this machine send to Redis every two seconds. Raises `redis.RedisError`."""
     with connect(settings) as redis:
         workers = alive_workers(redis, settings.redis_prefix)
     return [worker for worker in workers if worker.name.startswith(f"{os.uname().nodename}/")]
@@ -108,7 +104,9 @@ def _check(settings: Settings) -> None:
 
 
 def _check_alive(settings: Settings) -> None:
-    """Fail if no worker of this machine reports, ready or not. A silent Redis proves nothing about the worker."""
+    """Fail if no worker of this machine reports, ready or not. A Redis that does not answer is no evidence against the
+    worker.
+    """
     seconds = min(settings.redis_timeout_seconds, _PATIENCE_SECONDS)
     try:
         ours = _ours(settings.model_copy(update={"redis_timeout_seconds": seconds}))

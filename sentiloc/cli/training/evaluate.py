@@ -38,7 +38,7 @@ def evaluate(
     ] = None,
     protocol: Annotated[str, typer.Option(help=f"Evaluation protocol: {', '.join(REFERENCES)}.")] = "tsl300",
     subset: Annotated[str, typer.Option(help="Without RUN: videos of the ground truth to score.")] = "test",
-    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as one JSON object.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the metrics as one JSON object.")] = False,
 ) -> None:
     """Score a run or predictions: mAP by tIoU and class, precision, recall, F2 and the kinds of error.
 
@@ -168,7 +168,7 @@ def _figures_table(found: Evaluation, reference: Reference) -> object:
     )
     for heading in ("setting", "method", *map(str, reference.tious), *reference.columns):
         left = heading in ("setting", "method")
-        # On a narrow terminal, and in a pipe, words are wrapped; a number that is cut is none.
+        # On a narrow terminal, and in a pipe, words may be wrapped, but numbers must not be cut.
         table.add_column(heading, justify="left" if left else "right", no_wrap=not left)
     for setting, method, figures in reference.rows:
         table.add_row(setting, method, *(f"{value:.2f}" for value in figures))

@@ -13,10 +13,8 @@ if TYPE_CHECKING:
 
 
 def score_run(run: Run, split: str, data: Path | None) -> dict[str, float]:
-    """Figures by name.
-
-    GIM's data has no splits. On the run's own data folder, the leave-one-subject-out figures are returned; on another
-    folder (`data`), all videos are scored.
+    """Metrics by name. GIM's data has no splits. On the run's own data folder, the leave-one-subject-out figures are
+    returned; on another folder (`data`), all videos are scored.
     """
     return _emotion(run, split, data) if run.task == "emotion" else _expression(run, data)
 
@@ -45,7 +43,7 @@ def _expression(run: Run, data: Path | None) -> dict[str, float]:
         if not figures:
             raise SentilocError(
                 ErrorCode.INVALID_DATA,
-                f"{folder / TRUTH_FILE}: missing, or of one subject; there is nothing that the run has not seen",
+                f"{folder / TRUTH_FILE}: missing, or of one subject, so no data are new to the run",
             )
         return figures
     spec = parse_stored_spec(folder / "spec.json")

@@ -129,7 +129,7 @@ def _extract_here(plan: Plan, missing: dict[str, Path], on_progress: Callable[[i
             try:
                 entry = bench.take(name, video, new_owner())
             except KeyboardInterrupt:
-                # The video did not fail. It was in work when the command was stopped.
+                # The video did not fail: it was being processed when the command was stopped.
                 plan.ledger.uncount(name)
                 raise
             plan.collect([name])
@@ -139,7 +139,7 @@ def _extract_here(plan: Plan, missing: dict[str, Path], on_progress: Callable[[i
 
 @contextmanager
 def _stopped_by_signals() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP stop the command as Ctrl-C does, so that the video in hand is not blamed."""
+    """Let SIGTERM and SIGHUP stop the command as Ctrl-C does, so that the current video does not count as failed."""
 
     def stop(_number: int, _frame: object) -> None:
         raise KeyboardInterrupt
@@ -156,7 +156,7 @@ def _report(plan: Plan, missing: dict[str, Path], failures: dict[str, Entry], *,
     for entry in failures.values():
         typer.echo(f"{entry.video}: {entry.reason} ({entry.code})", err=True)
     made = sum(map(plan.is_made, missing))
-    # Failures of an earlier run are neither missing nor there.
+    # Videos that failed in an earlier run are neither missing nor extracted.
     there = len(plan.videos) - len(missing) - len(failures.keys() - missing.keys())
     line = f"{made} extracted, {there} already there, {len(failures)} failed"
     if failures:

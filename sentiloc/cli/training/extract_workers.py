@@ -37,11 +37,11 @@ OnProgress = Callable[[int, int], None]
 
 _REDIS_START_SECONDS = 60.0
 _LOOK_SECONDS = 5.0
-"""How often videos are sought that no message names and nobody works on, such as those of a killed worker."""
-# Collecting rewrites the folder's lists, which is too slow for every look of the supervisor.
+"""Seconds between searches for videos without a message and without a worker, such as those of a killed worker."""
+# Seconds: collecting rewrites the folder's lists, which is too slow for every round of the supervisor.
 _COLLECT_SECONDS = 2.0
 _DEATH_SECONDS = 10.0
-"""A killed process is gone a moment later, on a busy machine some seconds later."""
+"""Seconds to wait for the end of a killed process, which may take a while on a busy machine."""
 
 
 def extract_with_workers(plan: Plan, missing: dict[str, Path], workers: int, on_progress: OnProgress) -> bool:
@@ -49,7 +49,7 @@ def extract_with_workers(plan: Plan, missing: dict[str, Path], workers: int, on_
 
     Without SENTILOC_REDIS_URL, a private Redis runs until the extraction ends.
     """
-    # The run's name keeps the queues of extractions apart that share a Redis.
+    # The run's name distinguishes extractions that share a Redis.
     supervisor, run = Supervisor(), secrets.token_hex(8)
     supervisor.install_signals()
     with tempfile.TemporaryDirectory(prefix="sentiloc-") as folder:
@@ -118,7 +118,7 @@ def _worker(run: str, processes: int, settings: Settings) -> ChildSpec:
     env = {
         **os.environ,
         "SENTILOC_THREADS": str(threads),
-        # Each video's progress would hide what matters.
+        # The log lines of each video would hide important ones.
         "SENTILOC_LOG_LEVEL": os.environ.get("SENTILOC_LOG_LEVEL", "warning"),
     }
     # -P: modules must not be imported from the current folder.
@@ -173,7 +173,7 @@ def _run(
 
 
 def _uncount_killed(plan: Plan) -> None:
-    """Videos whose process was ended by this command did not fail. Videos of workers that joined are left to them."""
+    """Do not count attempts whose process was ended by this command. Videos of workers that joined are left to them."""
     started = [
         (name, entry.owner)
         for name in plan.ledger.names()
@@ -240,7 +240,7 @@ class _Collector:
 
 
 def _every(seconds: float, call: Callable[[], bool]) -> Callable[[], bool]:
-    """Call at most once in so many seconds; False in between."""
+    """A wrapper that calls `call` at most once in `seconds` and returns False in between."""
     last = 0.0
 
     def limited() -> bool:

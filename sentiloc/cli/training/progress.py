@@ -27,7 +27,7 @@ def training_progress() -> Iterator[Callable[[int, int, dict[str, float]], None]
 
 
 LINE_SECONDS = 30.0
-"""Without a terminal, how often extraction writes a line: seldom enough for a log of hours."""
+"""Without a terminal, the seconds between two lines of extraction: long enough for a log of several hours."""
 
 
 @contextmanager

@@ -38,7 +38,7 @@ class Run:
         if found is None or not found.is_dir():
             raise SentilocError(
                 ErrorCode.INVALID_DATA,
-                f"{self.folder / CONFIG}: data folder {found} is not there; name it with --data",
+                f"{self.folder / CONFIG}: data folder {found} does not exist; name it with --data",
             )
         self._check_features(found)
         return found

@@ -27,7 +27,7 @@ def parse_seeds(text: str) -> list[int]:
         if largest > LARGEST_SEED:
             raise typer.BadParameter(f"{largest} is larger than {LARGEST_SEED}", param_hint="--seeds")
         seeds += range(int(first), largest + 1)
-    # A seed that is named twice is one run.
+    # A seed that is named twice is run once.
     return list(dict.fromkeys(seeds))
 
 
@@ -39,7 +39,7 @@ def aggregate(found: Mapping[int, Mapping[str, float]], run: Path) -> None:
         values = [figures[name] for figures in found.values() if name in figures]
         summary[name] = {
             "mean": mean(values),
-            # One run says nothing about the spread.
+            # A single run has no spread.
             "sd": stdev(values) if len(values) > 1 else None,
             "n": len(values),
         }

@@ -1,4 +1,4 @@
-"""Published figures for comparison: Tables 1 to 3 of FSENet (arXiv 2603.14750v1), in percent."""
+"""Published metrics for comparison: Tables 1 to 3 of FSENet (arXiv 2603.14750v1), in percent."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ SOURCE = "FSENet, arXiv 2603.14750v1"
 
 
 class Reference(NamedTuple):
-    """A published table: the tIoUs of its columns, its further columns, and its rows (setting, method, figures).
+    """A published table: the tIoUs of its columns, its further columns, and its rows (setting, method, values).
 
     Recall, F2 and mean mAP are means over `metrics.TIOUS`, also in tables with columns for three of them.
     """
@@ -65,7 +65,7 @@ TABLE_3 = Reference(
     ),
 )
 REFERENCES = {"tsl300": TABLE_1, "cmu-mosei": TABLE_2, "tsl300-llm": TABLE_3}
-"""The table with which a benchmark's figures are compared."""
+"""The table with which a benchmark's metrics are compared."""
 
 
 def counted(count: int, noun: str) -> str:

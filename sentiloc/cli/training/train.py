@@ -145,7 +145,7 @@ def _train_fsenet(
 
 
 def _report_unlabelled(supervision: str, items: list[Item]) -> None:
-    """Say which videos train as videos without sentiment, because nothing of them is labelled."""
+    """Report which videos count as videos without sentiment because they have no label."""
     from sentiloc.model.data.text import listed
 
     unlabelled = {
@@ -196,7 +196,7 @@ def _rebuild_starter(data: Path, run: Path, seed: int) -> None:
     try:
         from recipes.starter.build import PACKAGE, build
     except ModuleNotFoundError as error:
-        # A library that the recipes need is another matter.
+        # A missing library of the recipes is reported elsewhere.
         if (error.name or "").partition(".")[0] != "recipes":
             raise
         detail = (
@@ -273,7 +273,7 @@ def read_config(context: typer.Context, path: Path | None) -> Path | None:
 
     Raises `invalid_data`, naming file and key, for an unknown option or an invalid value.
     """
-    # A shell that completes a line parses it without errors.
+    # During shell completion, parsing must not fail.
     if path is None or context.resilient_parsing:
         return path
     values = {}
@@ -300,7 +300,7 @@ def _yaml(path: Path) -> dict[Any, Any]:
         raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: not YAML: nested too deeply") from error
     # A text in the form of a date that is none, such as 2026-13-01, is a plain ValueError.
     except (yaml.YAMLError, ValueError) as error:
-        # PyYAML explains over several lines, and calls a text that it was given "<unicode string>".
+        # PyYAML's message has several lines and calls the input "<unicode string>".
         said = " ".join(str(error).replace('"<unicode string>", ', "").split())
         raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: not YAML: {said}") from error
     if not isinstance(found, dict):
@@ -309,7 +309,7 @@ def _yaml(path: Path) -> dict[Any, Any]:
 
 
 def _single_keys(loader: type[Any]) -> type[Any]:
-    """A YAML loader that refuses a key that is there twice; PyYAML itself takes the last one."""
+    """A YAML loader that refuses repeated keys; PyYAML itself takes the last one."""
 
     class SingleKeys(loader):  # type: ignore[misc]
         def construct_mapping(self, node: Any, deep: bool = False) -> Any:

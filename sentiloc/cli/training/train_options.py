@@ -66,10 +66,10 @@ class TrainOption(NamedTuple):
 _SHARE = {"min": 0, "max": 1}
 _POSITIVE = {"min": 1}
 _NOT_NEGATIVE = {"min": 0}
-# A divisor: with less, similarities would exceed what float32 distinguishes.
+# Similarities are divided by it; with a smaller value, they would exceed the precision of float32.
 _DIVISOR = {"min": 1e-6}
 LARGEST_SEED = 2**63 - 1
-"""What NumPy's and PyTorch's generators take."""
+"""The largest seed that NumPy's and PyTorch's generators accept."""
 _SEED = {"min": 0, "max": LARGEST_SEED}
 # Short, so that most options fit in one line.
 _O = TrainOption
@@ -124,7 +124,7 @@ OPTIONS: tuple[TrainOption, ...] = (
         "Held-out share of train, for selection and calibration.",
         SIZE,
         EVERY,
-        # Something must be left to train on.
+        # Some videos must be left to train on.
         {"min": 0, "max": 0.9},
     ),
     _O("optimizer", Literal["adamw", "adam"] | None, None, "adam is the optimizer of the paper.", SIZE),

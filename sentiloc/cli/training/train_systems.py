@@ -34,8 +34,8 @@ Options = dict[str, Any]
 def train_system(task: str, data: Path, run: Path, options: Options, given: set[str]) -> dict[str, float]:
     """Train CTEN or GIM on a folder with the options of the command line; returns the metrics by name.
 
-    given: the options that were given, as opposed to defaults; one that the data or another option makes useless is a
-    usage error.
+    given: the options that were given, as opposed to defaults. It is a usage error if the data or another option makes
+    one of them useless.
     """
     from sentiloc.model.training.parallel import is_first
 
@@ -126,7 +126,7 @@ def _train_cten(data: Path, run: Path, options: Options, progress: Progress) -> 
     spec = emotion_spec(folder_spec(data), classes, run.resolve().name, "1", number)
     fitted = held_out_confidence(result.network, val, classes)
     if not fitted.calibration.calibrated:
-        # The fitted threshold is one of calibrated confidence, and this run shows raw scores.
+        # The fitted threshold applies to calibrated confidence, but this run shows raw scores.
         fitted = replace(fitted, threshold=CONFIDENCE_THRESHOLD)
     write_outcome(run, spec, fitted)
     test = score_cten(result.network, data, "test", classes) if read_names(data / "split_test.txt") else {}

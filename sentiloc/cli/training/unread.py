@@ -105,11 +105,11 @@ RULES = (
         "there is one stream, which is never masked",
     ),
 )
-"""What depends on the whole configuration of a run."""
+"""Rules that depend on the whole configuration of a run."""
 
 
 def switched_off(options: Mapping[str, Any]) -> set[str]:
-    """Losses that the options switch off. A run that does not have them anyway does what was asked."""
+    """Losses that the options switch off. Switching off a loss that the run does not have is not an error."""
     return {name for name in _TERMS if options.get(name) is False}
 
 

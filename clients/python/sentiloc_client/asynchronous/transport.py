@@ -72,7 +72,7 @@ class AsyncTransport:
             async for line in response.aiter_lines():
                 event = lines.feed(line)
                 if event is not None or line.startswith(":"):
-                    # An event or a heartbeat shows that the server is well, so earlier failures no longer count.
+                    # An event or a heartbeat shows that the server works, so earlier failures no longer count.
                     # The line `retry:` does not: it begins every stream.
                     is_silent = False
                     attempts.begin_again()
@@ -130,7 +130,7 @@ class AsyncTransport:
             while not await self._send(call):
                 pass
         except NotFoundError as error:
-            # Another 404 comes from a wrong address, where nothing was deleted.
+            # Any other 404 comes from a wrong address, where nothing was deleted.
             if error.code != gone:
                 raise
 
