@@ -12,7 +12,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from sentiloc.app.access.audit import AuditMiddleware
 from sentiloc.app.access.cookies import OwnCookies
-from sentiloc.app.access.guard import KeyGuard, counts_by_cookie
+from sentiloc.app.access.guard import KeyGuard, is_signed_in_by_cookie
 from sentiloc.app.access.sessions import SESSION_COOKIE
 from sentiloc.app.housekeeping.reaper import Chore, Reaper
 from sentiloc.app.http.address import Addressing
@@ -112,7 +112,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         hosts=services.settings.host_names,
         origins=frozenset(services.settings.cors_origins),
         checks_origin=not services.settings.keys_required,
-        is_signed_in=lambda headers: counts_by_cookie(headers, services.settings),
+        is_signed_in=lambda headers: is_signed_in_by_cookie(headers, services.settings),
     )
     app.state.http_metrics = HttpMetrics()
     app.add_middleware(MetricsMiddleware, metrics=app.state.http_metrics)

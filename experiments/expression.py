@@ -120,15 +120,15 @@ def latency(session: onnxruntime.InferenceSession, batch: int, seconds: float = 
     They differ if other programs use the same core.
     """
     faces = {"faces": np.random.default_rng(0).random((batch, 1, 48, 48), np.float32)}
-    taken: list[tuple[float, float]] = []
+    timings: list[tuple[float, float]] = []
     end = time.perf_counter() + seconds
     # At least five, however slow the machine is.
-    while time.perf_counter() < end or len(taken) < 5:
+    while time.perf_counter() < end or len(timings) < 5:
         started, used = time.perf_counter(), time.process_time()
         session.run(None, faces)
-        taken.append((time.perf_counter() - started, time.process_time() - used))
+        timings.append((time.perf_counter() - started, time.process_time() - used))
     # Without the first, which allocates memory.
-    clock, core = np.median(taken[1:], axis=0) * 1000 / batch
+    clock, core = np.median(timings[1:], axis=0) * 1000 / batch
     return {f"clock, batch {batch}": float(clock), f"core, batch {batch}": float(core)}
 
 

@@ -128,12 +128,14 @@ def compare(image: Image, detector: Detector, reference: Reference) -> tuple[Tal
     """Compare the detector's faces (n, 5) in one frame with the reference's."""
     started = time.perf_counter()
     rows = detector.detect(image)
-    taken = 1000 * (time.perf_counter() - started)
+    milliseconds = 1000 * (time.perf_counter() - started)
     seen = reference.detect(image)
     wanted = seen[(seen[:, 0] >= REFERENCE_SCORE) & ((seen[:, 3:] - seen[:, 1:3]).max(1) >= SMALLEST)]
     hits = match_faces(rows[:, 1:], wanted[:, 1:], HIT_IOU)
     false = match_faces(rows[:, 1:], seen[:, 1:], FALSE_IOU) < 0
-    tally = Tally(1, len(wanted), int((hits >= 0).sum()), len(rows), int(false.sum()), milliseconds=taken)
+    tally = Tally(
+        1, len(wanted), int((hits >= 0).sum()), len(rows), int(false.sum()), milliseconds=milliseconds
+    )
     if not len(seen):
         tally.empty_frames, tally.empty_frames_with_box = 1, int(len(rows) > 0)
     return tally, rows, seen

@@ -94,7 +94,7 @@ def see(extractor: VisualExtractor, drawn: Sequence[Snippets]) -> Floats:
     return np.stack([extractor.extract(list(shot)) for shot in drawn])
 
 
-def look(work: Path, device: Device, precision: Precision, threads: int) -> dict[str, Floats]:
+def visual_features(work: Path, device: Device, precision: Precision, threads: int) -> dict[str, Floats]:
     """Features of training shots (float32) and test shots (both precisions); float32 is cached in `work`."""
     source = make_lively_i3d(work / "i3d-rgb.onnx", [shot[1] for shot in shots("calibration")[:8]])
     kept, test = work / f"features-{device}.npz", shots("test")
@@ -105,7 +105,7 @@ def look(work: Path, device: Device, precision: Precision, threads: int) -> dict
     return {**np.load(kept), "other": see(VisualExtractor(session), test)}
 
 
-def judged(scores: dict[str, FrameScores], items: Sequence[Item]) -> Row:
+def mean_map(scores: dict[str, FrameScores], items: Sequence[Item]) -> Row:
     """Average mAP@0.1:0.3 with the benchmark's rule."""
     found = evaluate_detections(ground_truth(items), detect(scores, items))
     return {"average_mAP": found.average_map, "mAP": found.mean_ap}
@@ -128,14 +128,14 @@ def run_seed(seed: int, visual: dict[str, Floats]) -> tuple[FSENet, list[Row]]:
     items = string_videos(Bank(visual["train"], shot_classes(SHOTS["train"])), VIDEOS["train"], 2 * seed)
     network = train(config, *split_items(items, config.val_fraction, seed), device="cpu").network
     rows, exact = list[Row](), dict[str, FrameScores]()
-    for name, test in judges(visual, 2 * seed + 1).items():
+    for name, test in test_sets(visual, 2 * seed + 1).items():
         scores = score_items(network, test)
         exact = exact or scores
-        rows.append({"features": name, "seed": seed, **judged(scores, test), **changed(exact, scores)})
+        rows.append({"features": name, "seed": seed, **mean_map(scores, test), **changed(exact, scores)})
     return network, rows
 
 
-def judges(visual: dict[str, Floats], seed: int) -> dict[str, list[Item]]:
+def test_sets(visual: dict[str, Floats], seed: int) -> dict[str, list[Item]]:
     """The test videos by kind of features, float32 first."""
     error, classes = visual["other"] - visual["test"], shot_classes(SHOTS["test"])
     kinds = {"float32": 0, "other": 1, **{f"error x {times}": times for times in TIMES}}
@@ -199,7 +199,7 @@ def main() -> None:
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
-    visual = look(options.work, options.device, options.precision, options.threads)
+    visual = visual_features(options.work, options.device, options.precision, options.threads)
     flat = [visual[name].reshape(-1, visual[name].shape[-1]) for name in ("test", "other")]
     report: Row = {"device": options.device, "precision": options.precision, "rows": []}
     report["features"] = asdict(feature_effect(flat[0], flat[1]))

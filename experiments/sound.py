@@ -85,13 +85,13 @@ def read_log_mels(folder: Path, utterances: Sequence[Utterance]) -> dict[str, Lo
 
 def predict_joined(net: SoundNet, mels: LogMels, utterances: Sequence[Utterance]) -> NDArray[np.int64]:
     """Class of every utterance, predicted within a recording of all utterances of its speaker."""
-    told = np.zeros(len(utterances), np.int64)
+    predicted = np.zeros(len(utterances), np.int64)
     random = np.random.default_rng(SEED)
     for who in sorted({(utterance.corpus, utterance.speaker) for utterance in utterances}):
         items = [i for i, utterance in enumerate(utterances) if (utterance.corpus, utterance.speaker) == who]
         order = random.permutation(items)
-        told[order] = _predict_row(net, [mels[item] for item in order])
-    return told
+        predicted[order] = _predict_row(net, [mels[item] for item in order])
+    return predicted
 
 
 def _predict_row(net: SoundNet, parts: Sequence[NDArray[np.float16]]) -> NDArray[np.int64]:
@@ -126,9 +126,9 @@ def measure_voices(net: SoundNet, data: Path) -> dict[str, Report]:
     index = read_index(data / "speech")
     utterances = [index[item] for item in held_out_items(index)]
     mels, items = read_log_mels(data / "speech", utterances), list(range(len(utterances)))
-    told = {name: predict(net, part, items).argmax(axis=1) for name, part in mels.items()}
-    told["joined"] = predict_joined(net, mels["clean"], utterances)
-    return {name: recalls(utterances, items, classes) for name, classes in told.items()}
+    predicted = {name: predict(net, part, items).argmax(axis=1) for name, part in mels.items()}
+    predicted["joined"] = predict_joined(net, mels["clean"], utterances)
+    return {name: recalls(utterances, items, classes) for name, classes in predicted.items()}
 
 
 def measure_sounds(net: SoundNet, bank: SoundBank) -> dict[str, dict[str, float]]:

@@ -156,14 +156,14 @@ def main() -> None:
         data=arguments.data, run=arguments.run, expression=models / "expression" / "expression.onnx"
     )
     hearing = load_voice_reader(material.hearing)
-    strangers = make_items(
+    held_out = make_items(
         open_sources(material, held_out=True, seed=0), HELD_OUT, seed=HELD_OUT_SEED, spoil=True
     )
-    strangers = embed_sound(strangers, hearing, material.store(material.hearing))
+    held_out = embed_sound(held_out, hearing, material.store(material.hearing))
     clips = read_development(arguments.data, material.cache / "clips_development", models, hearing)
     found = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
     for name in arguments.changes:
-        outcome = measure(CHANGES[name], material, hearing, strangers, clips)
+        outcome = measure(CHANGES[name], material, hearing, held_out, clips)
         found[name] = {field: round(getattr(outcome, field), 1) for field in outcome.__dataclass_fields__}
         print(f"{name:26}", found[name], flush=True)
         RESULTS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

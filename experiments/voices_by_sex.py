@@ -42,16 +42,16 @@ def is_woman(corpus: str, speaker: str) -> bool:
     raise KeyError(corpus)
 
 
-def mean_recall(truth: Classes, told: Classes) -> float:
-    """Mean recall in per cent of the predictions `told` (n,) over the classes that occur in `truth` (n,)."""
-    return 100 * float(np.mean([(told[truth == c] == c).mean() for c in np.unique(truth)]))
+def mean_recall(truth: Classes, predicted: Classes) -> float:
+    """Mean recall in per cent of the predictions `predicted` (n,) over the classes that occur in `truth` (n,)."""
+    return 100 * float(np.mean([(predicted[truth == c] == c).mean() for c in np.unique(truth)]))
 
 
-def interval(truth: Classes, told: Classes, random: np.random.Generator) -> tuple[float, float]:
+def interval(truth: Classes, predicted: Classes, random: np.random.Generator) -> tuple[float, float]:
     """95 % bootstrap interval of `mean_recall`: utterances are resampled within each class."""
     places = [np.flatnonzero(truth == c) for c in np.unique(truth)]
     draws = [np.concatenate([random.choice(p, len(p)) for p in places]) for _ in range(DRAWS)]
-    low, high = np.quantile([mean_recall(truth[d], told[d]) for d in draws], (0.025, 0.975))
+    low, high = np.quantile([mean_recall(truth[d], predicted[d]) for d in draws], (0.025, 0.975))
     return float(low), float(high)
 
 
@@ -60,7 +60,7 @@ def measure(data: Path, weights: Path) -> dict[str, dict[str, float]]:
     index = read_index(data / "speech")
     utterances = [index[item] for item in held_out_items(index) if index[item].corpus in CORPORA]
     mels = join_log_mels([frames_of(decode(str(data / "speech" / u.file))) for u in utterances])
-    told = predict(load_sound_net(weights), mels, range(len(utterances))).argmax(axis=1)
+    predicted = predict(load_sound_net(weights), mels, range(len(utterances))).argmax(axis=1)
     truth = np.array([u.sentiment for u in utterances])
     women = np.array([is_woman(u.corpus, u.speaker) for u in utterances])
     corpus = np.array([u.corpus for u in utterances])
@@ -69,16 +69,16 @@ def measure(data: Path, weights: Path) -> dict[str, dict[str, float]]:
     for name in (*CORPORA, "all"):
         for who, side in (("women", women), ("men", ~women)):
             here = side & ((corpus == name) | (name == "all"))
-            rows[f"{name} {who}"] = _row(truth[here], told[here], speakers[here])
+            rows[f"{name} {who}"] = _row(truth[here], predicted[here], speakers[here])
     return rows
 
 
-def _row(truth: Classes, told: Classes, speakers: Sequence[str] | NDArray[np.str_]) -> dict[str, float]:
-    low, high = interval(truth, told, np.random.default_rng(0))
+def _row(truth: Classes, predicted: Classes, speakers: Sequence[str] | NDArray[np.str_]) -> dict[str, float]:
+    low, high = interval(truth, predicted, np.random.default_rng(0))
     return {
         "speakers": len(set(speakers)),
         "utterances": len(truth),
-        "recall": round(mean_recall(truth, told), 1),
+        "recall": round(mean_recall(truth, predicted), 1),
         "low": round(low, 1),
         "high": round(high, 1),
     }

@@ -34,7 +34,7 @@ class AuditMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve the request, then write what it was and how it ended."""
-        if scope["type"] != "http" or not _matters(scope["method"], scope["path"]):
+        if scope["type"] != "http" or not _is_audited(scope["method"], scope["path"]):
             await self._app(scope, receive, send)
             return
         # An exception that leaves the application becomes a 500 further out.
@@ -67,7 +67,7 @@ class AuditMiddleware:
         # A token gives access, so it must not be in the log.
         ids = {name: without_keys(str(value))[:_MAX_ID] for name, value in given.items() if name != "token"}
         self._log.write(
-            who(current_caller()),
+            caller_name(current_caller()),
             f"{scope['method']} {getattr(scope.get('route'), 'path', 'unmatched')}",
             **ids,
             status=status,
@@ -76,7 +76,7 @@ class AuditMiddleware:
         )
 
 
-def who(caller: Caller) -> str:
+def caller_name(caller: Caller) -> str:
     """The caller as the audit log names it."""
     if caller.key_id is None:
         return "anyone"
@@ -84,7 +84,7 @@ def who(caller: Caller) -> str:
     return f"key:{caller.key_id}{person}"
 
 
-def _matters(method: str, path: str) -> bool:
+def _is_audited(method: str, path: str) -> bool:
     if method not in _READING:
         return method != "OPTIONS"
     return path in SIGN_IN_PATHS or _CONTENT.search(path) is not None

@@ -112,7 +112,7 @@ def needed_scope(method: str, path: str) -> KeyScope:
     return KeyScope.READ if method in _READING else KeyScope.WRITE
 
 
-def shown_key(headers: Mapping[str, str]) -> str | None:
+def key_from_headers(headers: Mapping[str, str]) -> str | None:
     """The API key in a request; None without one."""
     kind, _, text = headers.get("authorization", "").partition(" ")
     # The scheme's name is case-insensitive (RFC 9110).
@@ -121,9 +121,9 @@ def shown_key(headers: Mapping[str, str]) -> str | None:
     return headers.get("x-api-key") or None
 
 
-def counts_by_cookie(headers: Mapping[str, str], settings: Settings) -> bool:
+def is_signed_in_by_cookie(headers: Mapping[str, str], settings: Settings) -> bool:
     """True if a request has no key but the cookie of somebody who signed in."""
-    if settings.oidc_issuer is None or shown_key(headers) is not None:
+    if settings.oidc_issuer is None or key_from_headers(headers) is not None:
         return False
     return session_cookie(headers) is not None
 
@@ -169,10 +169,10 @@ class KeyGuard:
 
     async def _admit(self, scope: Scope) -> ApiKey:
         headers = Headers(scope=scope)
-        if counts_by_cookie(headers, self._settings):
+        if is_signed_in_by_cookie(headers, self._settings):
             key, caller = await self._signed_in(session_cookie(headers) or "")
         else:
-            key = await self._find(_address(scope), shown_key(headers))
+            key = await self._find(_address(scope), key_from_headers(headers))
             caller = key.caller
         wanted = needed_scope(scope["method"], scope["path"])
         # The scope first: a refused request should not use up the rate.
@@ -192,12 +192,12 @@ class KeyGuard:
     async def _is_still_admitted(self, headers: Headers, wanted: KeyScope) -> bool:
         """Whether the key or the session of an admitted request is still valid. Does not count as use of a session."""
         prefix = self._settings.redis_prefix
-        if counts_by_cookie(headers, self._settings):
-            session = await self._sessions.look(session_cookie(headers) or "")
+        if is_signed_in_by_cookie(headers, self._settings):
+            session = await self._sessions.peek(session_cookie(headers) or "")
             fields = {} if session is None else await self._shared.hash(record_key(prefix, session.key_id))
             key = parse_key(fields)
             return session is not None and key is not None and key.is_valid
-        key_id, digest = split_key(shown_key(headers) or "")
+        key_id, digest = split_key(key_from_headers(headers) or "")
         key = check_key(await self._shared.hash(record_key(prefix, key_id)), digest)
         return key is not None and key.caller.may(wanted)
 

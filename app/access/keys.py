@@ -149,7 +149,9 @@ class KeyStore:
         pipe.execute()
         return NewKey(_parse(fields), f"{_MARK}_{key_id}_{secret}", webhook_secret)
 
-    def keep_person(self, key_id: str, name: str, scopes: Iterable[Scope], rate_per_minute: int) -> ApiKey:
+    def upsert_person_key(
+        self, key_id: str, name: str, scopes: Iterable[Scope], rate_per_minute: int
+    ) -> ApiKey:
         """Create or update the key of a person who signs in. It has no text, so no request can send it.
 
         Its limits are set only when it is created; `name` and `scopes` are those of the last person who signed in.

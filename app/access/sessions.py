@@ -121,7 +121,7 @@ class SessionStore:
                 await self._shared.ask(("PEXPIRE", name, self._left_ms(left)))
         return session
 
-    async def look(self, text: str) -> Session | None:
+    async def peek(self, text: str) -> Session | None:
         """The session of a cookie, as `find` returns it, without renewing it."""
         return (await self._read(text))[0]
 

@@ -100,7 +100,7 @@ class BatchStore:
         """The jobs of a batch by state."""
         found = cast(
             "list[Any]",
-            self._scripts.look("count", [self._members(batch_id)], [job_key(self._prefix, "")]),
+            self._scripts.query("count", [self._members(batch_id)], [job_key(self._prefix, "")]),
         )
         counted = {str(state): int(count) for state, count in zip(found[::2], found[1::2], strict=True)}
         deleted = counted.pop("", 0)

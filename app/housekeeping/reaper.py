@@ -97,7 +97,7 @@ class Reaper:
         while not self._stop.wait(self._settings.reaper_interval_seconds):
             for chore in self._chores:
                 self._attempt(chore)
-            self._look_at_storage()
+            self._probe_storage()
 
     def _attempt(self, chore: Chore) -> None:
         try:
@@ -114,7 +114,7 @@ class Reaper:
             # The thread must survive any error: without it, lost jobs would stay lost.
             logger.exception("reaper: %s failed", chore.name)
 
-    def _look_at_storage(self) -> None:
+    def _probe_storage(self) -> None:
         """Ask the storage for a file during an outage, so that its end is noticed."""
         if not outages.STORAGE.is_on:
             return

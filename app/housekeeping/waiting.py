@@ -60,7 +60,7 @@ class ModelWatch:
         start = 0
         while page := self.store.queued(_PAGE, start):
             # Jobs that fail here leave the queue, so the next page begins earlier by their number.
-            start += len(page) - self._look_at(page)
+            start += len(page) - self._update_waits(page)
         self._forget_taken()
 
     def _forget_taken(self) -> None:
@@ -75,7 +75,7 @@ class ModelWatch:
             # Removed jobs no longer count, so the next page begins earlier.
             start += len(job_ids) - len(taken)
 
-    def _look_at(self, job_ids: Sequence[str]) -> int:
+    def _update_waits(self, job_ids: Sequence[str]) -> int:
         """Returns the number of jobs that have ended."""
         jobs = self._read(job_ids)
         models = {job.model for job in jobs}

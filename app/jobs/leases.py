@@ -57,7 +57,7 @@ class JobScripts:
         All jobs of a batch have the same time, so a search by time alone would read all of them for each page.
         """
         at, job_id = place
-        found = self._bare.look("behind", [index], [job_id, repr(at), count])
+        found = self._bare.query("behind", [index], [job_id, repr(at), count])
         if found is None:
             return None
         flat = read_strings(found)

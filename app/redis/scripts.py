@@ -89,7 +89,7 @@ class Scripts:
             script(keys=[*keys, self._request()], args=list(args), client=pipe)
         return cast("list[object]", pipe.execute())
 
-    def look(self, name: str, keys: Sequence[str], args: Sequence[str | float]) -> object:
+    def query(self, name: str, keys: Sequence[str], args: Sequence[str | float]) -> object:
         """Run a read-only script, which is safe to resend."""
         script = self._known.get(name)
         if script is None:

@@ -235,11 +235,11 @@ class Provider:
         url, access = about.userinfo_endpoint, tokens.get("access_token")
         if url is None or not isinstance(access, str) or not _BEARER.fullmatch(access):
             return {}
-        told = await _read(client, "GET", url, headers={"Authorization": f"Bearer {access}"})
+        claims = await _read(client, "GET", url, headers={"Authorization": f"Bearer {access}"})
         # Core 1.0, section 5.3.2: the access token may belong to another person.
-        if told.get("sub") != subject:
+        if claims.get("sub") != subject:
             raise SignInFailed("the user information is about another person")
-        return told
+        return claims
 
 
 def challenge(verifier: str) -> str:
@@ -262,8 +262,8 @@ async def _read(client: httpx.AsyncClient, method: str, url: str, **request: Any
     except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, ValueError, RecursionError) as error:
         raise SignInFailed(f"{where}: {type(error).__name__}") from error
     if answer.status_code != httpx.codes.OK or not isinstance(found, dict):
-        told = found.get("error") if isinstance(found, dict) else None
-        reason = f" {str(told)[:_SHOWN]!r}" if told else ""
+        error_code = found.get("error") if isinstance(found, dict) else None
+        reason = f" {str(error_code)[:_SHOWN]!r}" if error_code else ""
         raise SignInFailed(f"{where}: {answer.status_code}{reason}")
     return found
 

@@ -131,7 +131,7 @@ class SignIn:
         key: ApiKey | None
         if person.is_own_key:
             limit = self._settings.key_rate_per_minute
-            key = self._keys.keep_person(person.key_id, person.name, person.scopes, limit)
+            key = self._keys.upsert_person_key(person.key_id, person.name, person.scopes, limit)
             scopes = person.scopes
         else:
             key = self._keys.get(person.key_id)

@@ -26,16 +26,16 @@ from sentiloc.model.segments import Proposal
 class Evaluation:
     """Everything that is reported about one set of predictions.
 
-    `strangers` are the videos with predictions that the ground truth does not have. Their proposals count as wrong, as
-    in the benchmark. `silent` counts the videos of the ground truth without predictions.
+    `unknown_videos` have predictions, but are not in the ground truth. Their proposals count as wrong, as in the
+    benchmark. `without_predictions` counts the videos of the ground truth without predictions.
     """
 
     metrics: DetectionMetrics
     errors: ErrorBreakdown
     videos: int
     proposals: int
-    strangers: tuple[str, ...] = ()
-    silent: int = 0
+    unknown_videos: tuple[str, ...] = ()
+    without_predictions: int = 0
 
 
 def evaluate_files(ground_truth: Path, predictions: Path, subset: str = "test") -> Evaluation:
@@ -44,7 +44,7 @@ def evaluate_files(ground_truth: Path, predictions: Path, subset: str = "test") 
     """
     truth, found = read_ground_truth(ground_truth, subset), read_predictions(predictions)
     missing = [video for video in truth if video not in found]
-    for video, other in look_alikes(missing, _strangers(truth, found)):
+    for video, other in look_alikes(missing, _unknown_videos(truth, found)):
         raise SentilocError(
             ErrorCode.INVALID_DATA,
             f"{predictions.name}: {other!r} is no video of {ground_truth.name}, but nearly {video!r}",
@@ -59,12 +59,12 @@ def evaluate_predictions(truth: GroundTruth, found: Predictions) -> Evaluation:
         errors=error_breakdown(truth, found),
         videos=len(truth),
         proposals=sum(map(len, found.values())),
-        strangers=tuple(_strangers(truth, found)),
-        silent=sum(not found.get(video) for video in truth),
+        unknown_videos=tuple(_unknown_videos(truth, found)),
+        without_predictions=sum(not found.get(video) for video in truth),
     )
 
 
-def _strangers(truth: GroundTruth, found: Predictions) -> list[str]:
+def _unknown_videos(truth: GroundTruth, found: Predictions) -> list[str]:
     return [video for video, proposals in found.items() if proposals and video not in truth]
 
 

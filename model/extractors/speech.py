@@ -170,8 +170,8 @@ class VoiceReader(nn.Module):
         super().__init__()
         self.encoder, self.heads, self.events, self.whole = encoder, heads, events, whole
         per_utterance = heads.sentiment.out_features + heads.emotion.out_features
-        told = heads.snippet.out_features + 2 * per_utterance + (len(EVENTS) if events else 0)
-        self.outputs = whole * encoder.config.dim + told
+        outputs_per_snippet = heads.snippet.out_features + 2 * per_utterance + (len(EVENTS) if events else 0)
+        self.outputs = whole * encoder.config.dim + outputs_per_snippet
 
     def forward(self, audio: Tensor, present: Tensor) -> Tensor:
         present = present.to(audio.dtype)

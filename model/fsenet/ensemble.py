@@ -22,9 +22,11 @@ class LinearReadout(nn.Module):
 
     def __init__(self, network: FSENet, *, audio: Tensor, face: Tensor) -> None:
         super().__init__()
-        taken = network.config.audio_shape, network.config.face_dim
-        if taken != ((len(audio),), len(face)) or network.audio_encoder is not None:
-            raise ValueError(f"the network takes {taken}, not what is read: ({len(audio)},) and {len(face)}")
+        network_dims = network.config.audio_shape, network.config.face_dim
+        if network_dims != ((len(audio),), len(face)) or network.audio_encoder is not None:
+            raise ValueError(
+                f"the network takes {network_dims}, not what is read: ({len(audio)},) and {len(face)}"
+            )
         self.network = network
         self.config = replace(network.config, audio_shape=(audio.shape[1],), face_dim=face.shape[1])
         # Buffers, not parameters: they are stored with the weights but not trained.

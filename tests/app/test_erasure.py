@@ -351,10 +351,10 @@ def test_features_that_belong_to_nobody_are_deleted_with_those_of_any_owner(
         )
         for erase in erasures:
             cache.store("a" * 64, {"row": np.zeros(3)})
-            worker.look()
+            worker.delete_erased()
             assert len(list(folder.glob("*"))) == 1
             assert erase()["feature_entries"] == (1 if is_here else 0)
-            worker.look()
+            worker.delete_erased()
             assert list(folder.glob("*")) == []
 
 
@@ -418,12 +418,12 @@ def test_other_workers_delete_features_at_their_next_check(
     running = Forgetter(store, folder)
     store_one(owner)
     store_one(keys["other"].key.id)
-    assert running.look() == 0
+    assert running.delete_erased() == 0
     assert ask(client, keys["mine"], "DELETE", "/owners/me/data").status_code == 200
-    assert Forgetter(store, folder).look() <= 1
+    assert Forgetter(store, folder).delete_erased() <= 1
     store_one(owner)
-    assert running.look() == 1
-    assert running.look() == 0
+    assert running.delete_erased() == 1
+    assert running.delete_erased() == 0
     assert len(list(folder.rglob("*.arrays"))) == 1
 
 

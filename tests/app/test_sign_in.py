@@ -278,8 +278,8 @@ def test_a_session_that_is_not_used_ends(settings: Settings) -> None:
 def test_the_key_of_a_person_has_no_text(settings: Settings) -> None:
     with connect(settings) as redis:
         keys = KeyStore(redis, settings.redis_prefix)
-        key = keys.keep_person("ab" * 16, "erin", [Scope.READ], 100)
-        again = keys.keep_person("ab" * 16, "erin e", [Scope.READ, Scope.WRITE], 200)
+        key = keys.upsert_person_key("ab" * 16, "erin", [Scope.READ], 100)
+        again = keys.upsert_person_key("ab" * 16, "erin e", [Scope.READ, Scope.WRITE], 200)
         assert (again.name, again.rate_per_minute, again.created_at) == ("erin e", 100, key.created_at)
         assert keys.rotate(key.id) is None
         assert [one.id for one in keys.all()] == [key.id]

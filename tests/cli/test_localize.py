@@ -61,15 +61,15 @@ def test_a_new_file_is_taken_when_it_is_whole_and_once(tmp_path: Path) -> None:
     files = NewFiles(tmp_path)
     video = tmp_path / "a.mp4"
     video.write_bytes(b"1")
-    assert files.look() == []
+    assert files.poll() == []
     video.write_bytes(b"12")
-    assert files.look() == []
-    assert files.look() == [video]
-    assert files.look() == []
+    assert files.poll() == []
+    assert files.poll() == [video]
+    assert files.poll() == []
     os.utime(video, ns=(1, 1))
-    assert [files.look(), files.look()] == [[], [video]]
+    assert [files.poll(), files.poll()] == [[], [video]]
     video.unlink()
-    assert files.look() == []
+    assert files.poll() == []
 
 
 def test_every_video_of_a_folder_and_one_that_fails(folder: Path) -> None:

@@ -113,7 +113,7 @@ def test_a_child_that_has_not_beaten_yet_is_given_time(monkeypatch: pytest.Monke
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as child:
         try:
             assert process.silence_of(child.pid) is None
-            Watchdog(0.0).look()
+            Watchdog(0.0).check()
             assert child.poll() is None
         finally:
             child.kill()

@@ -47,7 +47,7 @@ class Forgetter:
         self._done: dict[str, float] = {}
         self._is_first = True
 
-    def look(self) -> int:
+    def delete_erased(self) -> int:
         """Delete the features of erased owners; returns the number of entries. Raises `redis.RedisError`."""
         key = forgotten_key(self._store.prefix)
         found = cast("list[tuple[str, float]]", self._store.redis.zrange(key, 0, -1, withscores=True))
@@ -72,7 +72,7 @@ def _loop(storage: Storage, features: ArrayCache, reels: Path, forgetter: Forget
                 count = storage.sweep(_UNFINISHED_SECONDS) + delete_abandoned(reels)
                 if count:
                     logger.info("deleted %d files that killed processes left behind", count)
-            count = forgetter.look()
+            count = forgetter.delete_erased()
             if count:
                 logger.info("deleted %d cached features of owners whose data was erased", count)
         except RedisError as error:

@@ -37,10 +37,10 @@ class Watchdog:
 
     def _loop(self) -> None:
         while True:
-            self.look()
+            self.check()
             time.sleep(_TICK_SECONDS)
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Send a heartbeat, and kill silent children."""
         now = time.monotonic()
         was_away, self._heard_at = now - self._heard_at > 5 * _TICK_SECONDS, now

@@ -7,7 +7,7 @@ redis.call('ZREM', jobs .. ':' .. get('key_id'), id)
 for _, index in ipairs({'feedback', 'webhooks', 'kept:uploads', 'kept:results', 'kept:records'}) do
   redis.call('ZREM', prefix .. index, id)
 end
-tell_no_more(get('key_id'), id)
+drop_hook_events(get('key_id'), id)
 redis.call('DEL', job, events, prefix .. 'feedback:' .. id, prefix .. 'webhook:' .. id, prefix .. 'webhooklog:' .. id)
 -- The record of the job's upload is kept for a day, but not what it says about the video.
 local upload = prefix .. 'upload:' .. id

@@ -2,7 +2,7 @@
 -- KEYS[9] those of its API key. ARGV: the batch's id.
 forget_request(KEYS[6], ARGV[1])
 local entry = 'batch.' .. ARGV[1]
-tell_no_more(redis.call('HGET', KEYS[6], 'key_id') or '', entry)
+drop_hook_events(redis.call('HGET', KEYS[6], 'key_id') or '', entry)
 redis.call('ZREM', prefix .. 'webhooks', entry)
 redis.call('DEL', KEYS[6], KEYS[7], prefix .. 'webhook:' .. entry, prefix .. 'webhooklog:' .. entry)
 redis.call('ZREM', KEYS[8], ARGV[1])

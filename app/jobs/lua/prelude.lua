@@ -138,7 +138,7 @@ local function forget_request(record, name)
 end
 -- Adds an event for each registered webhook of an API key that subscribes to it. `entry` is its name in the set of due
 -- events.
-local function tell(owner, entry, event)
+local function add_hook_events(owner, entry, event)
   local hooks = redis.call('HGETALL', prefix .. 'hooks:' .. owner)
   for i = 1, #hooks, 2 do
     if hooks[i + 1] == '*' or is_one_of(event, hooks[i + 1]) then
@@ -147,7 +147,7 @@ local function tell(owner, entry, event)
   end
 end
 -- Removes the due events of a deleted job or batch for the registered webhooks of an API key.
-local function tell_no_more(owner, entry)
+local function drop_hook_events(owner, entry)
   for _, hook in ipairs(redis.call('HKEYS', prefix .. 'hooks:' .. owner)) do
     redis.call('ZREM', prefix .. 'webhooks', entry .. '~' .. hook)
     redis.call('DEL', prefix .. 'webhook:' .. entry .. '~' .. hook)
@@ -166,7 +166,7 @@ local function count_down(name)
   if redis.call('HGET', batch, 'webhook') ~= '' then
     redis.call('ZADD', prefix .. 'webhooks', stamp(now), 'batch.' .. name)
   end
-  tell(redis.call('HGET', batch, 'key_id'), 'batch.' .. name, 'batch.finished')
+  add_hook_events(redis.call('HGET', batch, 'key_id'), 'batch.' .. name, 'batch.finished')
 end
 -- The counters of an API key for the present day (UTC), kept for 400 days.
 local today = string.format('%.0f', math.floor(now / 86400))
@@ -190,7 +190,7 @@ local function close(state, code, detail, result)
   redis.call('HINCRBY', prefix .. 'figures', 'jobs ' .. state, 1)
   count_today(get('key_id'), state)
   if get('webhook') ~= '' then redis.call('ZADD', prefix .. 'webhooks', stamp(now), id) end
-  tell(get('key_id'), id, 'job.' .. state)
+  add_hook_events(get('key_id'), id, 'job.' .. state)
   announce('final')
   if get('batch') ~= '' then count_down(get('batch')) end
 end

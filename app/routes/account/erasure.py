@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Response
 from pydantic import ConfigDict, Field
 
-from sentiloc.app.access.audit import who
+from sentiloc.app.access.audit import caller_name
 from sentiloc.app.access.caller import Scope, current_caller
 from sentiloc.app.access.guard import Forbidden
 from sentiloc.app.housekeeping.erasure import KEPT, Receipt
@@ -109,7 +109,7 @@ def erase_owner(owner: OwnerName, services: ServicesDep, response: Response) -> 
         services.eraser.erase(receipt)
     finally:
         # Also after a failure: most of the data may be gone. Counts only: the log must not name what was erased.
-        services.audit.write(who(caller), receipt.event, **_counts(receipt.to_dict()))
+        services.audit.write(caller_name(caller), receipt.event, **_counts(receipt.to_dict()))
     return ErasureBody.model_validate(receipt.to_dict())
 
 

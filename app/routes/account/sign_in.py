@@ -132,8 +132,8 @@ async def end_by_provider(request: Request, services: ServicesDep, sign_in: Sign
         # Anybody can call this address, so one address fills no log.
         if not sign_in.attempts_allowed(address_name(request.client.host if request.client else "")):
             _logger.warning("a logout of the provider was refused: %s", error)
-        told = {"error": "invalid_request", "error_description": "The logout token is not valid."}
-        return JSONResponse(told, 400, headers=NO_STORE)
+        problem = {"error": "invalid_request", "error_description": "The logout token is not valid."}
+        return JSONResponse(problem, 400, headers=NO_STORE)
     _logger.info("the provider ended %d sessions", count)
     return Response(status_code=200, headers=NO_STORE)
 

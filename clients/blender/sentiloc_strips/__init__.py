@@ -98,11 +98,11 @@ class Server:
         }
         return self._ask("/v1/localize", {"id"}, data=body(), headers=headers)["id"]
 
-    def wait(self, job_id: str, tell) -> None:
+    def wait(self, job_id: str, report) -> None:
         """Wait until the job has ended; raises ServerError unless it succeeded."""
         while True:
             job = self._job(job_id)
-            tell(f"{job['stage'] or job['state']} {job['progress']:.0%}")
+            report(f"{job['stage'] or job['state']} {job['progress']:.0%}")
             if job["state"] in FINAL:
                 break
             time.sleep(POLL_SECONDS)
@@ -252,7 +252,7 @@ class SENTILOC_OT_localize(bpy.types.Operator):
         """Start the request in a thread; `modal` checks it every half second."""
         strip = context.scene.sequence_editor.active_strip
         # The name, not the strip: Blender may free its objects while the request runs.
-        self._strip, self._segments, self._error, self._told = strip.name, None, None, "uploading"
+        self._strip, self._segments, self._error, self._status = strip.name, None, None, "uploading"
         settings = context.preferences.addons[__name__].preferences
         work = (settings.address, settings.key, Path(bpy.path.abspath(strip.filepath)))
         # `bpy` may be used in Blender's own thread only, so the thread gets plain values.
@@ -266,13 +266,13 @@ class SENTILOC_OT_localize(bpy.types.Operator):
         try:
             server = Server(address, key)
             job = server.send(video, self.threshold)
-            server.wait(job, self._tell)
+            server.wait(job, self._set_status)
             self._segments = server.segments(job)
         except (ServerError, OSError) as error:
             self._error = str(error)
 
-    def _tell(self, text: str) -> None:
-        self._told = text
+    def _set_status(self, text: str) -> None:
+        self._status = text
 
     def modal(self, context, event):
         """Show progress; Escape stops waiting."""
@@ -280,7 +280,7 @@ class SENTILOC_OT_localize(bpy.types.Operator):
             return self._end(context, {"CANCELLED"})
         if event.type != "TIMER":
             return {"PASS_THROUGH"}
-        context.workspace.status_text_set(f"Sentiloc: {self._told} (Esc stops waiting)")
+        context.workspace.status_text_set(f"Sentiloc: {self._status} (Esc stops waiting)")
         if self._thread.is_alive():
             return {"PASS_THROUGH"}
         if self._error:

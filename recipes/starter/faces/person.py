@@ -115,6 +115,6 @@ def disguise_of(rng: np.random.Generator, sources: Sources, actor: str, look: in
         for clip, faces in zip(sources.clips, sources.clip_faces, strict=True)
         if clip.actor == actor and clip.sentiment == NON_SENTIMENT and faces.seen.any()
     ]
-    strangers = np.flatnonzero(sources.stills.sentiment == NON_SENTIMENT)
-    stranger = sources.stills.embeddings[int(rng.choice(strangers))].astype(np.float32).mean(0)
-    return np.asarray((stranger - np.mean(own, 0)) * rng.uniform(0.2, 1.0), np.float32)
+    neutral = np.flatnonzero(sources.stills.sentiment == NON_SENTIMENT)
+    neutral_face = sources.stills.embeddings[int(rng.choice(neutral))].astype(np.float32).mean(0)
+    return np.asarray((neutral_face - np.mean(own, 0)) * rng.uniform(0.2, 1.0), np.float32)

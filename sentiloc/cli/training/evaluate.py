@@ -142,11 +142,11 @@ def _doubts(found: Evaluation) -> list[str]:
     from sentiloc.model.data.text import listed
 
     lines = []
-    if found.strangers:
-        which = f"{counted(len(found.strangers), 'video')} without ground truth: {listed(found.strangers)}"
+    if found.unknown_videos:
+        which = f"{counted(len(found.unknown_videos), 'video')} without ground truth: {listed(found.unknown_videos)}"
         lines.append(f"every proposal counts as wrong in {which}")
-    if found.silent:
-        lines.append(f"{found.silent} of {counted(found.videos, 'video')} without predictions")
+    if found.without_predictions:
+        lines.append(f"{found.without_predictions} of {counted(found.videos, 'video')} without predictions")
     if left_out := found.proposals - found.errors.proposals:
         what = f"{counted(left_out, 'proposal')} left out of metrics and errors"
         lines.append(f"{what}: no true segment has their label")

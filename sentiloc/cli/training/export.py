@@ -110,5 +110,5 @@ def _calibration(run: Run) -> tuple[Calibration, str]:
         why = f"{run.checkpoint.name} is not the selected one" if fitted.exists() else f"there is no {fitted}"
         return Calibration(), f"confidences are raw scores, not calibrated: {why}"
     found = parse_calibration(fitted.read_text(encoding="utf-8"))
-    said = "confidences are calibrated on the run's held-out videos"
-    return found, said if found.calibrated else "confidences are raw scores: the run could not calibrate them"
+    note = "confidences are calibrated on the run's held-out videos"
+    return found, note if found.calibrated else "confidences are raw scores: the run could not calibrate them"

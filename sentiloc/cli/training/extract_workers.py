@@ -167,7 +167,7 @@ def _run(
         queue.keep_open()
         queue.send(plan.folder, plan.split, missing)
         supervisor.start(_worker(queue.run, workers, get_settings()))
-        return supervisor.watch(until=_Collector(plan, missing, queue, on_progress).look)
+        return supervisor.watch(until=_Collector(plan, missing, queue, on_progress).poll)
     finally:
         queue.close()
 
@@ -200,7 +200,7 @@ class _Collector:
         self._collect = _every(_COLLECT_SECONDS, self._collect_done)
         self._search = _every(_LOOK_SECONDS, self._ask_again)
 
-    def look(self) -> bool:
+    def poll(self) -> bool:
         """Collect finished videos; True when none is left. Called ten times a second."""
         for event in self._queue.ended():
             if event["state"] == "stopped":

@@ -301,8 +301,8 @@ def _yaml(path: Path) -> dict[Any, Any]:
     # A text in the form of a date that is none, such as 2026-13-01, is a plain ValueError.
     except (yaml.YAMLError, ValueError) as error:
         # PyYAML's message has several lines and calls the input "<unicode string>".
-        said = " ".join(str(error).replace('"<unicode string>", ', "").split())
-        raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: not YAML: {said}") from error
+        message = " ".join(str(error).replace('"<unicode string>", ', "").split())
+        raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: not YAML: {message}") from error
     if not isinstance(found, dict):
         raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: needs one option a line, as `epochs: 40`")
     return found

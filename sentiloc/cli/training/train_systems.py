@@ -48,8 +48,8 @@ def train_system(task: str, data: Path, run: Path, options: Options, given: set[
         return {}
     write_whole(run / "result.json", json.dumps(figures, indent=2) + "\n")
     reached: dict[str, float] = figures["test"] or figures["held_out"]
-    said = ", ".join(f"{name} {value}" for name, value in reached.items())
-    typer.echo(f"{run / CHECKPOINT}: {said or 'nothing to test on'}")
+    summary = ", ".join(f"{name} {value}" for name, value in reached.items())
+    typer.echo(f"{run / CHECKPOINT}: {summary or 'nothing to test on'}")
     return reached
 
 
