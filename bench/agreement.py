@@ -49,7 +49,7 @@ def read(folder: Path, videos: list[Path], face_looks: int | None = None) -> Non
 
 def read_video(pipeline: SentimentPipeline, video: Path) -> dict[str, Any]:
     """Faces (T, dim), where they are (T,), how many (T,), segments as JSON, and seconds."""
-    # Of this process alone: decoders are children, and their time is not what a change of the networks moves.
+    # Of this process alone, because decoders are children, whose time does not depend on the networks.
     start = time.process_time()
     found = pipeline.extractor.extract(video, lambda *_: None)
     seconds = time.process_time() - start
@@ -85,7 +85,7 @@ class Agreement:
         self.snippets += count
         self.presence_differs += int((present[0] != present[1]).sum())
         self.count_differs += int((before["count"][:count] != after["count"][:count]).sum())
-        # Where only one result has a face, `presence_differs` already counts it.
+        # Snippets in which only one result has a face are already counted by `presence_differs`.
         both = present[0] & present[1]
         pairs = zip(before["face"][:count][both], after["face"][:count][both], strict=True)
         self.correlations += [float(np.corrcoef(*pair)[0, 1]) for pair in pairs]

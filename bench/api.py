@@ -2,10 +2,10 @@
 
     python -m bench.api [--seconds 10] [--rate 330] [--clips FOLDER]
 
-The services are real. Requests come over four connections. They are sent as fast as they are answered (requests per
-second), or at a fixed rate even if earlier answers are late (latency counts from the planned time). The table also
-gives the processor milliseconds per request of the API and its Redis, which are valid on a busy machine, too, and those
-of the client.
+The services are real. Requests come over four connections. They are sent either as soon as the previous one is answered
+(requests per second), or at a fixed rate even if earlier answers are late (latency counts from the planned time). The
+table also gives the processor milliseconds per request of the API and its Redis, which are valid on a busy machine,
+too, and those of the client.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ def _encode(path: Path, codec: str, height: int, seconds: float = LOOP_SECONDS) 
     with av.open(str(path), "w") as container:
         video: Any = container.add_stream(encoder, rate=FRAME_RATE, options=dict(options))
         video.width, video.height, video.pix_fmt = WIDTHS[height], height, "yuv420p"
-        # More threads would give another file on another machine.
+        # With more threads, the file would differ between machines.
         video.codec_context.thread_count = 1
         sound: Any = container.add_stream("aac", rate=SAMPLE_RATE, layout="mono")
         for index in range(round(seconds * FRAME_RATE)):

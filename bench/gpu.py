@@ -5,8 +5,8 @@
 
 The weights are random, which does not change the speed. PyTorch and ONNX Runtime (CUDA, and TensorRT if it is
 installed) run in float32, float16 and bfloat16. Then a drawn video is decoded to snippets of frames on the processor
-and, if PyAV and the driver support it, by NVDEC. What does not run is listed with its reason; nothing falls back to
-another device. Rows that would begin after `--budget` seconds are listed as left out. Needs PyTorch and
+and, if PyAV and the driver support it, by NVDEC. Configurations that do not run are listed with the reason; nothing
+falls back to another device. Rows that would begin after `--budget` seconds are listed as left out. Needs PyTorch and
 onnxruntime-gpu.
 """
 
@@ -229,7 +229,7 @@ def scaled(container: Any) -> Iterator[Any]:
 
 
 def refuse_fallback(device: str) -> None:
-    """Exit if the requested card is missing, because the figures would be those of the processor."""
+    """Exit if the requested card is missing, because the measurements would be those of the processor."""
     if device != "cuda":
         return
     if not torch.cuda.is_available():

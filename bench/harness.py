@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def benchmark_parser(description: str | None, results: Path) -> argparse.ArgumentParser:
-    """A command line with `--clips`, a folder for drawn videos, and `--out`, the file for the figures."""
+    """A command line with `--clips`, a folder for drawn videos, and `--out`, the file for the measurements."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -34,7 +34,7 @@ def benchmark_parser(description: str | None, results: Path) -> argparse.Argumen
 
 
 def save(path: Path, report: object) -> None:
-    """Write figures as JSON."""
+    """Write measurements as JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 

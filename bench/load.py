@@ -41,7 +41,7 @@ Row = dict[str, Any]
 UPLOAD_EVERY_SECONDS = 10.0
 ANSWER_SECONDS = 60.0
 _SAMPLE_SECONDS = 2.0
-# Memory grows while caches and pools fill, which says nothing about a leak.
+# Memory grows while caches and pools fill, which is not a leak.
 _WARM_UP_SHARE = 0.2
 
 
@@ -131,7 +131,7 @@ async def poll(url: str, observed: Observations, beat_seconds: float, delay: flo
     connection = Connection(url)
     due = time.monotonic() + delay
     for index in itertools.count():
-        # A backlog of late polls would be sent at once, and the load would no longer be what was asked for.
+        # Otherwise a backlog of late polls would be sent at once, and the load would differ from the requested one.
         due = max(due + beat_seconds, time.monotonic())
         await asyncio.sleep(due - time.monotonic())
         started = time.monotonic()

@@ -1,1 +1,1 @@
-"""Studies of the science: ablations, simulated benchmarks, accuracy of the shipped models."""
+"""Scientific experiments: ablations, simulated benchmarks, accuracy of the shipped models."""

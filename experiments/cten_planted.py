@@ -77,7 +77,7 @@ def paired(runs: list[Run], share: float) -> list[str]:
 
 
 def main() -> None:
-    """Train with and without erasing for each seed; print and store the figures."""
+    """Train with and without erasing for each seed; print and store the metrics."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--seeds", type=int, default=5)
     seeds = parser.parse_args().seeds

@@ -73,7 +73,7 @@ def line(row: Row, runs: list[dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    """Run what is missing; print and store the figures."""
+    """Run the missing rows; print and store the metrics."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3)
     seeds = parser.parse_args().seeds

@@ -1,9 +1,9 @@
 """Measure face detectors on drawn faces: `python -m experiments.drawn_faces --data DIR --run DIR PAIR...`.
 
 Drawn faces of styles that no training saw are put on pictures of things and compressed, 640×360 pixels, 40 to 220 of
-them per face. Photographs of people kept out, pictures without people that were kept out, and one frame a second of
-the development half of `wild` show whether anything was lost: there, YuNet is the reference for faces of 30 pixels and
-more, and labelled clips without people show the false faces. Every row is given alone and checked by the expression
+them per face. Photographs of held-out people, held-out pictures without people, and one frame per second of the
+development half of `wild` show whether accuracy was lost. In `wild`, YuNet is the reference for faces of at least 30
+pixels, and labelled clips without people show the false faces. Every row is given alone and checked by the expression
 network, as in serving. "Grey" counts frames in which a grey copy gives the same answer as the colours.
 """
 
@@ -82,7 +82,7 @@ def drawn_examples(rng: Generator, drawn: DrawnFaces, grounds: list[NDArray[np.u
 
 
 def photo_examples(rng: Generator, material: Material) -> Iterator[Example]:
-    """Photographs of people who are kept out, with a border."""
+    """Photographs of held-out people, with a border."""
     border = np.array([60, 40, 60, 40], np.float32)
     for row in rng.permutation(len(material.photos))[:PHOTOS]:
         image = cv2.copyMakeBorder(material.photos[row], 40, 40, 60, 60, cv2.BORDER_REPLICATE)
@@ -110,7 +110,7 @@ def measure_nothing(look: Look, pictures: list[NDArray[np.uint8]]) -> dict[str, 
 def measure_clips(
     look: Look, folder: Path, clips: list[LabelledClip], reference: Reference
 ) -> dict[str, Any]:
-    """Faces that YuNet is sure of, false faces where nobody is, and grey against colour."""
+    """Recall of clear YuNet faces, false faces in clips without people, and agreement of grey with colour."""
     wanted = np.zeros(3, int)
     false, same = [], []
     for clip in clips:

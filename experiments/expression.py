@@ -133,7 +133,7 @@ def latency(session: onnxruntime.InferenceSession, batch: int, seconds: float = 
 
 
 def measure(data: Path, package: Path) -> dict[str, object]:
-    """All figures of a package folder."""
+    """All metrics of a package folder."""
     spec = json.loads((package / "spec.json").read_text(encoding="utf-8"))
     session = open_session(package / spec["network"])
     _, ferplus, photos = read_faces(data)
@@ -152,7 +152,7 @@ def measure(data: Path, package: Path) -> dict[str, object]:
 
 
 def print_table(results: dict[str, object]) -> None:
-    """The figures as a table."""
+    """The metrics as a table."""
     for name, value in results.items():
         print(name if isinstance(value, dict) else f"{name:32} {value}")
         for key, figure in value.items() if isinstance(value, dict) else ():

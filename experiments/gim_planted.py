@@ -76,7 +76,7 @@ def spread(values: list[float]) -> str:
 
 
 def main() -> None:
-    """Run the requested strategies of Table 3 that are not stored yet; print and store the figures."""
+    """Run the requested strategies of Table 3 that are not stored yet; print and store the metrics."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--strategies", default=",".join(get_args(Strategy)))
     parser.add_argument("--seeds", type=int, default=3)

@@ -59,7 +59,7 @@ from sentiloc.worker.runtime.onnx_session import create_session
 RESULTS = Path(__file__).parent / "results" / "precision.json"
 SHOTS = {"calibration": 16, "train": 96, "test": 96}
 VIDEOS = {"train": 60, "test": 40}
-# The error is also enlarged, to show at which size it would begin to matter.
+# The error is also multiplied by these factors, to show at which size it would begin to matter.
 TIMES = (2, 4, 8, 16)
 RECIPE = replace(
     PROTOCOL,

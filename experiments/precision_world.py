@@ -1,7 +1,7 @@
 """A synthetic visual task: dark streaks fall in negative segments, bright discs rise in positive ones.
 
 Shots are drawn and encoded by I3D, and videos are joined from their features. Training and test use different shots.
-The pictures do not look like a film, and there is no sound and no face.
+The pictures do not resemble real video, and there is no sound and no face.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Bank:
 
 
 def shot_classes(count: int) -> tuple[int, ...]:
-    """Half of the shots have no sentiment, a quarter have each class."""
+    """Half of the shots have no sentiment, and a quarter has each of the two classes."""
     return tuple((NON_SENTIMENT, NEGATIVE, NON_SENTIMENT, POSITIVE)[index % 4] for index in range(count))
 
 

@@ -3,8 +3,8 @@
     python -m experiments.readings
 
 The paper leaves both open (docs/training.md). The data are 64 training and 40 test videos of 100 snippets, with
-simulated features of 12, 10 and 8 values. The network has no attention. The numbers compare interpretations and say
-nothing about TSL300.
+simulated features of 12, 10 and 8 values. The network has no attention. The numbers only compare interpretations; they
+are not results on TSL300.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ CONFIG = TrainConfig(
     precision="fp32",
     optimizer="adam",
 )
-# Near the print: with the anchor's prototype and unit length.
+# Close to the printed form, but with the anchor's prototype and unit length.
 VIDEO_PSSC: dict[str, Any] = {"prototypes": "video", "disjoint": False, "temperature": 1.0}
 READINGS = {
     "point: eq. 8 added inside windows, base as printed": LossConfig(

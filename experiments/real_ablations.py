@@ -184,7 +184,9 @@ def paired(results: dict[str, Any], row: str, figure: str = "mAP") -> NDArray[np
 
 
 def worth_of(results: dict[str, Any], row: str, stage: str) -> NDArray[np.float64]:
-    """What each of a row's networks loses if the stage's attention becomes its mean over time, in points of mAP."""
+    """The loss of each of a row's networks if the stage's attention is replaced by its mean over time, in points of
+    mAP.
+    """
     runs = [run for key, run in sorted(results["runs"].items()) if key.startswith(f"{row}/")]
     return np.array([100 * (run["mAP"] - run[f"mean_{stage}"]) for run in runs if f"mean_{stage}" in run])
 

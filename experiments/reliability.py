@@ -5,7 +5,8 @@ and by evidence.
 
 FOLDER holds the results that `experiments.real_world` wrote of the shipped starter. Every segment that a threshold of 0
 would show counts: in a labelled clip that both people are sure of it is right if its label is the clip's, in an
-untrimmed video if half of its time has its label. No face seen: sound alone. The bench is small, so read the counts.
+untrimmed video if half of its time has its label. Segments without a face rest on sound alone. The bench is small, so
+read the counts.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ PLOT = ROOT / "docs" / "pictures" / "reliability_real.png"
 # Five bins: there are some fifty segments.
 EDGES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 MOSTLY = 0.8
-"""A stream that has this share of the evidence, or of the time, is called the only one."""
+"""A stream with at least this share of the evidence, or of the time, counts as the only one."""
 
 Kind = Literal["sound alone", "face alone", "face and sound"]
 KINDS: tuple[Kind, ...] = ("sound alone", "face alone", "face and sound")
@@ -43,7 +44,7 @@ KINDS: tuple[Kind, ...] = ("sound alone", "face alone", "face and sound")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Graded:
-    """A segment: its confidence, whether it is right, what it rests on, and the half of its video."""
+    """A segment: its confidence, whether it is right, its evidence, and the half of its video."""
 
     confidence: float
     right: bool

@@ -5,7 +5,7 @@ rates, segments, split and the noisy points. Only the features are simulated. Ea
 
     x_t = sentiment + speaker + shot + drift + correlated noise, each in random directions of its own, + white noise
 
-`SimulationSpec` states what makes the task hard. Figures measured on it say nothing about TSL300.
+`SimulationSpec` states what makes the task hard. Metrics measured on it are not results on TSL300.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Singles = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 Indices = NDArray[np.intp]
 
-# Ways in which each sentiment shows, so that no single direction of the features is a sentiment.
+# The number of ways in which each sentiment shows, so that no single direction of the features is a sentiment.
 STYLES = 3
 SENTIMENT_RANK = len(CLASSES) * STYLES
 SPEAKER_RANK, SHOT_RANK, DRIFT_RANK, NOISE_RANK = 12, 12, 4, 12
@@ -251,7 +251,9 @@ def _envelope(times: Floats, start: float, end: float, rise: float) -> Floats:
 
 
 def _speaking(timeline: Timeline, spec: SimulationSpec, rng: Generator) -> Bools:
-    """Whether the person on screen speaks to us: mostly within sentiment, about a third of the time elsewhere."""
+    """Whether the person on screen speaks to the camera: mostly within sentiment, about a third of the time
+    elsewhere.
+    """
     spells = np.cumsum(rng.random(timeline.times.size) < _step(timeline) / spec.speaking_seconds)
     speaking: Bools = (rng.random(spells[-1] + 1) < spec.speaking_elsewhere)[spells]
     for segment in timeline.segments:

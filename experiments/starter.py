@@ -4,8 +4,8 @@ The shipped package runs in the real pipeline (decoder, face detector, expressio
 calibration). Evaluation MP4s are written to `--videos` the first time. They show people and speakers who are not in the
 training data. `clips` and `clips_labelled` of the data folder are used for this evaluation only.
 
-Ten joined MP4s tell networks apart only roughly: with `--joined 40` and a folder of its own, 40 are written and
-measured, the first ten among them.
+Ten joined MP4s distinguish networks only roughly. With `--joined 40` and a separate folder, 40 are written and
+measured, including the first ten.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def add_package_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default=STARTER)
     parser.add_argument("--device", default="cpu", help="cpu or openvino, for I3D")
     parser.add_argument("--features", type=Path, help="folder for extracted features")
-    parser.add_argument("--visual-stride", type=int, default=1, help="I3D reads one of so many snippets")
+    parser.add_argument("--visual-stride", type=int, default=1, help="with N, I3D reads every N-th snippet")
     parser.add_argument("--visual-by-shots", action="store_true", help="and the first one of each shot")
 
 

@@ -1,8 +1,8 @@
 """Accuracy of the audio encoder for women and men: `python -m experiments.voices_by_sex --data DIR --weights FILE`.
 
-Three corpora of acted speech state who is a woman: RAVDESS (actors of even numbers), EMO-DB (its list of speakers)
-and URDU (the second letter of a name). The data state nobody's age or skin, and for faces not the sex either. The
-metric is the mean recall of negative, positive and neutral utterances, in per cent, of the held-out speakers of
+Three corpora of acted speech state who is a woman: RAVDESS (actors of even numbers), EMO-DB (its list of speakers) and
+URDU (the second letter of a name). The data do not state age or skin tone, and for faces not the sex either. The metric
+is the mean recall of negative, positive and neutral utterances, in per cent, of the held-out speakers of
 `recipes.starter.splits`. The interval is a bootstrap over utterances and holds for these few speakers only.
 """
 

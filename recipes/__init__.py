@@ -1,4 +1,4 @@
-"""How the shipped models are made."""
+"""Recipes that build the shipped models."""
 
 # Before any module here imports ONNX Runtime, whose telemetry this switches off.
 import sentiloc  # noqa: F401

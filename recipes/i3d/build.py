@@ -70,7 +70,7 @@ class I3DPlan:
     )
     held_out: dict[str, int] = field(default_factory=lambda: Plan().held_out)
     recipe: TrainConfig = field(
-        # Validated at the end only, for the reason that `fit` gives.
+        # Validated only at the end; `fit` gives the reason.
         default_factory=lambda: replace(RECIPE, stream_dropout=0.2, epochs=7, validate_every=7)
     )
     pairs: int = 1
@@ -106,7 +106,7 @@ def build(studio: Studio, out: Path, plan: I3DPlan | None = None) -> Fitted:
     spec = i3d_spec(material)
     clips = read_clips(studio, spec, reader)
     fitted = finish(ensemble, load_voice_reader(material.hearing), parts[1], clips)
-    # Last: the pictures of all items above are read already, and the package must read them itself.
+    # Added last: the items above already contain the reader's output, but the package must compute it.
     fitted = replace(fitted, network=fitted.network.with_visual_encoder(reader, VISUAL.dim))
     out.mkdir(parents=True, exist_ok=True)
     write_package(fitted, spec, out)
@@ -171,7 +171,7 @@ def make_held_out(studio: Studio, plan: I3DPlan, reader: SceneReader) -> list[It
 
 
 def read_clips(studio: Studio, spec: ModelSpec, reader: SceneReader) -> list[Item]:
-    """The development half of the real clips with all three streams; sound and pictures are already encoded."""
+    """The development half of the real clips with all three streams; their sound and pictures are already encoded."""
     material = studio.material
     extractor = load_extractor(spec, studio.config)
     items = extract_development(material.data, material.cache / "clips_i3d", extractor)
@@ -191,7 +191,7 @@ def fit_network(
 ) -> FSENet:
     """Train a network on sequences with faces projected by `faces` (m, 256); some are shifted as a whole."""
     items, held_out = (read_faces_of(part, faces) for part in parts)
-    # Part of the folder's name, so that no checkpoint is taken up that saw other extractors.
+    # Part of the folder's name, so that no checkpoint trained with other extractors is resumed.
     stamp = f"{file_digest(material.expression)[:6]}{file_digest(material.hearing)[:6]}-{plan.axes}"
     folder = material.run / f"fsenet-i3d-{len(faces)}-{stamp}-{seed}"
     moved = shift_items(items, seed=seed)

@@ -32,11 +32,11 @@ MEANS: Mapping[int, Mapping[str, float]] = {
 }
 """Classes of Kinetics-400 that express a sentiment, with their shares. Sports are neutral, including boxing."""
 SAID_UNSEEN, SAID_SEEN = 0.5, 0.3
-"""Share of episodes, without and with a visible face, in which I3D's classifier finds such a class."""
+"""Shares of episodes without and with a visible face in which I3D's classifier finds such a class."""
 OTHER_ACTIONS = 0.4
 """Share of scenery in which I3D's classifier finds another class."""
 CONFUSED = 0.12
-"""Share of people who are not in the picture (it shows something else, while the face stream continues)."""
+"""Share of shots of people in which the picture shows something else while the face stream continues."""
 # Seconds of one shot of scenery.
 _SHORTEST, _LONGEST = 3.0, 12.0
 # The bisection of `_meaning`: the longest way along a direction, and halvings, after which less than 0.001 of
@@ -89,7 +89,7 @@ class Painter:
         return mixed
 
     def _scenery(self, rng: Generator, count: int) -> FloatArray:
-        """Shots of nobody, one after another."""
+        """Consecutive shots without people."""
         shown = np.zeros((count, self.bank.scenery.shape[1]), np.float32)
         start = 0
         while start < count:
@@ -140,7 +140,7 @@ class Painter:
                 low = middle
             else:
                 high = middle
-        # The same step for every snippet would be a flat line that no video has.
+        # The same step for every snippet would give a flat line, which does not occur in real videos.
         wander = rng.normal(0, 0.1 * high, (len(features), 1))
         return np.asarray(np.maximum(features + (high + wander) * step, 0), np.float32)
 
@@ -151,7 +151,7 @@ def _share(logits: FloatArray, place: int) -> float:
 
 
 _NAMES = class_names()
-# Without the groups that may express a sentiment, because scenery is neutral.
+# Groups that may express a sentiment are excluded, because scenery is neutral.
 _OTHERS = [
     name
     for name in _NAMES

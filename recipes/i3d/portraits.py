@@ -72,7 +72,7 @@ def _wild(folder: Path, source: str, held_out: bool) -> Iterator[tuple[Picture, 
     """Press faces: every fifth is held out; performers: by subject, as for the expression net."""
     rows, pictures = read_wild_pictures(folder)
     for number, (row, picture) in enumerate(zip(rows, pictures, strict=True)):
-        # The fifth that `kept_for_report` keeps: the expression network has not seen these faces either.
+        # The same fifth as in `kept_for_report`, which the expression network has not seen either.
         kept = row["subject"] in HELD_OUT_SUBJECTS or (source == "unmasked_wild" and number % 5 == 0)
         if row["source"] == source and kept == held_out:
             yield picture, sentiment_of(row["label"])

@@ -76,7 +76,7 @@ class AveragedRun(Generic[Net]):
             {"params": decayed, "weight_decay": settings.weight_decay},
             {"params": plain, "weight_decay": 0.0},
         ]
-        # Without a rate: every step sets its own.
+        # Without a learning rate, because every step sets its own.
         self.optimiser = torch.optim.AdamW(groups)
         if self.checkpoint.exists():
             self._resume()
@@ -124,7 +124,7 @@ class AveragedRun(Generic[Net]):
         return loss.item()
 
     def _update_average(self) -> None:
-        # Small at first: otherwise the average would keep the random start for thousands of steps.
+        # The decay is small at first. Otherwise the average would contain the random start for thousands of steps.
         decay = min(self.schedule.decay, self.step / (self.step + AVERAGE_WARM_UP))
         current = self.net.state_dict()
         for name, value in self.average.state_dict().items():

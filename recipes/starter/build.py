@@ -96,7 +96,7 @@ def build(data: Path, run: Path, out: Path, seed: int = 0, plan: Plan | None = N
     fitted = finish(ensemble, hearing, held_out, clips)
     out.mkdir(parents=True, exist_ok=True)
     write_package(fitted, starter_spec(FaceStream(encoder=extractor_id(material.expression.parent))), out)
-    # By the ensemble without the audio encoder, because the sound of the items is encoded already.
+    # With the ensemble without audio encoder, because the sound of the items is already encoded.
     draw(ensemble, fitted, held_out, clips, out)
     report(ensemble, fitted, held_out, run / "scores.json")
     return fitted
@@ -127,7 +127,7 @@ def fit_network(
 ) -> FSENet:
     """Train a network on sequences with faces projected by `faces` (m, 256); some are shifted as a whole."""
     items, held_out = (read_faces_of(part, faces) for part in parts)
-    # Part of the folder's name, so that no checkpoint is taken up that saw other extractors.
+    # Part of the folder's name, so that no checkpoint trained with other extractors is resumed.
     stamp = f"{file_digest(material.expression)[:6]}{file_digest(material.hearing)[:6]}"
     folder = material.run / f"fsenet-{len(faces)}-{stamp}-{seed}"
     return fit(shift_items(items, seed=seed), held_out, run=folder, seed=seed, recipe=plan.recipe).network
@@ -163,7 +163,7 @@ def train_extractors(material: Material, models: Path, seed: int) -> None:
             "--out",
             str(models / "expression"),
         )
-    # Sequences take their still faces from this material, which a shipped network does not bring along.
+    # Sequences take their still faces from this material, which is not shipped with a network.
     if not (material.faces / "wild.npz").exists():
         gather(material.data, pictures, material.faces)
     if not (models / "face-detector" / "detector.onnx").exists():
@@ -179,7 +179,7 @@ def train_extractors(material: Material, models: Path, seed: int) -> None:
 
 def _module(name: str, *arguments: str) -> None:
     logger.info("training an extractor: %s", name)
-    # A process of its own, so that its memory is free again before the next step.
+    # A separate process, so that its memory is freed before the next step.
     subprocess.run([sys.executable, "-m", f"recipes.starter.{name}", *arguments], check=True)  # noqa: S603
 
 

@@ -29,7 +29,7 @@ SAMPLE_RATE = 16_000
 FRAME_RATE = 25
 # 16 frames are a snippet, so every fourth gives four pictures of a face in each.
 FRAME_STEP = 4
-# PyTorch's losses are told to leave this label out.
+# The label that PyTorch's losses ignore.
 IGNORED = -1
 # The crop's side, in sides of the face's box: room to move the box later.
 _LOOSENESS = 2.0
@@ -125,7 +125,7 @@ def decode_sound(path: Path) -> NDArray[np.int16]:
         resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
         parts = [
             part.to_ndarray()[0]
-            # None makes the resampler give back what it still holds.
+            # None makes the resampler return the samples that it still holds.
             for frame in [*container.decode(audio=0), None]
             for part in resampler.resample(frame)
         ]
@@ -204,6 +204,6 @@ def _loose_crop(frame: Image, box: Box | None) -> tuple[bytes, Box]:
     matrix = np.array([[scale, 0, -left * scale], [0, scale, -top * scale]])
     size = round(side * scale)
     crop = cv2.warpAffine(frame, matrix, (size, size), flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE)
-    # Pictures are spoiled later on purpose, so the stored ones must have no visible artefacts of their own.
+    # Pictures are degraded later on purpose, so the stored ones must not have visible artefacts.
     jpeg = cv2.imencode(".jpg", crop, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
     return jpeg, ((x - left) * scale, (y - top) * scale, width * scale, height * scale)

@@ -165,7 +165,7 @@ def render(
     grain = [rng.integers(0, 10, (_HEIGHT, width, 1), np.uint8).repeat(3, 2) for _ in range(8)]
     mouths = [_mouths(scene.face) for scene in scenes]
     openings = _openings(sound, int(seconds * fps), fps)
-    # Long ago: the first scene does not fade in.
+    # Far in the past, so that the first scene does not fade in.
     current, faded = 0, -10.0
     for number, opening in enumerate(openings):
         time = number / fps

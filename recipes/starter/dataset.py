@@ -51,7 +51,7 @@ KNOWN_VOICES = 0.5
 """Share of training sequences encoded by the network that was trained on their voices; in serving it knows no voice."""
 VOICE_READING = 24
 """Columns of the sound embedding that describe the voice; sound events follow."""
-# As many of each class, because the corpora have very different numbers of them.
+# The same number of each class, because the corpora have very different numbers of each.
 STILLS_PER_CLASS, HELD_OUT_STILLS_PER_CLASS = 1500, 400
 _AUDIO_BATCH = 8
 
@@ -134,7 +134,7 @@ def open_sources(material: Material, *, held_out: bool, seed: int, fold: int | N
         ),
         sounds=open_shelf(material.bank(), held_out=held_out),
         statistics=read_statistics(data / "tsl300" / "videosenti_gt.json"),
-        # Held-out people are scored as they are.
+        # Held-out people are not augmented.
         disguise=not held_out,
     )
 
@@ -159,7 +159,7 @@ def make_items(
     banks = [sources] if isinstance(sources, Sources) else sources
     items = []
     for kind, count in sorted(counts.items()):
-        # Its place among all kinds, so that leaving out a kind changes no item of the others.
+        # The index of the kind among all kinds, so that leaving out a kind does not change items of other kinds.
         place = sorted(KINDS).index(kind)
         for number in range(count):
             # A generator per item: changing the number of one kind leaves all other items as they were.

@@ -26,10 +26,10 @@ RIGHT_TIOU = 0.3
 """A shown segment is right if a true one of its label overlaps it by this much."""
 # Seconds.
 GRID = 0.1
-# No gap is this short, so each proposal is evaluated alone.
+# Shorter than any gap, so that proposals are not merged.
 _NEVER_MERGE = -1.0
 _THRESHOLDS = tuple(round(0.5 + 0.05 * step, 2) for step in range(9))
-"""Even odds and more: a shown segment is more likely right than wrong."""
+"""The minimum is even odds: a shown segment is more likely right than wrong."""
 _METHODS: tuple[Fit, ...] = ("platt", "smooth")
 # There are few real clips.
 _CLIP_WEIGHT = 2

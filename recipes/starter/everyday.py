@@ -1,9 +1,10 @@
 """Training sequences that resemble real video: most of the time there is no sentiment, and most sound is neutral.
 
-The background sound is music, noise, calm speech or silence. The picture shows nobody, things that a detector takes for
-faces, or neutral faces that are silent or talk. Half of the sequences have one to three episodes of sentiment, each up
-to 20 s long: an expression over the background sound, an acted voice with or without a face, laughter, or crying and
-screams. Labelling rule: music, noise and calm speech are always neutral, whatever they sound like.
+The background sound is music, noise, calm speech or silence. The picture shows no people, or things that a detector
+takes for faces, or neutral faces that are silent or talk. Half of the sequences have one to three episodes of
+sentiment, each up to 20 s long: an expression over the background sound, an acted voice with or without a face,
+laughter, or crying and screams. Labelling rule: music, noise and calm speech are always neutral, whatever they sound
+like.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _SIGHT_CHANCES = (0.42, 0.12, 0.22, 0.24)
 CALM_SHARE = 0.5
 """Share of the sequences without any sentiment."""
 _BURSTS = {POSITIVE: ("laughter",), NEGATIVE: ("crying", "screaming")}
-# Seconds of no sentiment between two episodes at least, or they would be one segment.
+# Minimum seconds without sentiment between two episodes; closer ones would be one segment.
 _GAP = 1.5
 
 
@@ -162,7 +163,7 @@ def _sound(
     burst = burst and sources.sounds.has(kind)
     speaker, time = int(rng.integers(len(sources.voices.speakers))), episode.start
     inside = slice(int(episode.start / SOUND_STEP), int(episode.end / SOUND_STEP))
-    # The background becomes quieter, as in videos that somebody has mixed.
+    # The background becomes quieter, as in professionally mixed videos.
     draft.power[inside] *= np.float32(10 ** (-rng.uniform(0, 15) / 10))
     while time < episode.end - 0.3:
         power = sources.sounds.power(rng, kind) if burst else _acted(rng, sources, speaker, episode.label)

@@ -40,14 +40,13 @@ NETWORK = FSENetConfig(
     dropout=0.2,
     saliency_width=128,
     class_width=32,
-    # A person's own mean is taken away, so that a resting face or voice is not sentiment (`shifts.py`).
+    # A person's own mean is subtracted, so that a resting face or voice does not count as sentiment (`shifts.py`).
     centred=True,
     standardized=True,
 )
 RECIPE = TrainConfig(
     network=NETWORK,
-    # Sequences have whole labels, and most of their time is neutral: the printed loss never punishes a false
-    # score.
+    # Sequences have whole labels, and most of their time is neutral: the printed loss does not penalize false scores.
     loss=LossConfig(base="bce"),
     learning_rate=1e-3,
     weight_decay=1e-4,
@@ -55,7 +54,7 @@ RECIPE = TrainConfig(
     schedule="cosine",
     clip=1.0,
     stream_dropout=0.15,
-    # At the end only: see `fit`.
+    # Validated only at the end: see `fit`.
     validate_every=5,
     precision="fp32",
 )

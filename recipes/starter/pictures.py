@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw, ImageFont
 Picture = NDArray[np.uint8]
 
 LONG_SIDE = 640
-# Pixels. Smaller pictures are icons, which say nothing when enlarged.
+# Pixels. Smaller pictures are icons, which are useless when enlarged.
 _SMALLEST = 64
 _ENDINGS = {".jpg", ".jpeg", ".png", ".webp"}
 # Words in the paths of the packages' files that may show people, statues or animals with faces.
@@ -73,7 +73,7 @@ def _pictures_in(file: Path, folder: Path) -> Iterator[bytes]:
                     name.startswith(("texpages/", "images/frontend"))
                     and Path(name).suffix.lower() in _ENDINGS
                 )
-                # Masks of team colours show nothing by themselves.
+                # Masks of team colours are not pictures.
                 if wanted and "tcmask" not in name:
                     yield archive.read(name)
 

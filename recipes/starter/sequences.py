@@ -218,7 +218,7 @@ def _show_clip(
         )
     )
     power = to_power(sources.clip_sounds[voice][version[1]])
-    # Another clip's sound may be longer than these pictures.
+    # The sound of another clip may be longer than these pictures.
     draft.say(start, power if voice == chosen else power[: round(seconds / SOUND_STEP)])
 
 

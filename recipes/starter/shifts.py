@@ -21,7 +21,7 @@ KEPT = "everyday"
 """Everyday sequences are not shifted, because things that are no face and no voice must stay recognizable."""
 LARGEST = 1.0
 LEAST_SNIPPETS = 25
-"""Shorter sequences are not shifted, because they show one sentiment throughout and have no mean to compare with."""
+"""Shorter sequences are not shifted, because they show one sentiment throughout, so their mean is not neutral."""
 # Snippets: about four seconds.
 _STRETCH = 6
 

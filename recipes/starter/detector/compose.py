@@ -21,13 +21,13 @@ from recipes.starter.detector.scenes import NonFaces
 from recipes.starter.drawn.build import DrawnFaces
 from recipes.starter.drawn.stylise import stylise
 
-# Pixels of the training image. Smaller faces are ignored by the loss: neither found nor missed.
+# Pixels of the training image. The loss ignores smaller faces.
 SMALLEST_FACE = 20.0
 # Pasted a little smaller than the smallest face, so that the network sees what lies below the limit.
 _SMALLEST_SIDE = 16.0
-# Of a face's box; with less inside the image, a person would not be sure either.
+# Share of a face's box that must lie inside the image; with less, even a person would not be sure.
 VISIBLE_SHARE = 0.6
-# Standard deviation of grey values 0..255 within the box. Below it nobody would see a face.
+# Standard deviation of grey values 0..255 within the box. Below it, a face is not visible.
 LEAST_CONTRAST = 7.0
 # The labels of a batch have a fixed shape.
 MOST_BOXES = 8
@@ -119,7 +119,7 @@ class Composer:
             frame, box = _swap(rng, frame, box, *picture)
         opacity = self._silhouette(index) if cut else np.full_like(frame, 255)
         if cut and rng.random() < 0.5:
-            # The body goes on below the frame's lower edge, so that it can be pasted higher up.
+            # The body is extended below the frame's lower edge, so that it can be pasted higher up.
             longer = int(rng.integers(60, 240))
             frame, opacity = (
                 as_grey(cv2.copyMakeBorder(picture, 0, longer, 0, 0, cv2.BORDER_REPLICATE))

@@ -28,7 +28,7 @@ Grey = NDArray[np.uint8]
 Boxes = NDArray[np.float32]
 
 TEACHER = Path("weights") / "yunet_n_dynamic.onnx"
-# A box that the teacher is less sure of would teach its mistakes.
+# Boxes with a lower score would teach the teacher's mistakes.
 TEACHER_SCORE = 0.7
 CROP_SIDE = 112
 # Neighbouring frames of a clip are nearly the same.

@@ -42,7 +42,7 @@ from sentiloc.worker.runtime.onnx_session import create_session
 # Height and width, in turn. Multiples of 32, the network's largest stride.
 SHAPES = ((256, 256), (160, 256), (256, 160), (192, 320), (192, 256), (320, 192))
 LEAST_SCORE = 0.05
-"""Below it, the teacher's boxes mean nothing."""
+"""Below this score, the teacher's boxes are meaningless."""
 _log = logging.getLogger(__name__)
 
 
@@ -216,7 +216,7 @@ def agreement(
 
     `recall` and `precision` at an IoU of 0.5, and `box_error`: the mean difference of edges by the longer side.
     """
-    # The student is served with these, so it is judged with them.
+    # The student is evaluated with the thresholds with which it is served.
     threshold, max_iou = float(teacher.spec["threshold"]), float(teacher.spec["max_iou"])
     counts, errors = np.zeros(3), []
     for number in range(scenes // 8):
@@ -248,13 +248,13 @@ def _faces(rows: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 def write_package(
     folder: Path, teacher: Teacher, student: FaceDetector, recipe: DistilRecipe, agreed: dict[str, float]
 ) -> None:
-    """Write the student's network and its spec: the teacher's, with what is different."""
+    """Write the student's network and its spec, which is the teacher's with the differing values."""
     folder.mkdir(parents=True, exist_ok=True)
     export_onnx(student, folder / "detector.onnx")
     digest = hashlib.sha256((folder / "detector.onnx").read_bytes()).hexdigest()
     own = {"version": VERSION, "network": "detector.onnx", "sha256": digest}
     made = {"agreement": agreed, "trained_steps": recipe.steps, "recipe": asdict(recipe)}
-    # The teacher's scores say nothing about the student.
+    # The teacher's evaluation does not apply to the student.
     taught = {name: value for name, value in teacher.spec.items() if name != "held_out"}
     spec = {**taught, **own, "teacher": teacher.spec["sha256"], **made}
     (folder / "spec.json").write_text(json.dumps(spec, indent=2) + "\n", encoding="utf-8")

@@ -1,7 +1,7 @@
 """Give the network of an older detector package a grey input: `python -m recipes.starter.detector.grey FOLDER`.
 
-Detectors exported before took RGB and computed the brightness in their first step. A grey input lets the decoder leave
-the colours out. All weights stay the same; new exports (`export_onnx`) have a grey input from the start.
+Detectors that were exported earlier took RGB and computed the brightness in their first step. A grey input lets the
+decoder leave the colours out. All weights stay the same; new exports (`export_onnx`) have a grey input from the start.
 """
 
 from __future__ import annotations

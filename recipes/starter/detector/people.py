@@ -10,7 +10,7 @@ from recipes.starter.detector.data import Boxes, Grey, as_grey
 
 # Grey values around the corners' median that may be wall at first; light falls off across it.
 WALL_SPREAD = 35.0
-# The fit is repeated with what agrees with it, ever more strictly, so that hair and clothes drop out.
+# The fit is repeated on the pixels that agree with it, within ever smaller limits, so that hair and clothes drop out.
 WALL_FIT_LIMITS = (20.0, 10.0, 7.0, 7.0)
 # Twice the last limit: what differs from the wall by more is the person.
 PERSON_CONTRAST = 14.0

@@ -31,7 +31,7 @@ from sentiloc.model.extractors.face_detector import FaceDetector, assign, detect
 
 # Height and width, in turn. Multiples of 32, the network's largest stride; upright and wide, as films are.
 SHAPES = ((256, 256), (160, 256), (256, 160), (224, 224), (192, 256))
-# Boxes that overlap more are of one face.
+# Boxes that overlap by more than this show the same face.
 MAX_IOU = 0.4
 # The longer side is that of the served first look; both are multiples of 32.
 EVALUATION_SHAPE = (288, 320)

@@ -33,7 +33,7 @@ SIDE = 128
 PER_STYLE, HELD_OUT_PER_STYLE, HEADS, HELD_OUT_HEADS = 110, 70, 800, 120
 # Each with another ground, light and view.
 CROPS_PER_FACE = 2
-# PyTorch's losses are told to leave this label out.
+# The label that PyTorch's losses ignore.
 NO_LABEL = -1
 _SENTIMENT = {"happiness": POSITIVE, "neutral": NON_SENTIMENT} | dict.fromkeys(
     ("sadness", "anger", "fear", "disgust"), NEGATIVE
@@ -201,7 +201,7 @@ def _seen(rng: Generator, image: Grey) -> Grey:
 def _heads() -> DrawnFaces:
     rng = np.random.default_rng(1)
     made = collect((draw_head(rng) for _ in range(HEADS + HELD_OUT_HEADS)), held_out=False)
-    # The last ones, so that the number of held-out heads changes no training head.
+    # The last heads, so that the number of held-out heads does not change the training heads.
     made.held_out[HEADS:] = True
     return made
 

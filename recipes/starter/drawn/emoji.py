@@ -26,7 +26,7 @@ FACES = {
 }
 """Code points by emotion. Left out: those that people read in different ways, such as winks and smirks."""
 PEOPLE = "1f466 1f467 1f468 1f469 1f474 1f475 1f9d1 1f9d2 1f9d3 1f9d4 1f471 1f473 1f478 1f934 1f9d5 1f472 1f46e 1f477"
-"""Heads of people; where they smile is a matter of the set, so they have no label."""
+"""Heads of people. Whether they smile depends on the set, so they have no label."""
 _THINGS = (
     (0x1F32D, 0x1F380),
     (0x1F3A4, 0x1F3BF),

@@ -84,7 +84,7 @@ def random_expression(rng: Generator, emotion: str) -> Expression:
         "fear": ((-0.16, 0.3, 0.22, 0.07, 0.05, 1.05), (-0.05, 0.9, 0.4, 0.14, 0.12, 1.2)),
     }[emotion]
     curve, opened, width, inner, raised, lids = (float(v) for v in rng.uniform(low, high))
-    # A closed mouth, with which surprise and fear would not be unmistakable.
+    # With a closed mouth, surprise and fear would be ambiguous.
     if rng.random() < 0.4 and emotion not in ("surprise", "fear"):
         opened = 0.0
     # Eyes that laugh are nearly closed.
@@ -158,7 +158,7 @@ def render(
     axis = (np.arange(_SIDE, dtype=np.float32) + 0.5) / _SIDE * 2 - 1
     # Below the skull's middle, because a neck follows; `_box` has the same shift.
     x, y = np.meshgrid(axis * _VIEW, -axis * _VIEW - 0.15)
-    # Parallel rays: a perspective would not change what the expression shows.
+    # Parallel rays, because perspective would not change the expression.
     starts = np.stack([x.ravel(), y.ravel(), np.full(x.size, 3.0, np.float32)], 1).astype(np.float32)
     # The camera is turned instead of the head, so that the solids keep their simple axes.
     origin, ray = starts @ turn, np.array([0, 0, -1], np.float32) @ turn

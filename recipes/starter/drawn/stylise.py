@@ -58,7 +58,7 @@ def _smoothed(rng: Generator, image: Any) -> NDArray[np.float32]:
 
 def _stretched(image: NDArray[np.float32]) -> NDArray[np.float32]:
     """Use the whole range, because dark and pale pictures would lose their faces to a single tone."""
-    # Percentiles, because single highlights would take the whole range.
+    # Percentiles, because single highlights would determine the range.
     dark, bright = np.percentile(image, (2, 98))
     return np.asarray(np.clip((image - dark) / max(24.0, float(bright - dark)), 0, 1) * 255, np.float32)
 

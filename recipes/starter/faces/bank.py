@@ -40,12 +40,12 @@ CLIP_VERSIONS = 4
 JUNK = 1200
 # Share of the annotators' votes for one sentiment.
 CLEAR_SHARE = 0.6
-# In MediaPipe's order of the 52 blendshapes. Where somebody looks is no sentiment.
+# In MediaPipe's order of the 52 blendshapes. The direction of gaze is left out, because it is not a sentiment.
 _GAZE = slice(11, 19)
 SPEAKING_SHAPES = np.delete(np.arange(52), [0, *range(_GAZE.start, _GAZE.stop)])
 """Blendshapes that are used: all except the neutral one and those of gaze."""
 _BATCH = 64
-# Room for shifts, which would otherwise show the repeated border.
+# A margin for shifts, which would otherwise show the repeated border.
 _CROP_WIDER = 1.25
 # In the order of FER+: neutral, happiness, surprise, sadness, anger, disgust, fear, contempt.
 _SENTIMENT = np.array([NON_SENTIMENT, POSITIVE, IGNORED, NEGATIVE, NEGATIVE, NEGATIVE, NEGATIVE, NEGATIVE])
@@ -195,7 +195,7 @@ def talk(face: Grey, opening: float) -> Grey:
 def _vary_stills(images: Grey, rng: np.random.Generator) -> Grey:
     openings = rng.uniform(0, 1, len(images)) * (rng.random(len(images)) < 0.7)
     talking = np.stack([talk(i, o) if o > 0.05 else i for i, o in zip(images, openings, strict=True)])
-    # `augment` draws from torch's generator, and the result must depend on our seed alone.
+    # `augment` draws from torch's global generator, but the result must depend only on our seed.
     torch.manual_seed(int(rng.integers(2**31)))
     parts = [
         augment(torch.from_numpy(talking[i : i + 512, None]).float() / 255, FACE_SIZE)[:, 0]

@@ -44,7 +44,7 @@ HELD_OUT_SUBJECTS = frozenset({"03", "08", "13", "18", "23", "28"})
 """Performers of `faces_wild` that are held out from training."""
 
 SMOOTHING = 0.15
-# A source with a handful of faces of one sentiment must not repeat them without end.
+# Limits how often the few faces of a rare sentiment in a source are repeated.
 HEAVIEST = 5.0
 _FEELING = np.zeros((len(EMOTIONS), len(SENTIMENTS)), np.float32)
 # FER+'s order: 0 neutral, 1 happiness, 2 surprise (neither), from 3 on negative.

@@ -38,7 +38,7 @@ FERPLUS_TAUGHT = 1000
 # The teacher takes 15 ms a face.
 PHOTOS_TAUGHT_EVERY = 3
 NOTHING_DRAWN = 500
-# A threshold far below the served one, because false alarms are what is wanted.
+# A threshold far below the served one, because false alarms are wanted here.
 LIKELY_FACE = 0.1
 HELD_OUT_OF_TEN = 1
 WILD_SHARES = {"masked_wild": 0.7, "unmasked_wild": 1.0, "performers": 1.0}

@@ -37,7 +37,7 @@ class Person:
             tinge = self._expression(int(self._rng.choice((NEGATIVE, POSITIVE))), count)
             face = face * (1 - strength) + tinge * strength
         draft.face[where] = face + self._residual(count)
-        # A detector misses a face now and then.
+        # A detector occasionally misses a face.
         draft.seen[where] = self._rng.random(count) > 0.02
         draft.shots.append(Shot(kind="person", start=start, end=end, label=label))
 

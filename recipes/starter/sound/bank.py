@@ -192,7 +192,7 @@ def _targets(recording: Recording, mels: NDArray[np.float16], heard: FloatArray)
     target[:, [column[name] for name in opposite.get(recording.event, ())]] = 0
     target[:, recording.event_index] = 1
     loud = mels.astype(np.float32).max(axis=1) * DB_SCALE
-    # The quantile instead of the maximum, so that one click does not make all else a pause.
+    # The quantile instead of the maximum, so that a single click does not turn everything else into pauses.
     active = loud > np.quantile(loud, 0.98) - ACTIVE_DB
     # Composition marks silence itself, by the level of the whole row.
     target[:, column["silence"]] = 0

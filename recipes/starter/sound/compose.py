@@ -69,8 +69,8 @@ class SoundComposer:
         self._utterances, self._versions, self._synthetic, self._bank = utterances, versions, synthetic, bank
         corpora = sorted({utterances[item].corpus for item in items})
         members = {name: [i for i in items if utterances[i].corpus == name] for name in corpora}
-        # The root is between equal shares, which repeat small corpora often, and shares by size, which hide
-        # them.
+        # The root is a compromise between equal shares, which repeat small corpora often, and shares by size, which
+        # hide them.
         shares = np.sqrt([len(members[name]) for name in corpora])
         self._corpora, self._corpus_shares = corpora, shares / shares.sum()
         self._groups = {name: group(utterances, members[name]) for name in corpora}
@@ -126,7 +126,7 @@ class SoundComposer:
         return int(random.choice(by_speaker[name]))
 
     def _acted(self, item: int, random: Random) -> Sound:
-        """An utterance with the event speech. Only in neutral ones it is known that nobody sobs or laughs."""
+        """An utterance with the event speech. Only in neutral ones is it known that nobody sobs or laughs."""
         utterance = self._utterances[item]
         power = _power(self._versions[int(random.integers(len(self._versions)))][item])
         events = np.zeros((len(power), len(EVENTS)), np.float32)

