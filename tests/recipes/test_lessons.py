@@ -14,8 +14,19 @@ import torch
 
 from recipes.starter.faces.augment import own_outline, remask
 from recipes.starter.faces.export import export_onnx
-from recipes.starter.faces.lessons import Lessons, join, make_lessons, of_nothing, outlines_of, smoothed
-from recipes.starter.faces.material import held_out, seen_again
+from recipes.starter.faces.faces import FaceSet, FaceSplits
+from recipes.starter.faces.lessons import (
+    HELD_OUT_SUBJECTS,
+    Lessons,
+    WildFaces,
+    join,
+    make_lessons,
+    of_faces,
+    of_nothing,
+    outlines_of,
+    smoothed,
+)
+from recipes.starter.faces.material import WILD_SHARES, FaceMaterial, held_out, seen_again
 from recipes.starter.faces.teacher import BlendshapeTeacher
 from recipes.starter.faces.train import ExpressionRecipe, lesson_loss
 from recipes.starter.folded import load_folded
@@ -178,3 +189,37 @@ def test_a_folder_without_the_index_is_a_clear_error(tmp_path: Path) -> None:
         read_wild(tmp_path, None)  # type: ignore[arg-type]
     assert refused.value.code is ErrorCode.INVALID_DATA
     assert len(EMOTIONS) == 8
+
+
+def test_sources_and_people_that_are_left_out_are_not_in_the_lessons() -> None:
+    sources = ("masked_wild", "unmasked_wild", "performers", "performers")
+    wild = WildFaces(
+        images=np.random.default_rng(0).integers(0, 256, (4, 48, 48), np.uint8),
+        shapes=np.zeros((4, 52), np.float32),
+        labels=("happy", "sad", "angry", "angry"),
+        sources=sources,
+        subjects=("", "", "01", next(iter(HELD_OUT_SUBJECTS))),
+    )
+    none = FaceSet(
+        np.zeros((0, 48, 48), np.uint8), np.zeros((0, 8), np.float32), np.zeros(0, bool), np.zeros(0, "f4")
+    )
+    one = FaceSet(
+        np.ones((1, 48, 48), np.uint8), np.eye(1, 8, dtype=np.float32), np.ones(1, bool), np.ones(1, "f4")
+    )
+    material = FaceMaterial(
+        ferplus=FaceSplits(none, none, one),
+        photos=FaceSplits(none, none, none),
+        ferplus_shapes=np.zeros((0, 52), np.float32),
+        photo_shapes=np.zeros((0, 52), np.float32),
+        wild=wild,
+        clips=of_faces(none, np.zeros((0, 52), np.float32)),
+        nothing=np.zeros((0, 48, 48), np.uint8),
+    )
+
+    def used(without: tuple[str, ...]) -> list[int]:
+        images = material.training(without).images
+        return [n for n, image in enumerate(wild.images) if (images == image).all((1, 2)).any()]
+
+    assert used(()) == [0, 1, 2]
+    assert used(("masked_wild", "performers")) == [1]
+    assert used(tuple(WILD_SHARES)) == []

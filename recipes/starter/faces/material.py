@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -62,14 +62,14 @@ class FaceMaterial:
     clips: Lessons
     nothing: NDArray[np.uint8]
 
-    def training(self, without: str = "") -> Lessons:
-        """All lessons except those of held-out subjects and of a source of `faces_wild` that is kept for testing."""
+    def training(self, without: Collection[str] = ()) -> Lessons:
+        """All lessons except those of held-out subjects and of the sources of `faces_wild` in `without`."""
         subjects = np.array([subject not in HELD_OUT_SUBJECTS for subject in self.wild.subjects])
         fresh = ~seen_again(self.wild.images, self.ferplus.report.images) & ~kept_for_report(self.wild)
         parts = [
             replace(part, shares=np.full(len(part), share, np.float32))
             for source, share in WILD_SHARES.items()
-            if source != without and len(part := self.wild.lessons(source, subjects & fresh))
+            if source not in without and len(part := self.wild.lessons(source, subjects & fresh))
         ]
         ferplus, photos = (
             of_faces(self.ferplus.train, self.ferplus_shapes),

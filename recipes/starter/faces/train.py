@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from recipes.starter.faces.augment import augment, remask
 from recipes.starter.faces.faces import FaceSet
 from recipes.starter.faces.lessons import Lessons, outlines_of
-from recipes.starter.faces.material import gather
+from recipes.starter.faces.material import WILD_SHARES, gather
 from recipes.starter.folded import load_folded
 from recipes.starter.sources.picture_packages import unpack_all
 from sentiloc.model.extractors.expression import BLENDSHAPES, FACE_SIZE, NETS, Readings, build_net
@@ -269,7 +269,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--net", choices=NETS, default="small")
     parser.add_argument("--epochs", type=int, help="number of epochs, all at the full side")
     parser.add_argument("--rate", type=float, default=8e-4, help="peak learning rate with --start")
-    parser.add_argument("--without", default="", help="a source of faces_wild to keep for testing")
+    parser.add_argument(
+        "--without", nargs="*", choices=WILD_SHARES, default=(), help="sources of faces_wild to leave out"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1)
