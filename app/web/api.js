@@ -4,7 +4,7 @@ import { text } from "./strings.js";
 
 const KEY = "sentiloc.key";
 const RETURN = "sentiloc.return";
-// Milliseconds that other tabs have to answer.
+// Milliseconds within which other tabs must answer.
 const OTHER_TABS = 150;
 // The page may stand under a path of a proxy, such as /sentiloc/.
 const API = new URL("../v1", import.meta.url).pathname;
@@ -23,7 +23,7 @@ export class Problem extends Error {
 let askForKey = () => Promise.reject(new Error("no key"));
 let asking = null;
 
-// `ask(wrong)` shows the field for the key and resolves to what was typed.
+// `ask(wrong)` shows the field for the key and resolves to the typed text.
 export function onKeyNeeded(ask) {
   askForKey = ask;
 }
@@ -50,7 +50,7 @@ tabs.addEventListener("message", ({ data }) => {
   if (data.forget) forget();
 });
 
-// A tab in the background may answer late: then its key ends the question.
+// A tab in the background may answer late. Its key then closes the dialog.
 async function askTabsFirst(used) {
   let hear = null;
   const told = new Promise((resolve) => {
@@ -64,7 +64,7 @@ async function askTabsFirst(used) {
   return key;
 }
 
-// What this tab remembers of a person: the key, and a cut in the making.
+// The data of a person that this tab stores: the key, and an unfinished cut.
 function clearTab() {
   for (const name of Object.keys(sessionStorage)) if (name.startsWith("sentiloc.")) sessionStorage.removeItem(name);
 }
@@ -88,7 +88,7 @@ export async function provider() {
   return response?.ok ? (await response.json()).provider : null;
 }
 
-// The provider sends the browser back to the bare page, which then goes on where it was.
+// The provider sends the browser back to the plain page, which then continues where it was.
 export function signIn() {
   sessionStorage.setItem(RETURN, location.hash);
   location.assign(SIGN_IN);
@@ -108,7 +108,7 @@ export async function signOut() {
   location.assign(url);
 }
 
-// Also for modules that are loaded on demand: what browsers say about those names files.
+// Also used for modules that are loaded on demand, because the browsers' own messages name files.
 /** @returns {never} */
 export function offline(error) {
   throw error.name === "AbortError" ? error : new Error(text.offline);
@@ -150,8 +150,8 @@ export const ask = (path, body = null) => checked(`${API}${path}`, body ? posted
 const randomKey = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 const unanswered = new Map();
 
-// What makes a job. Until it has succeeded, the same order is one order: if an answer is lost, the next try gets the
-// job that the first has made.
+// The request that creates a job. A repeated request has the same idempotency key: if an answer is lost, the next
+// attempt gets the job that the first one created.
 async function order(path, body) {
   const name = path + JSON.stringify(body);
   if (!unanswered.has(name)) unanswered.set(name, randomKey());
@@ -164,14 +164,14 @@ async function order(path, body) {
 export const FINAL = ["succeeded", "failed", "cancelled"];
 export const getJob = (id) => read(`${API}/jobs/${id}`);
 export const listJobs = (query) => read(`${API}/jobs?${new URLSearchParams(query)}`);
-// A job that has ended stays as it is.
+// Cached, because a job that has ended does not change.
 export const cancelJob = (id) => post(`${API}/jobs/${id}/cancel`, {});
 export const deleteJob = (id) => checked(`${API}/jobs/${id}`, { method: "DELETE" });
 export const modelCard = async (name) => (await checked(new URL(`cards/${encodeURIComponent(name)}`, import.meta.url).pathname)).text();
 export const getLimits = () => read(`${API}/limits`);
 export const listModels = () => read(`${API}/models`);
 export const formatNames = () => read(`${API}/formats`);
-// Feedback comes with a tag; what is sent with an old tag is refused (412), so that nobody overwrites another's work.
+// Feedback has an ETag. A request with an old ETag is refused (412), so that nobody overwrites another person's work.
 export async function getFeedback(id) {
   const response = await checked(`${API}/jobs/${id}/feedback`);
   return { ...(await response.json()), tag: response.headers.get("ETag") };
@@ -218,7 +218,7 @@ async function csvRows(id, cut, numbers) {
 // The segments alone, without the curves: { start, end, label } each.
 export const getSegments = (id) => csvRows(id, [], ["start", "end"]);
 
-// Everything that might be a segment, before threshold and merging.
+// All candidates for segments, before threshold and merging.
 export function getCandidates(id, minLength) {
   const cut = [["threshold", 0], ["merge_gap", 0], ["min_length", minLength], ["labels", "negative"], ["labels", "positive"]];
   return csvRows(id, cut, ["start", "end", "confidence", "peak"]);

@@ -1,10 +1,10 @@
-// What lies under the segments: curves, wave, faces and grid. They are drawn once, in tiles of time, and the tiles move
-// with the view: panning draws no more than what comes into view.
+// The layer under the segments: curves, wave, faces and grid. It is drawn once, in tiles of time that move with the
+// view, so panning only draws what comes into view.
 import * as paint from "./paint.js";
 
 // Device pixels.
 const TILE = 256;
-// Tiles that are kept beside those in view.
+// The number of tiles that are kept in addition to those in view.
 const SPARE = 8;
 
 export class Backdrop {
@@ -23,7 +23,7 @@ export class Backdrop {
     pen.setTransform(1, 0, 0, 1, 0, 0);
     for (let i = first; i <= last; i++) {
       const tile = this.tiles.get(i) ?? this.make(i, view, scale, { findings, wave, colours });
-      // The tiles that were used last come last.
+      // The most recently used tiles come last.
       this.tiles.delete(i);
       this.tiles.set(i, tile);
       pen.drawImage(tile, Math.round(view.left * scale - origin) + i * TILE, 0);

@@ -45,7 +45,7 @@ export function zip(files) {
   return new Blob([...parts, ...directory, end], { type: "application/zip" });
 }
 
-// Resolves to the number of files; saved corrections are in them.
+// Resolves to the number of files, which contain saved corrections.
 export async function exportAll(jobs, format) {
   const files = [];
   const taken = new Set();
@@ -59,7 +59,7 @@ export async function exportAll(jobs, format) {
   return files.length;
 }
 
-// A name that none of `taken` is, also where a disk ignores case, or how accents are written.
+// A name that is not in `taken`, even on disks that ignore case or the encoding of accents.
 export function unlike(name, taken) {
   const folded = (one) => one.normalize("NFC").toLowerCase();
   let found = name;

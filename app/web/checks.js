@@ -1,4 +1,4 @@
-// What can be said of a file before a byte is sent: that it is no video, too large, or too long for this server.
+// Checks of a file before it is sent: whether it is no video, too large, or too long for this server.
 import { getLimits } from "./api.js";
 import { clock } from "./clock.js";
 import { say, text } from "./strings.js";
@@ -7,7 +7,7 @@ const HEAD = 65536;
 const PATIENCE = 3000;
 // Pictures that move (GIF, WebP, APNG) are missing: in a folder they are nearly always still pictures.
 const CONTAINERS = /\.(mp4|m4v|mov|qt|3gp|3g2|webm|mkv|avi|ts|mts|m2ts|mxf|wmv|asf|flv|f4v|ogv|ogg|dv|mpg|mpeg|vob|m2v|ivf|y4m)$/i;
-// Streams without a fixed beginning: junk may come before the first packet.
+// Streams without a fixed start, because junk may come before the first packet.
 const LOOSE = /\.(ts|mts|m2ts|mxf|dv|mpg|mpeg|vob|m2v)$/i;
 // How the other containers begin, as bytes of Latin-1: Matroska, Ogg, ASF, FLV, MXF, MPEG, GIF, IVF, YUV4MPEG.
 const BEGINNINGS = ["\x1aE\xdf\xa3", "OggS", "0&\xb2u", "FLV", "\x06\x0e+4", "\0\0\x01\xba", "\0\0\x01\xb3", "GIF8", "DKIF", "YUV4"];
@@ -28,7 +28,7 @@ export async function refusal(file) {
   return null;
 }
 
-// By its bytes, as the server tells, not by its name; transport streams may begin with anything.
+// Recognized by its bytes, as on the server, not by its name. Transport streams may begin with any bytes.
 async function isVideo(file) {
   const head = Array.from(new Uint8Array(await file.slice(0, HEAD).arrayBuffer()), (byte) => String.fromCharCode(byte)).join("");
   if (ATOMS.includes(head.slice(4, 8)) || BEGINNINGS.some((beginning) => head.startsWith(beginning))) return true;
@@ -39,7 +39,7 @@ async function isVideo(file) {
   return [0, 4].some((start) => head[start] === "G" && head[start + 188 + start] === "G") || LOOSE.test(file.name);
 }
 
-// Seconds, where this browser can tell; else 0.
+// The length in seconds if this browser can read it; else 0.
 function lengthOf(file) {
   const video = document.createElement("video");
   const url = URL.createObjectURL(file);
@@ -58,7 +58,7 @@ function lengthOf(file) {
   });
 }
 
-// Files of a folder that are worth asking about; the others are left out without a word each.
+// The files of a folder that may be videos; the others are skipped without a message each.
 export const looksLikeVideo = ({ name, type }) => !name.startsWith(".") && (CONTAINERS.test(name) || type.startsWith("video/"));
 
 // Every file that was dropped, those of folders too: { files, fromFolder }.
@@ -68,7 +68,7 @@ export async function droppedFiles(transfer) {
   return { files: (await Promise.all(entries.map(walk))).flat(), fromFolder: true };
 }
 
-// Where a file lies in the folder that was chosen or dropped, else its name.
+// The path of a file in the chosen or dropped folder, else its name.
 const places = new WeakMap();
 export const placeOf = (file) => places.get(file) || file.webkitRelativePath || file.name;
 

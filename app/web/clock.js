@@ -29,7 +29,7 @@ export function countBy(video, frames) {
 // A moment of the shown video: an edge of a segment, as exports write it.
 export const moment = (seconds, fine = false) => (byFrames && counter ? counter.format(seconds, true) : clock(seconds, fine));
 
-// Timecode, frames from `now` (+12), or seconds and minutes; NaN for anything else and for what lies behind the end.
+// Parses timecode, frames from `now` (+12), or minutes and seconds; NaN for anything else and for times after the end.
 export function parseMoment(written, now, duration) {
   const exact = counter?.parse(written, now) ?? NaN;
   const seconds = Number.isNaN(exact) ? parseClock(written) : exact;

@@ -1,4 +1,5 @@
-// What an editor corrects: segments and points with undo and redo. Until the first change it is the model's own segments.
+// An editor's corrections: segments and points with undo and redo. Until the first change, they are the model's
+// segments.
 let lastKey = 0;
 export const keyed = (thing) => ({ ...thing, key: thing.key ?? ++lastKey });
 const keyedAnew = (thing) => keyed({ ...thing, key: undefined });
@@ -13,7 +14,7 @@ export class Corrections extends EventTarget {
     this.savedDoc = null;
   }
 
-  // Start from what was saved earlier: { segments, points }. Segments of the `model` that were left alone stay its own.
+  // Start from saved feedback: { segments, points }. Unchanged segments of the `model` remain the model's.
   load(feedback, model) {
     this.reset();
     const same = (one) => (own) => own.label === one.label && Math.abs(own.start - one.start) + Math.abs(own.end - one.end) < 0.003;
@@ -75,22 +76,23 @@ export class Corrections extends EventTarget {
     if (this.active) this.change(null);
   }
 
-  // Go on with changes that were never saved. Their keys are of an earlier visit, and something else may have them now.
-  // Without a `doc`, what was saved was discarded.
+  // Continue with unsaved changes. Their keys come from an earlier visit and may be in use now.
+  // Without a `doc`, the saved corrections were discarded.
   restore(doc) {
     if (!doc && !this.doc) return;
     this.past.push(this.doc);
     this.doc = doc && { segments: doc.segments?.map(keyedAnew) ?? null, points: doc.points.map(keyedAnew) };
   }
 
-  // What the API takes: points alone leave the segments open. A segment that nobody changed keeps the model's confidence.
+  // The feedback for the API; points alone say nothing about segments. An unchanged segment keeps the model's
+  // confidence.
   feedback(found) {
     const points = this.points.map(({ time, label }) => ({ time: tidy(time), label }));
     if (this.doc && !this.doc.segments) return { points };
     return { segments: this.segments(found).map(asGiven), points };
   }
 
-  // `doc` is saved now; what was changed since is not. Nothing else changes: a field that is being edited stays as it is.
+  // `doc` is saved now; later changes are not. A field that is being edited is left unchanged.
   markSaved(doc) {
     this.savedDoc = doc;
     this.dispatchEvent(new Event("saved"));

@@ -1,13 +1,13 @@
-// Where segments come from when a slider moves: cut here from candidates, or asked of the server.
+// The source of segments when a slider moves: cut here from candidates, or requested from the server.
 import { getCandidates, getResult } from "./api.js";
 import { pause } from "./dom.js";
 import { RULE_MIN_LENGTH } from "./findings.js";
 import { segmentsOf } from "./task_findings.js";
 
-// Milliseconds that a slider rests before the server is asked.
+// Milliseconds without movement of a slider before the server is asked.
 const SETTLED = 120;
 
-// Sentiment: everything that might be a segment is fetched once, then cut in the page.
+// Sentiment: all candidates are fetched once, then cut in the page.
 class LocalCut {
   job;
   findings;
@@ -22,7 +22,7 @@ class LocalCut {
     return this.findings.cut(this.candidates, options);
   }
 
-  // Shorter segments than were asked for so far are fetched; true when there are others now.
+  // Fetch candidates that are shorter than those fetched so far; true if there are new ones.
   async prepare({ min_length: wanted }) {
     const from = Math.min(RULE_MIN_LENGTH, wanted);
     if (from === this.from || this.fetching) return false;
@@ -37,7 +37,7 @@ class LocalCut {
   }
 }
 
-// Other tasks: the server cuts; what it said last is shown until it has answered, and only the last question counts.
+// Other tasks: the server cuts. Its last answer is shown until the next one arrives, and only the last request counts.
 class ServerCut {
   candidates = [];
 

@@ -26,7 +26,7 @@ export function store(key, value) {
     if (value === null) localStorage.removeItem(key);
     else localStorage.setItem(key, value);
   } catch {
-    // A browser without storage remembers nothing.
+    // In a browser without storage, nothing is stored.
   }
   return null;
 }

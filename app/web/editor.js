@@ -1,4 +1,4 @@
-// What an editor does to segments and points: move, add, delete, relabel. Every change goes through `view.corrections`.
+// Edits of segments and points: move, add, delete, relabel. Every change goes through `view.corrections`.
 import { sendFeedback, withdrawFeedback } from "./api.js";
 import { keyed, room } from "./corrections.js";
 import { $ } from "./dom.js";
@@ -52,7 +52,7 @@ export class Editor {
     if (this.able && thing?.start !== undefined) this.move(thing, { [side]: player.now });
   }
 
-  // A segment from `at` on, which holds the moment `point`; where one is already, that is chosen.
+  // Add a segment from `at` on that contains the moment `point`; if there is one already, select it.
   add(at, label, point = at) {
     const { view } = this;
     if (!this.able) return;
@@ -101,23 +101,23 @@ export class Editor {
     $("timeline").focus({ preventScroll: true });
   }
 
-  // Saves of a job go one after the other, because each needs the tag that the one before brings.
+  // Saves of a job run one after the other, because each needs the ETag that the previous one returns.
   save() {
     const { job, corrections, found } = this.view;
     const { doc } = corrections;
-    // What is sent is taken now: by the time the save before has ended, another result may be in view.
+    // The data to send is copied now, because another result may be in view when the previous save has ended.
     const body = doc && corrections.feedback(found);
     const done = this.settled(job).then((last) => this.send(job, doc, body, last));
     this.saves.set(job.id, done);
     return done;
   }
 
-  // Resolves when no save of the job is under way, to what the last one saved, with its tag.
+  // Resolves when no save of the job is in progress, to what the last one saved, with its ETag.
   settled(job) {
     return (this.saves.get(job.id) ?? Promise.resolve()).catch(() => {});
   }
 
-  // Without corrections the model's own result stands again: what was saved is withdrawn.
+  // Without corrections the model's own result applies again, so the saved feedback is withdrawn.
   // Without a `last` save, a job that is no longer in view is not saved, and its draft stays.
   async send(job, doc, body, last) {
     const { view } = this;
@@ -133,7 +133,7 @@ export class Editor {
     }
   }
 
-  // Somebody looked and says that the model is right: only then its segments are kept as the truth.
+  // A person confirms that the model is right. Only then are its segments stored as ground truth.
   async confirm() {
     const { view } = this;
     view.corrections.setSegments(view.found);

@@ -1,4 +1,4 @@
-// The export menu: every format the server has, each with what it is for.
+// The export menu: every format of the server with its purpose.
 import { formatNames, getBlob, resultPath } from "./api.js";
 import { $, make, store } from "./dom.js";
 import { formats, text } from "./strings.js";
@@ -8,7 +8,7 @@ const COUNTING = "sentiloc.timeline";
 
 let current = null;
 
-// `wanted()` gives { id, query, note } of what an export would hold now.
+// `wanted()` returns { id, query, note } of the current export.
 export async function setUpExports(wanted) {
   current = wanted;
   $("export").addEventListener("click", () => toggle($("export-list").hidden));
@@ -43,7 +43,7 @@ function counting() {
   return Object.fromEntries(given.filter(([, value]) => value));
 }
 
-// An export that fails says so in its menu; the page and unsaved corrections stay.
+// A failed export is reported in its menu; the page and unsaved corrections stay.
 function tell(error) {
   $("export-note").textContent = error.message;
 }
@@ -52,7 +52,7 @@ function toggle(open) {
   if (open) $("export-note").textContent = current().note;
   const list = $("export-list");
   list.hidden = !open;
-  // Where the button is near the left edge, the menu opens to the right.
+  // If the button is near the left edge, the menu opens to the right.
   if (open) list.classList.toggle("rightwards", $("export").getBoundingClientRect().right < list.offsetWidth);
   $("export").setAttribute("aria-expanded", String(open));
 }

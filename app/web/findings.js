@@ -8,7 +8,7 @@ export const STREAMS = ["face", "audio", "visual"];
 // The server's rule looks for segments of at least this length, unless a shorter one is asked for.
 export const RULE_MIN_LENGTH = 1;
 
-// The curves fill their lane, unless even their highest is lower than this.
+// The curves fill their lane, unless their highest value is below this.
 export const LEAST_SCALE = 0.4;
 
 // The curve that segments are cut from: the mean of class × (1 − non-sentiment) and class × saliency. Rounded as the server
@@ -68,7 +68,7 @@ export class Findings {
     return Object.fromEntries(LABELS.map((label) => [label, Math.min(1, this.curves[label][i] / this.scale)]));
   }
 
-  // What a segment is made of, in a line.
+  // The evidence of a segment, in one line.
   why({ label, start, end, peak }) {
     return say.because(this.evidence(label, start, end, peak));
   }
@@ -85,7 +85,7 @@ export class Findings {
     return Math.min(Math.max((best + 0.5) * this.step, start), end);
   }
 
-  // How sure the curves are at a moment: { label, value } of the stronger one.
+  // The stronger curve at a moment: { label, value }.
   strongest(seconds) {
     const i = this.index(seconds);
     const label = this.curves.positive[i] >= this.curves.negative[i] ? "positive" : "negative";
@@ -106,7 +106,7 @@ export class Findings {
     return this.evidenceOf(label, nearest.reduce((best, i) => (Math.abs(centre(i) - peak) < Math.abs(centre(best) - peak) ? i : best)));
   }
 
-  // Null where the model has no streams to leave out; equal shares where none of them decides alone.
+  // Null if the model has no streams to mask; equal shares if none of them contributes alone.
   evidenceOf(label, first, last = first) {
     if (!this.streams.length) return null;
     const mean = (values) => {

@@ -1,4 +1,4 @@
-// What mouse, touch and wheel do on the timeline.
+// Handles mouse, touch and wheel on the timeline.
 import { room } from "./corrections.js";
 
 const CLICK = 4;
@@ -93,7 +93,7 @@ export class Gestures {
     this.timeline.look(span[0] + shift, span[1] + shift);
   }
 
-  // The segment as it is now: what was typed into its fields is taken over just after the press.
+  // The current segment, because text typed into its fields is applied just after the press.
   dragEdge({ segment: { key }, side }, x) {
     const { timeline } = this;
     const segment = timeline.segments.find((one) => one.key === key);

@@ -9,7 +9,7 @@ const KINDS = { positive: "▲ Positive", negative: "▼ Negative", turning_poin
 /** @type {{ job: string, name: string, kind: string, start: number, end: number, confidence: number | null, thumbnail: string | null }[]} */
 let moments = [];
 let playing = -1;
-// Each start and stop is a turn; what is still awaited for an earlier one is dropped.
+// Incremented at each start and stop, so that pending results of earlier ones are dropped.
 let turn = 0;
 // Whether the player is in the moment that is marked, and not on its way there.
 let isThere = false;
@@ -19,10 +19,10 @@ let searches = 0;
 // Earlier orders and edges of the moments, the latest last.
 let past = [];
 const films = new Map();
-// What was put into order by hand, and the reel in the making, for the time that this tab is open.
+// The order made by hand, and the reel in progress, stored while this tab is open.
 const KEPT = `sentiloc.cut${location.search}`;
 
-// Everything that may fail says so in one place.
+// All errors are reported in one place.
 const tell = (message) => ($("told").textContent = message);
 const tried = (work) => (event) => work(event).catch((error) => tell(error.message));
 
@@ -35,7 +35,7 @@ async function find(event) {
   if ($("kind").value) query.set("kind", $("kind").value);
   const given = new URLSearchParams(location.search);
   for (const job of given.getAll("job")) query.append("job", job);
-  // A batch is looked at whole, of whatever age.
+  // A batch is searched completely, whatever its age.
   if (given.has("batch")) query.set("batch", given.get("batch"));
   else query.set("created_after", since);
   const found = await (await ask(`/highlights?${query}`)).json();
@@ -48,7 +48,8 @@ async function find(event) {
   const weaker = found.not_searched ? `. Only the videos with the most certain segments were searched, not the ${plural(found.not_searched, "other")}` : "";
   tell(`${plural(moments.length, "moment")} in ${plural(found.videos, "video")}, ${length().toFixed(1)} s${weaker}`);
   show();
-  // A reel of the former cut: one that is being rendered is still offered when it is ready, a finished one is put away.
+  // A reel of the previous cut: one that is being rendered is still offered when it is ready; a finished one is
+  // removed.
   if (rendering) return keep();
   reel = null;
   $("made").hidden = $("share-reel").hidden = true;
@@ -57,7 +58,7 @@ async function find(event) {
 
 const keep = () => sessionStorage.setItem(KEPT, JSON.stringify({ moments, reel }));
 
-// After a reload: what was kept, or else a search.
+// After a reload: the stored moments, or else a search.
 async function begin() {
   const formats = await (await ask("/cuts/formats")).json();
   $("format").replaceChildren(...formats.map(({ name, title }) => new Option(title, name)));
@@ -73,7 +74,7 @@ const plural = (count, one) => `${count} ${one}${count === 1 ? "" : "s"}`;
 
 const length = () => moments.reduce((total, one) => total + one.end - one.start, 0);
 
-// What the moments are now is remembered, so that `undo` brings it back.
+// Store the current moments, so that `undo` can restore them.
 const remember = () => past.push(moments.map((one) => ({ ...one })));
 
 function undo() {
@@ -157,7 +158,7 @@ function remove(index) {
   remember();
   moments.splice(index, 1);
   changed(`${plural(moments.length, "moment")}, ${length().toFixed(1)} s`);
-  // The focus stays in the list, on what has taken the place.
+  // The focus stays in the list, on the element at the same position.
   const next = document.querySelectorAll('#moments [aria-label^="Remove "]')[Math.min(index, moments.length - 1)] ?? $("undo");
   /** @type {HTMLElement} */ (next).focus();
 }
@@ -166,7 +167,7 @@ function remove(index) {
 
 async function source(job) {
   if (!apiKey()) return videoPath(job);
-  // The request is kept, too, so that a video is fetched once however often it is started meanwhile.
+  // The request is cached, too, so that a video is fetched only once however often it is started meanwhile.
   if (!films.has(job)) films.set(job, getBlob(videoPath(job)).then(({ blob }) => URL.createObjectURL(blob)));
   return films.get(job).catch((error) => {
     films.delete(job);
@@ -205,7 +206,7 @@ async function prepare(job, mine) {
   const video = $("player");
   video.hidden = false;
   const path = new URL(await source(job), location.href).href;
-  // Another moment, or none, may be wanted by now.
+  // Meanwhile another moment, or none, may have been selected.
   if (mine !== turn) return false;
   return (video.src === path && video.readyState > 0) || load(video, path);
 }
@@ -233,13 +234,13 @@ function mark() {
   [...$("moments").children].forEach((node, index) => node.setAttribute("aria-current", String(index === playing)));
 }
 
-// A moment may end behind the last picture that the browser shows: then the video's own end counts.
+// A moment may end after the last picture that the browser shows. Then the video's own end counts.
 function watch() {
   const { currentTime, ended } = $("player");
   if (isThere && (ended || currentTime >= moments[playing].end)) play(playing + 1);
 }
 
-// Leaving with a cut, or with a reel.
+// Download a cut, or render a reel.
 
 const clips = () => moments.map(({ job, start, end, kind, confidence }) => ({ job, start, end, label: kind, confidence }));
 
@@ -274,7 +275,7 @@ async function making(begun = async () => {}) {
   }
 }
 
-// A server that does not answer is asked again; a job that is not there has no end.
+// A server that does not answer is asked again; for a job that does not exist, polling stops.
 function unlessGone(error) {
   if (error.status) throw error;
   return null;

@@ -1,4 +1,4 @@
-// What is chosen, with its evidence and the means to correct it; and the card that follows the mouse.
+// Shows the selection with its evidence and the controls to correct it, and the card that follows the mouse.
 import { moment, parseMoment } from "./clock.js";
 import { $, make, percent, sureness } from "./dom.js";
 import { nameOf, signOf, toneOf } from "./labels.js";
@@ -43,7 +43,7 @@ export function inspect(thing, findings, counter, edit) {
   if (focused) box.querySelector(`[name="${focused}"]`)?.focus();
 }
 
-// Moments of a segment that nobody corrects here.
+// The times of a segment that cannot be corrected here.
 function facts(thing, findings) {
   const names = say.moments[findings.task];
   const parts = ["start", "peak", "end"].flatMap((part) => [make("dt", {}, names[part]), make("dd", {}, moment(thing[part], true))]);

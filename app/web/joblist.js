@@ -65,7 +65,7 @@ function query(after) {
 // The default order is not a filter.
 const isNarrowed = () => Boolean($("search").value.trim() || $("job-state").value || $("job-label").value);
 
-// All pages are read again, since the jobs of any of them may have gone on. The more there are, the less often.
+// All shown pages are read again, because jobs on any of them may have progressed. More pages are read less often.
 async function load(wanted = 1) {
   const mine = ++asked;
   let why = "";
@@ -89,7 +89,7 @@ async function load(wanted = 1) {
     why = error.message;
     pause = Math.max(pause, 1000 * (error.retrySeconds ?? 0));
   }
-  // What is shown may be out of date, or not what was searched for. A deletion that failed has said why.
+  // The list may be out of date, or not match the search. A failed deletion has already been reported.
   if (mine === asked) $("list-note").textContent = $("chosen-note").textContent.includes(why) ? "" : why;
   const goesOn = why || jobs.some(({ state }) => !FINAL.includes(state)) || isAwaitingSecondPress();
   if (goesOn && mine === asked && !$("intake").hidden) timer = setTimeout(() => load(pages), pause);
@@ -100,14 +100,14 @@ const isAwaitingSecondPress = () => $("job-list").querySelector("[data-sure]") !
 function draw() {
   const focused = document.activeElement?.closest?.("#job-list li")?.getAttribute("data-id");
   const part = document.activeElement?.tagName;
-  // A button that waits for the second press is not taken away.
+  // A button that waits for its second press is not removed.
   if (!isAwaitingSecondPress()) $("job-list").replaceChildren(...jobs.map(item));
   drawChosen();
   if (focused) /** @type {HTMLElement} */ ($("job-list").querySelector(`[data-id="${focused}"] ${part}`))?.focus({ preventScroll: true });
   $("more").hidden = !cursor;
   const isEmpty = !jobs.length && !isNarrowed();
   for (const id of ["search", ...FILTERS]) $(id).hidden = isEmpty;
-  // Without a server it is not known.
+  // Unknown without a server.
   $("no-jobs").hidden = !isRead || jobs.length > 0;
   $("no-jobs").textContent = isEmpty ? text.noJobs : text.noMatch;
 }
@@ -133,7 +133,7 @@ function box(job) {
   return tick;
 }
 
-// Labels with how many segments each has.
+// Labels with their numbers of segments.
 function chip(job) {
   const labels = job.state === "succeeded" ? (job.labels_found ?? []) : [];
   const marks = labels.map((label) => make("i", { class: `swatch ${label}` }));
@@ -143,7 +143,7 @@ function chip(job) {
   return make("span", { class: `chip ${job.state}` }, ...marks, working ? `${words} ${percent(job.progress)} %` : words);
 }
 
-// A row drawn as running may have finished since, so Cancel never deletes.
+// A row shown as running may have finished since, so Cancel never deletes.
 function removal(job) {
   const final = FINAL.includes(job.state);
   const button = make("button", { type: "button", class: "needs-write", "aria-label": (final ? say.removeJob : say.cancelJob)(job.source.name) }, final ? text.remove : text.cancel);
@@ -159,7 +159,7 @@ function placeFrom(id) {
   return () => rest.map(buttonOf).find((button) => button?.disabled === false) ?? outside();
 }
 
-// Where the keyboard goes on if no row is left to go to. Without any video there is no search.
+// The element that gets the focus if no row is left. Without any video there is no search field.
 const outside = () => $($("search").hidden ? "url" : "search");
 
 const buttonOf = (id) => $("job-list").querySelector(`[data-id="${id}"] button`);
@@ -170,7 +170,7 @@ async function cancel(id) {
   await load(pages);
 }
 
-// Deletes one after the other. What could not be deleted stays chosen. `next()` is where the focus goes on, since
+// Deletes jobs one after the other. Jobs that could not be deleted stay selected. `next()` gets the focus, because
 // disabled buttons lose it.
 async function remove(ids, next) {
   const pressed = document.activeElement;
@@ -182,13 +182,13 @@ async function remove(ids, next) {
   for (const id of ids) removing.delete(id);
   if (failures.length) note(say.notDeleted(failures.length, failures[0].message));
   await load(pages);
-  // Without a server the list was not drawn.
+  // Without a server, the list was not updated.
   drawChosen();
-  // Whoever has gone on elsewhere stays there.
+  // Do not move the focus if the user has moved it elsewhere.
   if ([document.body, pressed].includes(document.activeElement)) next()?.focus({ preventScroll: true });
 }
 
-// One that is gone already counts as deleted. Of a job that runs, the first request is only its cancellation (200).
+// A job that is already gone counts as deleted. For a running job, the first request only cancels it (200).
 async function deleteOne(id) {
   try {
     const { status } = await deleteJob(id);
@@ -199,7 +199,7 @@ async function deleteOne(id) {
   chosen.delete(id);
 }
 
-// The row that was pressed may be far below the note.
+// The row of the button may be far below the note.
 function note(words) {
   $("chosen-note").textContent = words;
   $("chosen-note").scrollIntoView({ block: "nearest" });
@@ -218,7 +218,7 @@ function onSecondPress(button, act) {
   button.addEventListener("click", () => confirmed(button) && act());
 }
 
-// A key that is held down does not confirm, nor go on with the next row.
+// A key that is held down neither confirms nor continues with the next row.
 function pressOnce(event) {
   if (event.repeat && event.key === "Enter") event.preventDefault();
 }
@@ -241,7 +241,7 @@ function confirmed(button) {
   return false;
 }
 
-// Also called where a button is hidden: it may lose the focus without an event then.
+// Also called when a button is hidden, because it may then lose the focus without an event.
 function restore(button) {
   button.textContent = button.dataset.sure ?? button.textContent;
   if (button.dataset.label) button.setAttribute("aria-label", button.dataset.label);

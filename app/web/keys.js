@@ -52,12 +52,12 @@ const isField = (target) => target.closest("input:not([type=range]), select, tex
 const isButton = (target) => target.closest("button, a");
 const moves = (key) => key.startsWith("Arrow") || key === "Home" || key === "End";
 
-// True when the key was meant for the result screen and is done.
+// True if the key was handled by the result screen.
 export function pressKey(view, event, save) {
   const { key, target } = event;
   const control = event.ctrlKey || event.metaKey;
   if (control && key.toLowerCase() === "s") {
-    // What is typed counts without Enter.
+    // Typed text is applied without Enter.
     if (target.closest("#inspector input")) target.dispatchEvent(new Event("change"));
     save();
   } else if (isField(target) || event.altKey) return false;

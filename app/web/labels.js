@@ -1,4 +1,4 @@
-// What a label is called, its sign and its colour: two sentiments, two kinds of expression, or a model's own emotions.
+// The name, sign and colour of a label: two sentiments, two kinds of expression, or a model's own emotions.
 import { labelNames } from "./strings.js";
 
 const SIGNS = { positive: "▲", negative: "▼" };

@@ -1,4 +1,5 @@
-// The page: intake → progress → result. The job's id is in the address, so a reload or a shared link goes on where it was.
+// The page: intake → progress → result. The job's id is in the address, so a reload or a shared link continues at the
+// same job.
 import { Problem, cancelJob, getKey, logOut, offline, onKeyNeeded, provider, returnFromSignIn, signIn, signOut, startJobOfUrl } from "./api.js";
 import { $, make, store } from "./dom.js";
 import { droppedFiles, looksLikeVideo, placeOf, refusal } from "./checks.js";
@@ -26,7 +27,7 @@ const view = new View();
 let running = new AbortController();
 let sent = null;
 let stop = () => {};
-// The file whose upload has the screen, with its upload once that has begun.
+// The file whose upload is shown on the screen, with the upload once it has begun.
 /** @type {{ file: File, options: object, sending: Upload | null } | null} */
 let uploading = null;
 
@@ -38,7 +39,7 @@ function showOnly(name) {
   if (name !== "result") view.close();
 }
 
-// Whose key this is, where the server asks for one; a key that may only read sees nothing that sends or changes.
+// The owner of the key, if the server needs keys. For a read-only key, everything that sends or changes is hidden.
 async function showKey() {
   const key = await getKey().catch(() => null);
   const named = Boolean(key?.required && key.id);
@@ -51,7 +52,7 @@ async function showKey() {
   $("read-only").hidden = !readOnly;
 }
 
-// `name` is that of the video, where one is to blame.
+// `name` is the name of the video at fault, if there is one.
 function fail(error, name = "") {
   showOnly("problem");
   $("problem-title").textContent = say.problem(name);
@@ -60,7 +61,7 @@ function fail(error, name = "") {
   $("again").focus();
 }
 
-// A fresh start: whatever ran before is told to end.
+// Start over: everything that ran before is aborted.
 function begin() {
   running.abort();
   running = new AbortController();
@@ -93,7 +94,7 @@ async function send(file) {
     mine.sending?.cancel();
     goHome();
   };
-  // Only "Cancel" ends it: whoever leaves the screen in another way finds the file in the queue.
+  // Only "Cancel" ends the upload. If the screen is left in another way, the file moves to the queue.
   signal.addEventListener("abort", () => {
     if (uploading !== mine) return;
     uploading = null;
@@ -116,7 +117,7 @@ async function send(file) {
   }
 }
 
-// Reports of an upload as lines; speed and time left count from the last break.
+// Reports of an upload as lines; speed and remaining time are measured from the last interruption.
 function meter(title, size) {
   let [began, from, now] = [performance.now(), null, 0];
   const show = (line) => showProgress(title, "upload", size ? now / size : 0, line);
@@ -219,7 +220,7 @@ const saving = (work) => work().catch((error) => {
   for (const id of ["theirs", "mine"]) $(id).hidden = error.status !== 412;
 });
 const save = () => saving(() => view.editor.save());
-// What fails beside the result leaves it in view.
+// Errors that do not concern the result leave it in view.
 const told = (id, work) => {
   $(id).textContent = "";
   return work().catch((error) => ($(id).textContent = error.message));
@@ -248,7 +249,7 @@ async function offerSignIn() {
   if (name) $("sign-in").textContent = say.signInWith(name);
 }
 
-// Why signing in did not work is in the address, once.
+// The reason of a failed sign-in is in the address, once.
 function signInNote() {
   const why = new URLSearchParams(location.search).get("signin");
   if (why) history.replaceState(null, "", location.pathname + location.hash);
@@ -310,7 +311,7 @@ const BUTTONS = {
 };
 
 for (const [id, act] of Object.entries(BUTTONS)) $(id).addEventListener("click", act);
-// Within the page: uploads go on.
+// Navigation within the page, so uploads continue.
 for (const link of all("#home, header h1 a")) {
   link.addEventListener("click", (event) => {
     if (event.ctrlKey || event.metaKey || event.shiftKey) return;
@@ -332,7 +333,7 @@ for (const id of ["file", "folder"]) {
   });
 }
 $("url-form").addEventListener("submit", sendUrl);
-// Pasted addresses often have blanks around them, which the field would call wrong.
+// Pasted addresses often have spaces around them, which the field would reject.
 $("url").addEventListener("input", () => ($("url").value = $("url").value.trim()));
 $("help-box").querySelector("dl").append(...help.flatMap(([key, what]) => [make("dt", {}, key), make("dd", {}, what)]));
 addEventListener("keydown", (event) => {

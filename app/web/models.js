@@ -1,11 +1,11 @@
-// What a new video is looked at for: which model, where the server has several, which sound track, and how thoroughly.
+// The options of a new video: the model, if the server has several, the sound track, and the quality.
 import { listModels } from "./api.js";
 import { $ } from "./dom.js";
 import { say, text } from "./strings.js";
 
 let models = [];
 
-// Once; without an answer the server's default is used, and nothing is said.
+// Fetched once; without an answer the server's default is used silently.
 export async function setUpModels() {
   if (models.length) return;
   models = await listModels().catch(() => []);
@@ -16,7 +16,7 @@ export async function setUpModels() {
 
 const MOST_TRACKS = 8;
 
-// Which sound track to listen to: editors' files have several.
+// The sound track to use, because editors' files have several.
 export function setUpTracks() {
   const numbers = Array.from({ length: MOST_TRACKS }, (_, i) => String(i + 1));
   $("audio_track").replaceChildren(new Option(text.trackAuto, ""), ...numbers.map((number) => new Option(say.trackNumber(number), number)));

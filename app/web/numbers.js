@@ -33,7 +33,7 @@ export async function explainNumbers(findings, result) {
   about.lastElementChild.replaceWith(...(card ? aboutModel(card) : [make("p", {}, "This model comes without a card: ask whoever trained it what it can do, and under which terms.")]));
 }
 
-// The card's own limits, failures and terms, as it states them.
+// The limits, failures and terms in the card's own words.
 function aboutModel(card) {
   const sections = card.split(/^## /m).slice(1);
   const wanted = sections.filter((one) => /^(for whom|limits|known)/i.test(one));
@@ -46,7 +46,7 @@ function aboutModel(card) {
   return [...lists, ...(terms ? [make("h4", {}, "Licence of the weights"), make("p", {}, ...words(terms))] : [])];
 }
 
-// Bold and code of a line of Markdown; all else is text.
+// Bold and code in a line of Markdown; everything else is text.
 function words(markdown) {
   const line = markdown.trim().replace(/\s+/g, " ");
   return line.split(/(\*\*[^*]+\*\*|`[^`]+`)/).filter(Boolean).map((part) => {

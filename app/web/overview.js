@@ -34,7 +34,7 @@ export class Overview {
     this.timeline.look(at - (end - start) / 2, at + (end - start) / 2);
   }
 
-  // Moved by a transform, because panning would otherwise lay out the whole page for each frame.
+  // Moved by a transform, because otherwise each frame of panning would trigger a layout of the whole page.
   place() {
     const { span, duration } = this.timeline;
     this.frame.style.width = `${((span[1] - span[0]) / duration) * 100}%`;

@@ -16,10 +16,10 @@ export class Player extends EventTarget {
     this.speed = 1;
     this.back = 0;
     this.frame = 0;
-    // The video's bytes, where they are at hand or have to be fetched for the player; else null.
+    // The video's bytes if they are available or must be fetched for the player; else null.
     /** @type {Promise<Blob | null>} */
     this.whole = Promise.resolve(null);
-    // Whether a moment was chosen before the video was there.
+    // Whether a moment was selected before the video was loaded.
     this.isAwaited = false;
     this.setVolume(Number(store(VOLUME) ?? 1));
     for (const type of ["play", "pause", "ended", "ratechange", "volumechange"]) this.video.addEventListener(type, () => this.emit("state"));
@@ -38,7 +38,7 @@ export class Player extends EventTarget {
     if (type === "state") this.wake();
   }
 
-  // Frames are asked for only while it plays: a page at rest uses no processor time.
+  // Animation frames are requested only while it plays, so that an idle page uses no processor time.
   wake() {
     if (this.frame || !this.playing) return;
     let last = performance.now();
@@ -51,7 +51,7 @@ export class Player extends EventTarget {
     this.frame = requestAnimationFrame(tick);
   }
 
-  // A loop that reaches the video's end begins again, too.
+  // A loop also restarts at the video's end.
   again() {
     this.seek(this.loop.start);
     this.run(this.speed);
@@ -107,7 +107,7 @@ export class Player extends EventTarget {
     return this.back > 0 || (!this.video.paused && !this.video.ended);
   }
 
-  // How fast it runs: 0 when it stands, below 0 backwards.
+  // The speed: 0 when paused, negative for backwards.
   get pace() {
     if (!this.playing) return 0;
     return this.back ? -this.back : this.video.playbackRate;
@@ -174,7 +174,7 @@ export class Player extends EventTarget {
     this.tell(at);
   }
 
-  // The video goes to the moment that was chosen before it was there.
+  // Seek to the moment that was selected before the video was loaded.
   arrive() {
     if (this.isAwaited) this.video.currentTime = this.now;
     this.isAwaited = false;
@@ -187,7 +187,7 @@ export class Player extends EventTarget {
 
   tick(passed) {
     if (this.back) return this.rewind(passed);
-    // A video that is not there yet "plays" at 0, but the moment that was chosen stays.
+    // A video that is not loaded yet "plays" at 0, but the selected moment stays.
     if (!this.playing || this.video.seeking || this.isAwaited || !this.video.readyState) return;
     const { loop } = this;
     if (loop && this.video.currentTime >= loop.end) this.seek(loop.start);

@@ -6,7 +6,7 @@ import { say, text } from "./strings.js";
 const STEPS = ["upload", "queued", "decoding", "extracting", "localizing"];
 const RETRY = 1000;
 
-// Without a `step` there is nothing to measure yet.
+// Without a `step` there is no progress to show yet.
 export function showProgress(title, step, part, line) {
   if ($("progress-title").textContent !== title) $("progress-title").textContent = title;
   const at = STEPS.indexOf(step);

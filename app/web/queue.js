@@ -1,4 +1,4 @@
-// Several files on their way: each with its progress, pause and retry. It goes on while other screens are open.
+// The queue of files to upload, each with its progress, pause and retry. It continues while other screens are open.
 import { getJob } from "./api.js";
 import { placeOf, refusal } from "./checks.js";
 import { $, make, pause as wait } from "./dom.js";
@@ -10,7 +10,8 @@ const AT_ONCE = 2;
 const POLL = 2000;
 const ASKED_AT_ONCE = 4;
 const ENDED = ["done", "failed", "refused"];
-// A reload loses the files, since a page may not open them again by itself. What was sent is kept for this tab.
+// A reload loses the files, because a page may not reopen them by itself. The jobs of sent files are stored for this
+// tab.
 const KEPT = "sentiloc.queue";
 
 let items = [];
@@ -49,7 +50,7 @@ export function enqueue(files, options, leftOut = 0) {
   next();
 }
 
-// An upload whose own screen was left continues here.
+// An upload continues here when its own screen is left.
 export function adopt({ file, options, sending }) {
   const item = new Item(file, options);
   items.push(item);
@@ -59,7 +60,7 @@ export function adopt({ file, options, sending }) {
   next();
 }
 
-// While files wait, a reload would lose them; when none waits, there is nothing to remember.
+// While files wait, a reload would lose them. If none waits, there is nothing to store.
 function keep() {
   const waiting = items.filter(({ id, state }) => !id && state !== "refused").length;
   if (!waiting) before = new Map();
@@ -81,8 +82,8 @@ function next() {
   items.filter(({ state }) => state === "waiting").slice(0, Math.max(0, AT_ONCE - busy)).forEach((item) => item.start());
 }
 
-// How the jobs are. They end about in the order in which they were sent, so the first few are asked about, and one of
-// the others in turn: a day's shoot must not use up a key's rate.
+// Poll the jobs. They end roughly in the order in which they were sent, so the first few are polled, and one of the
+// others in turn: hundreds of files must not use up a key's rate.
 async function askInTurn() {
   if (isAsking) return;
   isAsking = true;
@@ -98,7 +99,7 @@ async function askInTurn() {
   isAsking = false;
 }
 
-// An empty queue is in view only to say why nothing was added.
+// An empty queue is shown only to explain why nothing was added.
 function draw(hasNote = false) {
   $("queue").hidden = !items.length && !hasNote;
   $("queue").classList.toggle("empty", !items.length);
@@ -170,7 +171,7 @@ class Item {
     this.follow(new Upload(this.file, this.options, this));
   }
 
-  // An upload says how it goes.
+  // Callbacks of an upload.
   progress(bytes) {
     const part = bytes / this.file.size;
     if (this.state === "sending") this.set("sending", say.uploaded(part, "", ""), part);

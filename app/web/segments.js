@@ -29,7 +29,7 @@ export function setUpList(changed) {
   $("sort-rows").addEventListener("change", () => store(SORT, $("sort-rows").value));
 }
 
-// A new video: all of its labels, however sure.
+// A new video: show all of its labels at any confidence.
 export function resetList(labels) {
   $("label-rows").replaceChildren(new Option(text.anyLabel, ""), ...labels.map((label) => new Option(nameOf(label), label)));
   $("label-rows").value = "";
@@ -57,7 +57,7 @@ export function listSegments(segments, chosen, findings, thumbs, choose) {
 
 const keyOf = (written) => [...rows.keys()].find((key) => String(key) === written);
 
-// Into view, within the list alone: the page itself stays where it is.
+// Scroll into view within the list only; the page itself does not scroll.
 function bring(button) {
   if (!button) return;
   const list = $("rows");
@@ -90,7 +90,7 @@ function row(segment, isChosen, findings, thumbs, choose) {
   return make("li", {}, button);
 }
 
-// The video's length, and what was found in all: how much of it each label has; of emotions, the video's own.
+// The video's length and a summary: the share of each label, or the emotion of the whole video.
 export function summarize(segments, findings) {
   const { duration, headline } = findings;
   const parts = headline
@@ -108,7 +108,7 @@ function share(label, segments) {
 
 const bold = (label, words) => make("span", { class: `mark ${toneOf(label)}` }, make("b", {}, words));
 
-// What the server could not read or had to mend in the video, a line each; a stretch of it is a button that goes there.
+// The warnings of the server about the video, one line each; a warning about a range is a button that seeks to it.
 export function listWarnings(warnings, go) {
   const line = ({ detail, start }) =>
     make("li", {}, `⚠ ${detail} `, start === undefined || start === null ? "" : make("button", { type: "button", onclick: () => go(start) }, say.goTo(clock(start))));

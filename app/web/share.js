@@ -6,7 +6,7 @@ import { say, text } from "./strings.js";
 const DAY = 86_400;
 const SPANS = [DAY / 24, DAY, 7 * DAY, 30 * DAY, 365 * DAY];
 
-// `id` is a job's: a result's or a reel's. The focus returns to where it was when the dialog closes.
+// `id` is the job of a result or a reel. When the dialog closes, the focus returns to where it was.
 export function openShare(id, name) {
   const before = /** @type {HTMLElement} */ (document.activeElement);
   const box = /** @type {HTMLDialogElement} */ (make("dialog", { id: "share-box", "aria-labelledby": "share-title" }));

@@ -1,4 +1,4 @@
-// The page's modules are asked for after its first paint, so that they do not compete with it.
+// The page's modules are requested after its first paint, so that they do not compete with it.
 "use strict";
 {
   const PATIENCE = 200; // milliseconds: a tab in the background paints nothing

@@ -204,7 +204,7 @@ export const help = [
   ["Shift + wheel", "Pan"],
 ];
 
-// What each export is for, and how the tool takes it.
+// The purpose of each export, and how to open it in the tool.
 export const formats = {
   json: ["JSON", "Everything: segments, evidence, curve"],
   edl: ["DaVinci Resolve", "Timelines › Import › Timeline Markers from EDL"],
@@ -220,10 +220,10 @@ export const formats = {
   eaf: ["ELAN", "Annotation for research"],
 };
 
-// Labels whose name is not just the word itself.
+// Labels whose display name differs from the label.
 export const labelNames = { positive: "Positive", negative: "Negative", macro: "Macro", micro: "Micro" };
 
-// What to do about an error, by its code.
+// Advice for errors, by code.
 export const hints = {
   unsupported_format: "The content counts, not the file's name. Export the video again, for example as MP4.",
   corrupt_media: "If another player shows the whole video, export it again. If none does, the copy is incomplete.",
@@ -245,7 +245,7 @@ export const hints = {
 
 const plural = (count, one, many) => `${count} ${count === 1 ? one : many}`;
 
-// Why a segment was found. A stream that gives most of it is named alone.
+// Why a segment was found. A stream with most of the evidence is named alone.
 const BECAUSE = { face: "the face", audio: "the voice", visual: "the picture" };
 const MOSTLY = 0.65;
 const PARTLY = 0.2;

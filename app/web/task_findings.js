@@ -1,4 +1,4 @@
-// Results of the tasks besides sentiment, with the numbers that the timeline draws. Nobody corrects them here.
+// Results of the tasks besides sentiment, with the numbers that the timeline draws. They cannot be corrected here.
 import { clock } from "./clock.js";
 import { percent } from "./dom.js";
 import { Findings, LEAST_SCALE } from "./findings.js";
@@ -33,7 +33,7 @@ class TaskFindings {
   }
 }
 
-// Which emotion when: a line for each class, the network's attention as shade.
+// Emotions over time: a line for each class, the network's attention as shading.
 class EmotionFindings extends TaskFindings {
   constructor(result) {
     super(result);
@@ -58,7 +58,7 @@ class EmotionFindings extends TaskFindings {
     return say.strongestAt(clock(peak));
   }
 
-  // Shares to show at a moment.
+  // The shares to show at a moment.
   shares(i) {
     const likeliest = this.labels.toSorted((a, b) => this.series[b][i] - this.series[a][i]).slice(0, SHOWN);
     return Object.fromEntries([...likeliest.map((label) => [label, this.series[label][i]]), ["attention", this.saliency[i]]]);

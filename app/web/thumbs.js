@@ -15,7 +15,7 @@ export class Thumbs {
     this.watcher = new IntersectionObserver((entries) => this.seen(entries));
   }
 
-  // A new video: forget the old one's pictures. `source` resolves to its place, or to null where there will be none.
+  // A new video: drop the previous pictures. `source` resolves to its URL, or to null if there is none.
   // `known(seconds)` may give a path of a picture that the server has.
   open(source, known = (_seconds) => null) {
     for (const picture of this.pictures.values()) if (picture.startsWith("blob:")) URL.revokeObjectURL(picture);
@@ -38,7 +38,7 @@ export class Thumbs {
     else this.watcher.observe(image);
   }
 
-  // The list is made anew: its former pictures need not be watched any longer.
+  // The list is rebuilt, so its previous pictures need no longer be observed.
   forget() {
     this.watcher.disconnect();
   }
@@ -65,7 +65,7 @@ export class Thumbs {
         this.pictures.set(at, picture);
         image.src = picture;
       } catch {
-        // This moment has no picture; others may have one that the server made.
+        // No picture for this moment; the server may have pictures of others.
       }
     }
     this.busy = false;

@@ -3,7 +3,7 @@ const WRITTEN = /^(\d{1,2}):([0-5]\d):([0-5]\d)[:;.](\d{2,3})$/;
 const BARE = /^\d{7,8}$/;
 const FASTEST = 60;
 const NTSC = 1001;
-// Of a frame: a time this little before a frame's start is in it, as players round.
+// Share of a frame: a time this little before a frame's start counts as in the frame, as players round.
 const SLACK = 0.02;
 
 const two = (value) => String(value).padStart(2, "0");
@@ -70,7 +70,7 @@ export class Counter {
     return `${fields.join(":")}${this.drops ? ";" : ":"}${two(frames)}`;
   }
 
-  // How many numbers were skipped up to a frame: two (or four) at each minute that is not a tenth.
+  // The number of frame numbers that were skipped up to a frame: two (or four) at each minute except every tenth.
   missing(number) {
     if (!this.drops) return 0;
     const minute = this.nominal * 60 - this.skipped;

@@ -1,4 +1,4 @@
-// The timeline: what is in view, and what lies under a place. Drawing is in paint.js, mouse and touch in gestures.js.
+// The timeline: its view, and the element at a position. Drawing is in paint.js, mouse and touch in gestures.js.
 // Events: seek (seconds), choose (thing or null), moved ({ segment, start or end }), add ({ time, label }), view.
 import { Backdrop } from "./backdrop.js";
 import { Gestures } from "./gestures.js";
@@ -8,7 +8,7 @@ import * as paint from "./paint.js";
 
 const SHORTEST_VIEW = 1;
 const JUMP = 0.4;
-// Narrower segments are drawn as how much of each pixel they fill.
+// Narrower segments are drawn as the share of each pixel that they cover.
 const NARROW = 3;
 // A segment at least this wide has edges that can be grabbed; one that is chosen fills this share of the width.
 const GRIP = 40;
@@ -47,7 +47,7 @@ export class Timeline extends EventTarget {
     this.resize();
   }
 
-  // Lower lanes where the window is low, so that the picture stays large.
+  // Lower lanes in low windows, so that the picture stays large.
   layOut() {
     const layout = paint.layoutOf(this.findings.layout, innerHeight < LOW_WINDOW);
     if (layout === this.layout) return;
@@ -65,7 +65,7 @@ export class Timeline extends EventTarget {
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
 
-  // Canvas knows no CSS variables: read what they are just now.
+  // A canvas cannot use CSS variables, so their current values are read.
   restyle() {
     const probe = this.root.appendChild(document.createElement("i"));
     this.colours = {};
@@ -132,7 +132,8 @@ export class Timeline extends EventTarget {
     this.look(middle - length / 2, middle + length / 2);
   }
 
-  // Playing turns the page when the playhead leaves it; who looks elsewhere is left there. A jump is always shown.
+  // During playback, the view scrolls when the playhead leaves it, unless the user has scrolled elsewhere. A jump is
+  // always shown.
   setTime(seconds) {
     const [start, end] = this.span;
     const within = (time) => time >= start && time <= end;
@@ -195,7 +196,7 @@ export class Timeline extends EventTarget {
     for (const one of this.points) paint.paintPoint(pen, view, one, one.key === this.chosen, this.colours);
   }
 
-  // What lies under a place: { kind: ruler | edge | segment | point | lane, … }.
+  // The element at a position: { kind: ruler | edge | segment | point | lane, … }.
   at(x, y, reach = 6) {
     const { view } = this;
     const { lanes, axis } = this.layout;

@@ -54,7 +54,7 @@ export class Transport {
     this.view.tell();
   }
 
-  // To the start of the next or last picture; it stands still there, as an editor expects.
+  // Go to the start of the next or previous picture and pause there, as an editor expects.
   stepFrames(count) {
     this.player.halt();
     this.view.seekFree((this.counter.frame(this.player.now) + count) / this.counter.rate);
@@ -65,7 +65,7 @@ export class Transport {
     $("timecode").select();
   }
 
-  // True when there is such a moment; else the field says what would be one.
+  // True if there is such a moment; otherwise the field shows the expected format.
   goTo(written) {
     const { duration } = this.player;
     const seconds = parseMoment(written, this.player.now, duration);

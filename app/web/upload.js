@@ -1,16 +1,16 @@
-// Sends a file in pieces that may break off and go on (tus 1.0.0): pause, a lost connection or a closed tab lose nothing.
+// Sends a file in chunks that can be resumed (tus 1.0.0): a pause, a lost connection or a closed tab loses nothing.
 import { Problem, UPLOADS, apiKey, asProblem, request, startJobOfUpload } from "./api.js";
 import { pause as wait, store } from "./dom.js";
 
 const VERSION = { "Tus-Resumable": "1.0.0" };
-// A proxy may allow less, which its answer 413 tells: then pieces become smaller, for the files that follow as well.
+// A proxy may allow less, which its answer 413 shows. Chunks then become smaller, for the following files as well.
 let pieceBytes = 32 * 1024 * 1024;
 const SMALLEST_PIECE = 128 * 1024;
 const RETRIES = [500, 1000, 2000, 4000];
-// A busy server says when to ask again. It is asked after this time at the latest.
+// A busy server states when to retry. The next attempt is made after this time at the latest.
 const LONGEST_WAIT = 300_000;
 const BUSY = [429, 503];
-// Refusals that trying again does not change. After the last two, what has been sent is of no use.
+// Refusals that a retry does not change. After the last two, the bytes that were sent are useless.
 const SETTLED = ["quota_exceeded", "storage_full", "upload_used", "upload_elsewhere"];
 const USELESS = ["upload_used", "upload_elsewhere"];
 
@@ -26,7 +26,7 @@ export class Upload {
     const { model = "", audio_track: track, quality } = options;
     this.memory = ["sentiloc.upload", file.name, file.size, file.lastModified, model, track, quality].filter((part) => part !== undefined).join(" ");
     this.offset = 0;
-    // Bytes sent so far, with those of the piece under way.
+    // Bytes sent so far, including those of the current chunk.
     this.reached = 0;
     this.failures = 0;
     this.tried = 0;
@@ -81,7 +81,7 @@ export class Upload {
 
   async recover(error) {
     if (this.cancelled) return;
-    // The server's own refusals have a code. Another upload may have made the pieces shorter since this one was sent.
+    // The server's own refusals have a code. Another upload may have reduced the chunk size since this chunk was sent.
     if (error instanceof Problem && error.status === 413 && !error.code && this.tried > SMALLEST_PIECE) {
       pieceBytes = Math.max(SMALLEST_PIECE, Math.min(pieceBytes, this.tried / 4));
       return;
@@ -98,7 +98,7 @@ export class Upload {
     await this.sleep(Math.max(asked, RETRIES[Math.min(this.failures++, RETRIES.length - 1)]));
   }
 
-  // "Pause", "Resume" and "Cancel" are not kept waiting.
+  // "Pause", "Resume" and "Cancel" take effect at once.
   sleep(milliseconds) {
     return Promise.race([wait(milliseconds), new Promise((resolve) => (this.wake = () => resolve(null)))]);
   }
@@ -129,7 +129,7 @@ export class Upload {
     this.report.progress(bytes);
   }
 
-  // How far the server has got. By GET, not by HEAD as other tus clients ask: a refused HEAD has no body to explain it.
+  // The server's offset. By GET instead of tus's HEAD, because a refused HEAD has no body that explains the reason.
   async ask() {
     const response = await request(this.path, { headers: VERSION, cache: "no-store" });
     if (!response.ok) throw await asProblem(response);
@@ -139,7 +139,7 @@ export class Upload {
     if (!this.held) this.tell(this.offset);
   }
 
-  // XMLHttpRequest, because fetch tells nothing about how much has left.
+  // XMLHttpRequest, because fetch reports no upload progress.
   sendPiece() {
     const from = this.offset;
     this.tried = pieceBytes;
@@ -166,7 +166,7 @@ export class Upload {
     }));
   }
 
-  // The server begins by itself when it has all bytes (`localize`); asking again makes no second job.
+  // The server creates the job by itself when it has all bytes (`localize`); requesting it again creates no second job.
   async finish() {
     const id = this.path.split("/").pop();
     if (!this.job) await startJobOfUpload({ upload: id, options: this.options });

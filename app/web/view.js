@@ -66,7 +66,7 @@ export class View {
     setUpList(() => this.refresh());
   }
 
-  // What `open` shows, fetched while another screen is in view.
+  // The data that `open` shows, fetched while another screen is in view.
   async load(job) {
     await this.editor.settled(job);
     const result = await getResult(job.id);
@@ -75,7 +75,8 @@ export class View {
     return { result, findings, cut, saved };
   }
 
-  // Synchronous, even while the video is still being fetched: nothing of the job before may stay in view or be changed.
+  // Synchronous, even while the video is still being fetched, so that nothing of the previous job stays in view or is
+  // changed.
   open(job, { result, findings, cut, saved: { feedback, tag } }, file, link) {
     Object.assign(this, { job, file, result, findings, cut, tag, found: [], chosen: null, savedAt: null });
     this.counter = this.transport.open(result.video);
@@ -106,7 +107,7 @@ export class View {
     this.thumbs.open(null);
   }
 
-  // On paper: light, the whole video in view.
+  // For printing: the light theme, and the whole video in view.
   print(begins) {
     if (!this.findings || $("result").hidden || Boolean(this.shown) === begins) return;
     const root = document.documentElement;
@@ -130,7 +131,7 @@ export class View {
     if (!draft) return;
     this.corrections.restore(draft.doc);
     if (this.corrections.dirty) this.tag = draft.tag;
-    // What was restored has new keys, and `settleDraft` compares them.
+    // Restored items have new keys, which `settleDraft` compares.
     this.keepDraft();
   }
 
@@ -146,7 +147,7 @@ export class View {
     this.corrections.markSaved(doc);
   }
 
-  // Somebody else saved first: either their corrections come in, or ours replace them.
+  // Somebody else saved first: either their corrections are loaded, or ours replace them.
   async takeTheirs() {
     const { job, file } = this;
     const loaded = await this.load(job);
@@ -163,7 +164,7 @@ export class View {
     await this.editor.save();
   }
 
-  // What the server measured is drawn at once; a file that this browser can decode is drawn finer.
+  // The server's measurement is drawn at once; a file that this browser can decode is then drawn in finer detail.
   async drawWave(job, file) {
     const show = (wave, words = "") => {
       Object.assign(this.timeline, { wave, waveNote: words });
@@ -272,7 +273,7 @@ export class View {
     if (this.thing?.start !== undefined) this.timeline.reveal(this.thing, true);
   }
 
-  // A click beside the segments: go there; what was chosen stays, so that I and O can move its edges here.
+  // A click outside the segments seeks; the selection stays, so that I and O can move its edges here.
   seekFree(seconds) {
     const { loop } = this.player;
     if (loop && (seconds < loop.start || seconds > loop.end)) this.setLoop(false);
@@ -313,7 +314,7 @@ export class View {
     this.told = Math.floor(now);
   }
 
-  // For screen readers: every step by hand, but once a second while it plays.
+  // For screen readers: every manual step, but once a second during playback.
   tellTimeline(under) {
     const { now, duration } = this.player;
     const line = $("timeline");

@@ -12,10 +12,10 @@ const MOST_FETCHED = 60e6;
 
 export const canDecode = (bytes, seconds, local) => seconds <= MOST_SECONDS && bytes <= (local ? MOST_BYTES : MOST_FETCHED);
 
-// What the result says about the sound of any video, however long.
+// The loudness from the result, which is available for videos of any length.
 export const servedWave = ({ step, loudness }) => ({ levels: pyramid(Float32Array.from(loudness), step) });
 
-// `whole` resolves to the video's bytes, or to null where they must be fetched.
+// `whole` resolves to the video's bytes, or to null if they must be fetched.
 export async function readWave(job, whole, signal) {
   const blob = (await whole) ?? (await getBlob(videoPath(job.id), signal)).blob;
   const context = new OfflineAudioContext(1, 1, RATE);

@@ -39,12 +39,12 @@ export interface RequestOptions {
 
 export interface SourceOptions extends RequestOptions {
   options?: JobOptions | undefined;
-  /** The same request with the same key is the same job. Default: a new key for each call. */
+  /** The same request with the same key creates one job. Default: a new key for each call. */
   idempotencyKey?: string | undefined;
   name?: string | undefined;
 }
 
-/** How segments are cut from the stored curve. What is left out is as the job says. */
+/** How segments are cut from the stored curve. Omitted options are those of the job. */
 export interface Cut {
   threshold?: number | undefined;
   min_length?: number | undefined;
@@ -53,7 +53,7 @@ export interface Cut {
   corrected?: boolean | undefined;
 }
 
-/** How editing formats count. What is left out is as the video says. */
+/** How editing formats count. Omitted options are those of the video. */
 export interface Timeline {
   start_timecode?: string | undefined;
   drop_frame?: boolean | undefined;
@@ -146,7 +146,7 @@ export class Sentiloc {
     return this.#result<ResultBody>(id, cut, options);
   }
 
-  /** The result of a job with any model; `task` tells which it is. */
+  /** The result of a job with any model; `task` distinguishes the kinds. */
   anyResult(id: string, cut: Cut = {}, options: RequestOptions = {}): Promise<AnyResult> {
     return this.#result<AnyResult>(id, cut, options);
   }
@@ -189,9 +189,9 @@ export class Sentiloc {
     return this.#job({ method: "POST", path: path(id, "/cancel"), signal: options.signal, repeatable: true });
   }
 
-  /** Delete a job with its files, whatever its state; a job that is gone is no error. */
+  /** Delete a job with its files, whatever its state. It is not an error if the job is already deleted. */
   async delete(id: string, options: RequestOptions = {}): Promise<void> {
-    // The first one cancels a job that has not ended.
+    // The first request cancels a job that has not ended.
     while (!(await this.#http.remove({ path: path(id), signal: options.signal }, "job_not_found")));
   }
 
@@ -205,7 +205,7 @@ export class Sentiloc {
     return this.#read({ method: "GET", path: path(id, "/feedback"), signal: options.signal });
   }
 
-  /** What became of the job's webhook. */
+  /** The deliveries of the job's webhook. */
   deliveries(id: string, options: RequestOptions = {}): Promise<WebhookLog> {
     return this.#read({ method: "GET", path: path(id, "/webhooks"), signal: options.signal });
   }
@@ -215,7 +215,7 @@ export class Sentiloc {
     return this.#read({ method: "POST", path: path(id, "/webhooks"), signal: options.signal });
   }
 
-  /** What the server takes. */
+  /** The limits of the server. */
   limits(options: RequestOptions = {}): Promise<LimitsBody> {
     return this.#read({ method: "GET", path: "/v1/limits", signal: options.signal });
   }
@@ -230,7 +230,7 @@ export class Sentiloc {
     return this.#read({ method: "GET", path: "/v1/formats", signal: options.signal });
   }
 
-  /** What the caller's key may do, and how much of it is used. */
+  /** The scopes, limits and usage of the caller's key. */
   key(options: RequestOptions = {}): Promise<KeyBody> {
     return this.#read({ method: "GET", path: "/v1/key", signal: options.signal });
   }

@@ -2,7 +2,7 @@ import { ApiError, ConnectionError, UnexpectedAnswerError, secondsOf } from "./e
 import { type Call, type Http, pause, readJson } from "./http.js";
 import type { JobBody, JobState } from "./schema.js";
 
-/** What a job tells while it runs. `id` resumes after this event; events that were polled have none. */
+/** An event of a job. `id` resumes after this event; events that were polled have none. */
 export interface JobEvent {
   type: string;
   id?: string;
@@ -19,10 +19,10 @@ export interface JobEvent {
 }
 
 export interface FollowOptions {
-  /** The id of the last event that is known. */
+  /** The id of the last event that was received. */
   after?: string | undefined;
   signal?: AbortSignal | undefined;
-  /** Ask for the state again and again instead of listening. */
+  /** Poll the state instead of listening to events. */
   poll?: boolean | undefined;
 }
 
@@ -47,7 +47,7 @@ export async function* follow(http: Http, id: string, options: FollowOptions = {
       }
     } catch (error) {
       if (options.signal?.aborted) throw error;
-      // A refused stream is no reason to give up: the state can still be asked for.
+      // If the stream is refused, the state can still be polled.
       if (isRefusedStream(error)) breaks = MOST_BREAKS;
       else if (!(error instanceof ConnectionError)) throw error;
     }

@@ -31,13 +31,13 @@ export interface Retries {
   attempts?: number;
   /** Milliseconds before the second time; doubled each time. Default: 500. */
   firstWait?: number;
-  /** Milliseconds that a wait lasts at most. A longer `Retry-After` is the caller's to decide. Default: 30,000. */
+  /** The longest wait in milliseconds. With a longer `Retry-After`, the error is thrown. Default: 30,000. */
   longestWait?: number;
 }
 
 const PASSING = new Set([429, 502, 503, 504]);
 
-/** Sends requests: with the key, again after passing faults, and with problems as errors. */
+/** Sends requests with the key, retries temporary faults, and throws problems as errors. */
 export class Http {
   readonly base: string;
   readonly #headers: Record<string, string>;
@@ -68,7 +68,7 @@ export class Http {
     return this.read(call, async (response) => response);
   }
 
-  /** What `read` reads of the answer. An answer that breaks off is asked for again, as one that does not come. */
+  /** The result of `read` on the answer. An answer that breaks off is requested again, like a missing one. */
   async read<T>(call: Call, read: (response: Response) => Promise<T>): Promise<T> {
     for (let attempt = 1; ; attempt++) {
       const isLast = attempt >= this.#retries.attempts;
@@ -84,7 +84,7 @@ export class Http {
       }
       const error = await apiError(response);
       const asked = (secondsOf(response.headers.get("Retry-After")) ?? 0) * 1000;
-      // 429 was not carried out, so it may be sent again whatever it is.
+      // A request that gets a 429 was not carried out, so any request may be sent again.
       const mayRepeat = isRepeatable(call) || response.status === 429;
       if (isLast || !PASSING.has(response.status) || !mayRepeat || asked > this.#retries.longestWait) {
         throw isForeign(error) ? unexpected(response, "a problem document") : error;
@@ -93,7 +93,7 @@ export class Http {
     }
   }
 
-  /** Delete something; false if it was only cancelled. What is `gone`, as the server calls it, is no error. */
+  /** Delete something; false if it was only cancelled. The code `gone`, for something already deleted, is no error. */
   async remove(call: Omit<Call, "method">, gone: string): Promise<boolean> {
     try {
       return await this.read({ method: "DELETE", ...call }, async (response) => {
@@ -102,20 +102,20 @@ export class Http {
         return false;
       });
     } catch (error) {
-      // Another 404 comes from a wrong address, where nothing was deleted.
+      // Any other 404 comes from a wrong address, where nothing was deleted.
       if (error instanceof ApiError && error.code === gone) return true;
       throw error;
     }
   }
 
-  /** The answer of one try, whatever its status, unless it is a redirect. Throws `ConnectionError` without one. */
+  /** The answer of one attempt, whatever its status, unless it is a redirect. Throws `ConnectionError` without one. */
   async once(call: Call): Promise<Response> {
     const headers: Record<string, string> = { ...this.#headers, ...call.headers };
     if (call.json !== undefined) headers["Content-Type"] = "application/json";
     requireSendable(headers);
     const body = call.json === undefined ? call.body : JSON.stringify(call.json);
-    // A redirect makes GET of most other methods, so a new reel would be a list of reels.
-    // GET follows, because a file may be in an object store.
+    // A redirect turns most other methods into GET, so the creation of a reel would become a list of reels.
+    // GET follows redirects, because a file may be in an object store.
     const redirect = call.method === "GET" ? "follow" : "manual";
     const init: RequestInit = { method: call.method, headers, redirect, signal: call.signal ?? null };
     if (body !== undefined) init.body = body;
@@ -189,7 +189,7 @@ async function requireReadable(sent: RequestInit["body"] | undefined): Promise<v
   }
 }
 
-/** A key that nobody else has. `crypto.randomUUID` is missing in pages without TLS. */
+/** A unique key. `crypto.randomUUID` is missing in pages without TLS. */
 export function randomKey(): string {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
@@ -243,7 +243,7 @@ export function requireFile(response: Response): void {
   if (isPage && !response.headers.has("Content-Disposition")) throw unexpected(response, "a file");
 }
 
-/** What `read` reads of an answer. Throws `ConnectionError` if the connection breaks meanwhile. */
+/** The result of `read` on an answer. Throws `ConnectionError` if the connection breaks meanwhile. */
 export async function readBody<T>(response: Response, read: () => Promise<T>): Promise<T> {
   try {
     return await read();

@@ -33,12 +33,12 @@ import type {
 } from "./schema.js";
 
 export interface MakeOptions extends RequestOptions {
-  /** The same request with the same key makes the same thing once. Default: a new key for each call. */
+  /** The same request with the same key creates one object. Default: a new key for each call. */
   idempotencyKey?: string | undefined;
 }
 
 export interface WaitOptions extends RequestOptions {
-  /** Milliseconds between two questions. Default: 2,000. */
+  /** Milliseconds between two polls. Default: 2,000. */
   interval?: number | undefined;
 }
 
@@ -58,7 +58,7 @@ export interface BatchLine {
   error: { code: string; detail: string } | null;
 }
 
-/** What all of these share: requests under one path. */
+/** The base of all resources: requests under one path. */
 class Resource {
   constructor(
     readonly http: Http,
@@ -156,7 +156,7 @@ export class Batches extends Resource {
     return this.read("POST", this.path(id, "/cancel"), { repeatable: true }, options);
   }
 
-  /** Delete the batch with its jobs, whatever its state; one that is gone is no error. */
+  /** Delete the batch with its jobs, whatever its state. It is not an error if it is already deleted. */
   async delete(id: string, { interval = 500, ...options }: WaitOptions = {}): Promise<void> {
     // The first request cancels what has not ended.
     while (!(await this.http.remove({ path: this.path(id), signal: options.signal }, "batch_not_found"))) {
@@ -245,12 +245,12 @@ export class Webhooks extends Resource {
     return this.read("PATCH", this.path(id), { json: changes }, options);
   }
 
-  /** Make a new signing secret; the one before also signs until the next rotation. */
+  /** Make a new signing secret; the previous one also signs until the next rotation. */
   rotate(id: string, options: RequestOptions = {}): Promise<NewWebhookBody> {
     return this.read("POST", this.path(id, "/rotate"), {}, options);
   }
 
-  /** Delete a webhook; one that is gone is no error. */
+  /** Delete a webhook. It is not an error if it is already deleted. */
   async delete(id: string, options: RequestOptions = {}): Promise<void> {
     await this.http.remove({ path: this.path(id), signal: options.signal }, "webhook_not_found");
   }

@@ -2,7 +2,7 @@ import { ApiError, ConnectionError, UploadError, apiError } from "./errors.js";
 import { type Http, base64, pause, readJson } from "./http.js";
 import type { JobOptions, UploadBody } from "./schema.js";
 
-/** Bytes that the server has stored, of all. */
+/** Called with the bytes that the server has stored, and the total. */
 export type Progress = (sent: number, total: number) => void;
 
 export interface UploadOptions {
@@ -67,7 +67,7 @@ export async function uploadFile(http: Http, file: Blob, asked: UploadOptions): 
 async function create(http: Http, file: Blob, asked: UploadOptions): Promise<string> {
   const name = asked.name ?? ("name" in file ? String(file.name) : "video");
   const headers = { ...TUS, "Upload-Length": String(file.size), "Upload-Metadata": `filename ${base64(name)}` };
-  // An upload that nobody uses expires, so a repeated request does no harm.
+  // An unused upload expires, so a repeated request does no harm.
   const response = await http.send({ method: "POST", path: "/v1/uploads", headers, signal: asked.signal, repeatable: true });
   const id = response.headers.get("Location")?.split("/").pop();
   if (!id) throw new UploadError("The server named no upload. A proxy may hide its header Location.", null);
@@ -106,7 +106,7 @@ function isOfProxy(error: unknown): boolean {
 
 function mayContinue(error: unknown): boolean {
   if (error instanceof ConnectionError) return true;
-  // Busy with an earlier request, another offset than ours, too many requests, or a passing fault.
+  // Busy with an earlier request, a different offset, too many requests, or a temporary fault.
   return error instanceof ApiError && ([408, 409, 423, 429].includes(error.status) || error.status >= 502);
 }
 
