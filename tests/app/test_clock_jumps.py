@@ -73,7 +73,7 @@ def test_a_jump_forward_gives_the_job_away_once_and_fences_the_first_worker(
     ]
 
 
-def test_a_living_worker_that_renews_first_keeps_its_job_over_a_jump_forward(
+def test_a_live_worker_that_renews_first_keeps_its_job_after_a_jump_forward(
     store: JobStore, redis: Redis, reaper: Reaper
 ) -> None:
     job = store.claim(submit(store).id, "a", LEASE)

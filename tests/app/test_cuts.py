@@ -370,7 +370,7 @@ def of_three_sounds(folder: str = "") -> Sequence:
     return make_sequence(clips, sources, SequenceOptions(fps=25, folder=folder))
 
 
-def test_final_cut_is_told_of_each_file_and_marks_each_clip() -> None:
+def test_fcpxml_describes_each_file_and_marks_each_clip() -> None:
     root = ET.fromstring(text("fcpxml", of_three_sounds()))
     formats = {one.get("id"): one.attrib for one in root.iter("format")}
     assets = [
@@ -395,7 +395,7 @@ def test_final_cut_is_told_of_each_file_and_marks_each_clip() -> None:
     assert next(one.get("src") for one in far.iter("media-rep")) == "file:///media/stereo.mp4"
 
 
-def test_premiere_is_told_of_each_file_once_and_of_the_channels() -> None:
+def test_fcp7_describes_each_file_once_and_its_channels() -> None:
     made = of_three_sounds()
     root = ET.fromstring(text("fcp7", made))
     of_sequence = ("name", "duration", "media/video/format/samplecharacteristics/width")
@@ -428,7 +428,7 @@ def test_premiere_is_told_of_each_file_once_and_of_the_channels() -> None:
     assert ET.fromstring(text("fcp7", silent)).find("sequence/media/audio") is None
 
 
-def test_opentimelineio_is_told_of_each_file_and_what_a_clip_shows() -> None:
+def test_otio_describes_each_file_and_the_range_of_each_clip() -> None:
     made = of_three_sounds("/media")
     read = oti.adapters.read_from_string(text("otio", made), "otio_json")
     assert read.global_start_time.value == made.first
@@ -556,7 +556,7 @@ def test_an_edl_reader_finds_every_sound_channel(layout: str, numbers: tuple[int
     assert len(read.audio_tracks()) == tracks
 
 
-def test_an_edl_says_that_a_source_has_nearly_the_same_rate() -> None:
+def test_an_edl_notes_a_source_with_nearly_the_same_rate() -> None:
     source = GivenSource(id="a", name="a.mp4", video=video("30000/1001"))
     made = make_sequence([GivenClip(source_id="a", start=0, end=50)], [source], SequenceOptions(fps=30))
     assert "another frame rate" in CUT_FORMATS["edl"].notes(made)[0]

@@ -242,7 +242,7 @@ def parts(found: Any) -> Iterator[dict[str, Any]]:
         yield from parts(one)
 
 
-def test_kinds_of_results_are_told_apart_by_a_property() -> None:
+def test_kinds_of_results_are_distinguished_by_a_property() -> None:
     """Without it, openapi-generator reads all kinds of results as one, and fails."""
     answer = DOCUMENT["paths"]["/v1/jobs/{job_id}/result"]["get"]["responses"]["200"]
     found = answer["content"]["application/json"]["schema"]

@@ -332,7 +332,7 @@ def test_erasing_what_has_no_owner_reads_only_the_owners_of_others(
 
 
 @pytest.mark.parametrize("is_here", [True, False], ids=["api", "worker"])
-def test_features_that_belong_to_nobody_are_deleted_with_those_of_any_owner(
+def test_features_without_an_owner_are_deleted_with_those_of_any_owner(
     client: TestClient,
     keys: dict[str, NewKey],
     store: JobStore,
@@ -358,7 +358,7 @@ def test_features_that_belong_to_nobody_are_deleted_with_those_of_any_owner(
             assert list(folder.glob("*")) == []
 
 
-def test_an_owner_who_is_no_key_is_not_found(
+def test_an_owner_that_is_no_key_is_not_found(
     client: TestClient, keys: dict[str, NewKey], store: JobStore, redis: Redis, audited: Settings
 ) -> None:
     fill(client, keys["mine"], store, audited)

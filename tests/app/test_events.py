@@ -133,7 +133,7 @@ def test_the_time_left_follows_from_the_time_taken(
     assert eta_seconds(state, progress, 100.0, began) == expected
 
 
-def test_an_event_id_that_no_event_can_have_is_refused(client: TestClient, store: JobStore) -> None:
+def test_an_impossible_event_id_is_refused(client: TestClient, store: JobStore) -> None:
     job = submit(store)
     store.cancel(job.id)
     for event_id in ("18446744073709551616-0", "0-99999999999999999999"):

@@ -85,7 +85,7 @@ def test_a_key_with_more_weight_gets_more_turns(store: JobStore, redis: Redis) -
     assert Counter(owners(store, 40)) == {light: 10, heavy: 30}
 
 
-def test_a_tiny_weight_of_an_earlier_release_moves_nobody_behind_batch_jobs(
+def test_a_tiny_weight_of_an_earlier_release_puts_no_job_behind_batch_jobs(
     store: JobStore, redis: Redis
 ) -> None:
     tiny = KeyStore(redis, store.prefix).create("a", [], rate_per_minute=0, weight=1e-14).key.id

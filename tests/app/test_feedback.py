@@ -243,7 +243,7 @@ def test_a_corrected_result_reads_the_last_correction_only(
     assert (single, all_at_once) == ([2], [0])
 
 
-def test_thousands_of_corrections_of_thousands_of_segments_take_no_time_for_each_pair() -> None:
+def test_correcting_many_segments_does_not_compare_every_pair() -> None:
     own = [
         Segment(start=float(n), end=n + 0.5, label="positive", confidence=0.7, peak=n + 0.2)
         for n in range(4000)

@@ -87,7 +87,7 @@ def test_a_result_may_use_the_upload_reserve_and_fails_clearly_beyond_it(tmp_pat
         assert [path.name for path in (folder / "results").iterdir()] == ["abcdefgh.1.json"]
 
 
-def test_a_job_store_that_ends_on_a_full_disk_has_all_it_ever_acknowledged(tmp_path: Path) -> None:
+def test_a_job_store_killed_by_a_full_disk_keeps_all_acknowledged_jobs(tmp_path: Path) -> None:
     with small_volume(tmp_path / "small", 8) as folder:
         server = PrivateRedis(folder / "redis")
         server.start()

@@ -79,7 +79,7 @@ def test_nothing_new_is_taken_and_old_jobs_can_go(client: TestClient, redis: Red
     assert (state(store, kept), store.get(gone.id)) == (JobState.CANCELLED, None)
 
 
-def test_workers_still_report_and_readiness_says_why(
+def test_workers_still_report_and_readiness_states_the_reason(
     client: TestClient, settings: Settings, redis: Redis
 ) -> None:
     with full(redis):

@@ -393,7 +393,7 @@ def test_buckets_fill_again() -> None:
     assert [buckets.take("a", 2) > 0 for _ in range(3)] == [False, False, True]
 
 
-def test_a_bucket_tells_what_is_left_and_when_it_is_full() -> None:
+def test_a_bucket_reports_its_level_and_when_it_is_full() -> None:
     now = [0.0]
     buckets = RateLimiter(lambda: now[0])
     assert buckets.standing("a", 6) == (6, 0)

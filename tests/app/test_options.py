@@ -150,7 +150,7 @@ def test_a_draft_of_a_model_that_needs_every_picture_is_refused(client: TestClie
 @pytest.mark.parametrize(
     ("place", "secret"), [("options.webhook", "options.webhook.secret"), ("webhook", "webhook.secret")]
 )
-def test_a_webhook_without_any_secret_is_told_what_to_do(place: str, secret: str) -> None:
+def test_a_webhook_without_any_secret_is_refused_with_advice(place: str, secret: str) -> None:
     with pytest.raises(InvalidRequest) as raised:
         check_webhook("https://192.0.2.1/hook", None, Settings(outbound_allow=["192.0.2.0/24"]), place)
     assert raised.value.detail.startswith(f"{secret}: required")

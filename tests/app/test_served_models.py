@@ -123,7 +123,9 @@ def tus_headers(options: dict[str, str]) -> dict[str, str]:
     return {"Tus-Resumable": "1.0.0", "Upload-Length": "5", "Upload-Metadata": metadata}
 
 
-def test_the_models_and_the_readiness_say_it(client: TestClient, redis: Redis, settings: Settings) -> None:
+def test_models_and_readiness_report_a_missing_model(
+    client: TestClient, redis: Redis, settings: Settings
+) -> None:
     assert {model["is_served"] for model in client.get("/models").json()} == {None}
     beat(redis, settings.redis_prefix, worker())
     found = {model["name"]: model for model in client.get("/models").json()}

@@ -55,7 +55,7 @@ def test_contradictions_are_refused(changes: dict[str, float], reason: str) -> N
         ("redis_url", "redis://host/jobs", "must have a number as its database"),
     ],
 )
-def test_a_value_of_no_use_is_refused(
+def test_an_unusable_value_is_refused(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str, reason: str
 ) -> None:
     monkeypatch.setenv(f"SENTILOC_{name.upper()}", value)

@@ -215,7 +215,7 @@ def test_settings_that_would_not_be_safe_are_refused(changes: dict[str, Any], re
         asking("https://id.example", **changes)
 
 
-def test_a_server_that_lacks_the_library_says_so_once(tmp_path: Path) -> None:
+def test_a_missing_library_is_reported_once(tmp_path: Path) -> None:
     program = "import sys; sys.modules['joserfc'] = None; from sentiloc.cli.main import main; main()"
     given = {
         "oidc_issuer": "https://id.example",

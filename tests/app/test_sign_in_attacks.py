@@ -297,7 +297,7 @@ def test_a_redirect_address_that_is_not_the_callback_is_refused() -> None:
         asking("https://id.example", oidc_redirect_url="https://media.example/elsewhere")
 
 
-def test_the_audit_log_names_people_and_cannot_be_filled_by_strangers(
+def test_the_audit_log_names_people_and_cannot_be_filled_without_a_key(
     start: Start, liar: LyingProvider, tmp_path: Path
 ) -> None:
     log = tmp_path / "audit.jsonl"

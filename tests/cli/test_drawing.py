@@ -158,7 +158,7 @@ def test_plot_refuses_numbers_that_are_not_finite(tmp_path: Path, number: str) -
     assert "not a JSON result" in refused.exception.detail
 
 
-def test_a_name_that_is_no_utf_8_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_that_is_not_utf_8_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     written = io.BytesIO()
     monkeypatch.setattr("sys.stdout", io.TextIOWrapper(written, encoding="utf-8", write_through=True))
     show_result(result(), "caf\udce9.mp4")

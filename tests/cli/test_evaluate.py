@@ -105,7 +105,7 @@ def test_a_published_mean_is_the_mean_of_its_row() -> None:
         assert np.mean(figures[:5]) == pytest.approx(figures[7], abs=0.06), method
 
 
-def test_the_published_fsenet_rows_of_table_2_and_3_are_not_the_mean_of_what_they_print() -> None:
+def test_published_fsenet_means_of_tables_2_and_3_differ_from_their_columns() -> None:
     """Table 2 repeats two of Table 1's figures in FSENet's row; Table 3 has the mean over five tIoUs."""
     for table, place in ((TABLE_2, 5), (TABLE_3, 3)):
         figures = table.rows[-1][2]

@@ -175,7 +175,7 @@ def test_a_name_that_ends_in_a_separator_or_dots_is_a_folder() -> None:
         (("--model", "nosuch"), "--model: no model package"),
     ],
 )
-def test_what_needs_no_video_is_wrong_usage_before_one_is_decoded(
+def test_wrong_usage_is_reported_before_a_video_is_decoded(
     shoot: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], named: str
 ) -> None:
     monkeypatch.setattr("sentiloc.cli.localizing._run", lambda *_: pytest.fail("a video was decoded"))

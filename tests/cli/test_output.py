@@ -150,7 +150,7 @@ def test_standard_output_has_names(tmp_path: Path, name: str, to_a_file: bool) -
 
 
 @pytest.mark.parametrize("output", ["None", "Path('/dev/stdout')"])
-def test_a_reader_that_has_seen_enough_ends_the_process_without_a_message(output: str) -> None:
+def test_a_reader_that_closes_the_pipe_ends_the_process_without_a_message(output: str) -> None:
     # More than a pipe holds, so that the process still writes when the reader closes it.
     script = (
         "from pathlib import Path; from sentiloc.cli.output import print_or_write; "

@@ -178,9 +178,7 @@ def kinetics(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.mark.timeout(1800)
-def test_kinetics_weights_are_accepted_under_the_name_i3d_and_name_a_game(
-    cache: Path, kinetics: Path
-) -> None:
+def test_kinetics_weights_are_accepted_as_i3d_and_classify_a_game(cache: Path, kinetics: Path) -> None:
     runner = CliRunner()
     pulled = runner.invoke(weights_app, ["pull", "i3d", "--from", str(kinetics)])
     assert pulled.exit_code == 0, pulled.output

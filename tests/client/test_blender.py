@@ -46,7 +46,7 @@ def test_a_redirect_names_the_whole_address(addon: dict[str, Any], location: str
     assert str(caught.value) == f"The server redirects to {place}. Is the address in the settings right?"
 
 
-def test_a_redirect_to_nothing_that_is_a_url(addon: dict[str, Any]) -> None:
+def test_a_redirect_to_an_invalid_url(addon: dict[str, Any]) -> None:
     with (
         scripted(answer(302, None, Location="http://[")) as server,
         pytest.raises(addon["ServerError"], match="The server answered 302"),

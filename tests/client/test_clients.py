@@ -111,7 +111,7 @@ def test_a_wait_that_is_too_long_is_the_callers_to_decide(kind: type[Client]) ->
     assert len(server.requests) == 1
 
 
-def test_a_deletion_that_leaves_jobs_says_how_to_go_on(kind: type[Client]) -> None:
+def test_a_deletion_that_leaves_jobs_explains_how_to_continue(kind: type[Client]) -> None:
     about = {"title": "T", "status": 503, "detail": "D", "code": "storage_unavailable"}
     told = {**about, "deleted": 3, "next_cursor": "abc"}
     script = answer(503, told, "application/problem+json", Retry_After="0")
@@ -283,7 +283,7 @@ def test_a_form_for_the_store_is_sent_there_without_the_key(kind: type[Client]) 
 
 
 @pytest.mark.parametrize(("status", "code"), [(400, "EntityTooLarge"), (307, "TemporaryRedirect")])
-def test_what_the_store_refuses_is_told(kind: type[Client], status: int, code: str) -> None:
+def test_a_refusal_of_the_store_is_reported(kind: type[Client], status: int, code: str) -> None:
     refusal = answer(status, f"<Error><Code>{code}</Code></Error>", "application/xml")
     with scripted(refusal) as store:
         form = {"id": "u1", "url": store.url, "fields": {}, "expires_at": "2026-01-31T13:00:00Z"}

@@ -165,7 +165,7 @@ def test_the_store_gets_no_key_and_is_asked_again(kind: type[Client]) -> None:
     assert server.sent("Authorization") == ["Bearer k1"]
 
 
-def test_what_the_store_says_about_a_reel_is_told(kind: type[Client]) -> None:
+def test_the_stores_reason_for_refusing_a_reel_is_reported(kind: type[Client]) -> None:
     refusal = answer(403, "<Error><Code>AccessDenied</Code></Error>", "application/xml")
     moved = answer(301, "<Error><Code>PermanentRedirect</Code></Error>", "application/xml")
     for said, reason in (

@@ -59,7 +59,7 @@ def test_band_statistics_are_mean_deviation_and_change() -> None:
     assert band_statistics(patch)[0].tolist() == pytest.approx([2 / 3, 1, 0.942809, 0, 2, 0], abs=1e-5)
 
 
-def test_without_attention_every_step_gets_the_same_and_the_network_is_as_before_afterwards() -> None:
+def test_without_attention_all_steps_are_equal_and_the_network_is_restored() -> None:
     torch.manual_seed(0)
     network, item = FSENet(NETWORK).eval(), make_videos(1, seed=0)[0]
     inputs = collate([item], NETWORK, "full").inputs()

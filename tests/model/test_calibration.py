@@ -187,6 +187,6 @@ def test_an_empty_fit_is_refused() -> None:
 
 
 @pytest.mark.parametrize("probability", [np.nan, -0.01, 1.01])
-def test_the_error_of_what_is_no_probability_is_refused(probability: float) -> None:
+def test_the_calibration_error_refuses_values_that_are_no_probabilities(probability: float) -> None:
     with pytest.raises(ValueError, match=r"probabilities must be in \[0, 1\]"):
         expected_calibration_error([0.5, probability], [1, 0])

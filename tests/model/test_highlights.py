@@ -138,7 +138,7 @@ class TestMoments:
         curves = {"negative": np.full(30, 0.5), "positive": np.where(np.arange(30) < overtakes, 0.2, 0.8)}
         assert _crossing(before, after, curves, 1.0) == turn
 
-    def test_a_turn_shows_half_a_second_of_a_segment_with_its_peak_at_the_edge(self) -> None:
+    def test_a_turning_point_shows_at_least_half_a_second_of_each_segment(self) -> None:
         touching = [replace(segment(10, 14, "negative"), peak=14), replace(segment(14, 18), peak=14)]
         (turn,) = find_moments(footage("a", touching), MomentOptions(kinds=("turning_point",)))
         assert (turn.start, turn.peak, turn.end) == (13.5, 14, 14.5)

@@ -72,7 +72,7 @@ def test_no_predictions_score_zero() -> None:
     assert found.f2 == (0.0,) * 5
 
 
-def test_a_video_nobody_annotated_and_a_label_nobody_used() -> None:
+def test_an_unannotated_video_and_an_unused_label() -> None:
     right = {"a": [Proposal("p", 0.5, 0.0, 10.0)]}
     elsewhere = {**right, "unknown": [Proposal("p", 0.9, 0.0, 10.0)]}
     assert evaluate_detections(TRUTH, right).ap[0][0] == pytest.approx(0.5)

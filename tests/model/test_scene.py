@@ -34,7 +34,7 @@ def test_coordinates_are_clipped_to_the_range_of_training() -> None:
     torch.testing.assert_close(near, torch.zeros_like(near))
 
 
-def test_every_action_is_named_as_kinetics_names_it_and_stands_in_one_group() -> None:
+def test_every_action_is_a_kinetics_class_and_in_one_group() -> None:
     members = group_members(class_names())
     assert members.sum() == sum(len(names) for names in GROUPS.values())
     assert members.sum(0).max() == 1

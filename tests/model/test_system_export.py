@@ -98,7 +98,7 @@ def test_ten_segments_are_part_of_the_graph_and_of_the_spec(tmp_path: Path) -> N
             export_cten(network, other, tmp_path / "no")
 
 
-def test_a_flow_stream_is_part_of_the_spec_and_its_hash_and_no_burden_to_others() -> None:
+def test_a_flow_stream_changes_only_the_hash_of_specs_that_have_it() -> None:
     assert parse_spec(EXPRESSIONS.to_json()) == EXPRESSIONS
     assert "flow" not in FEATURES.to_json()
     other = replace(EXPRESSIONS, flow=FlowStream(grid=3))

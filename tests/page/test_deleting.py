@@ -72,7 +72,7 @@ def refuse_deletion(page: Page, job: str) -> None:
     page.route(re.compile(rf"/v1/jobs/{job}$"), refuse)
 
 
-def test_the_first_press_deletes_nothing_and_is_taken_back_elsewhere(
+def test_the_first_press_deletes_nothing_and_is_cancelled_by_leaving_the_button(
     visit: Visitor, service: SteadyService, short: Path
 ) -> None:
     jobs = submit(service, short, "hesitant a", "hesitant b")
@@ -350,7 +350,7 @@ def test_a_press_during_a_deletion_of_several_does_not_ask_again(
     expect(page.locator("#search")).to_be_focused()
 
 
-def test_a_video_that_could_not_be_deleted_says_so(
+def test_a_failed_deletion_of_a_video_is_reported(
     visit: Visitor, service: SteadyService, short: Path
 ) -> None:
     jobs = submit(service, short, *(f"refused {name}" for name in "abcde"))
@@ -394,7 +394,7 @@ def test_a_video_that_could_not_be_deleted_stays_chosen(
     expect_logged(person, "503")
 
 
-def test_without_a_server_a_deletion_says_so_and_can_be_tried_again(
+def test_without_a_server_a_deletion_is_reported_and_can_be_retried(
     visit: Visitor, service: SteadyService, short: Path
 ) -> None:
     (job,) = submit(service, short, "offline")
@@ -424,7 +424,7 @@ def test_a_video_that_is_gone_already_counts_as_deleted(
     expect_logged(person, "404")
 
 
-def test_a_cancellation_that_fails_says_so(visit: Visitor, service: SteadyService, short: Path) -> None:
+def test_a_failed_cancellation_is_reported(visit: Visitor, service: SteadyService, short: Path) -> None:
     (job,) = submit(service, short, "endless")
     person = visit().go()
     page = person.page

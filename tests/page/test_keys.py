@@ -127,7 +127,7 @@ def test_the_key_has_a_name_is_shared_between_tabs_and_logged_out(
     person.errors.clear()
 
 
-def test_a_video_that_is_still_fetched_neither_holds_up_its_result_nor_replaces_another(
+def test_a_pending_video_neither_delays_its_result_nor_replaces_another_video(
     closed_url: str, visit: Visitor, settings: Settings, service: SteadyService, clip: Path, job: str
 ) -> None:
     """With a key, the page fetches a video whole before it plays."""

@@ -45,7 +45,7 @@ def test_it_is_searched_filtered_and_sorted_by_the_server(
     wait_for(lambda: names.count() == 3)
 
 
-def test_a_list_that_cannot_be_read_says_so_and_is_read_again(visit: Visitor, three: list[str]) -> None:
+def test_a_list_that_cannot_be_read_is_reported_and_retried(visit: Visitor, three: list[str]) -> None:
     person = visit().go()
     page = person.page
     names = page.locator("#job-list a")

@@ -90,7 +90,9 @@ def test_the_sound_track_is_chosen_and_named(visit: Visitor, service: SteadyServ
     assert "sound track 2 of 2" in person.page.inner_text("#made")
 
 
-def test_a_draft_is_asked_for_and_says_so(visit: Visitor, service: SteadyService, tmp_path: Path) -> None:
+def test_a_draft_can_be_requested_and_is_marked(
+    visit: Visitor, service: SteadyService, tmp_path: Path
+) -> None:
     video = tmp_path / "preview.mp4"
     make_clip(video, seconds=4.0, audio="aac")
     person = visit().go()

@@ -342,9 +342,7 @@ def test_a_result_is_shown_once_it_is_there(visit: Visitor, job: str) -> None:
     assert page.locator("#progress").is_hidden()
 
 
-def test_cancelling_what_is_there_already_deletes_nothing(
-    visit: Visitor, service: SteadyService, job: str
-) -> None:
+def test_cancelling_an_existing_job_deletes_nothing(visit: Visitor, service: SteadyService, job: str) -> None:
     page = visit().page
     held: list[Route] = []
     page.route(re.compile(rf"/jobs/{job}(/result.*)?$"), lambda route: held.append(route))

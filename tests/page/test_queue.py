@@ -235,7 +235,7 @@ FULL = "The server has the maximum number of open uploads. Try again later."
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_a_busy_server_is_asked_again_when_it_says(visit: Visitor, ten: Path, count: int) -> None:
+def test_a_busy_server_is_retried_after_its_retry_after(visit: Visitor, ten: Path, count: int) -> None:
     person = visit().go()
     page = person.page
     asked: list[float] = []
@@ -328,7 +328,7 @@ def test_a_folder_of_more_files_than_the_browser_lists_at_a_time(visit: Visitor,
     wait_for(lambda: items(page, "refused") == 130)
 
 
-def test_a_folder_without_a_video_says_so(visit: Visitor, tmp_path: Path) -> None:
+def test_a_folder_without_a_video_is_reported(visit: Visitor, tmp_path: Path) -> None:
     (tmp_path / "texts").mkdir()
     (tmp_path / "texts" / "notes.txt").write_text("no video", encoding="utf-8")
     (tmp_path / "empty").mkdir()
@@ -508,6 +508,6 @@ def test_a_video_of_every_kind_may_be_sent(visit: Visitor, tmp_path: Path, kind:
 
 
 @pytest.mark.parametrize("name", [*STILL, "notes.mp4"])
-def test_what_is_no_video_is_refused_before_it_is_sent(visit: Visitor, name: str) -> None:
+def test_a_file_that_is_no_video_is_refused_before_it_is_sent(visit: Visitor, name: str) -> None:
     given = {"name": name, "bytes": base64.b64encode(STILL.get(name, b"no video at all")).decode()}
     assert visit().go().page.evaluate(REFUSAL, given) == "unsupported_format"

@@ -120,7 +120,7 @@ def test_a_video_in_an_object_store_plays_with_a_key(
             person.context.close()
 
 
-def test_a_store_that_the_browser_cannot_reach_is_not_called_a_lost_video(
+def test_an_unreachable_store_is_not_reported_as_a_lost_video(
     browser: Browser, store: str, stored_away: SteadyService, stored_job: str
 ) -> None:
     nobody = f"http://127.0.0.1:{free_port()}"

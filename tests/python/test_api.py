@@ -48,7 +48,7 @@ def test_the_import_loads_nothing() -> None:
 @pytest.mark.parametrize(
     "start", ["import sentiloc.worker.runtime.onnx_session", "import recipes, bench, onnxruntime"]
 )
-def test_onnx_runtime_records_nothing_for_its_maker(tmp_path: Path, start: str) -> None:
+def test_onnx_runtime_sends_no_telemetry(tmp_path: Path, start: str) -> None:
     bare = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
     places = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
     script = f"{start}; import os; print(os.environ['ORT_DISABLE_TELEMETRY'])"

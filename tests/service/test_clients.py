@@ -251,7 +251,7 @@ async def _manage(url: str) -> None:
         assert (await client.own_key()).required is False
 
 
-def test_commands_tell_by_their_status_what_went_wrong(service: RunningService, clips: Path) -> None:
+def test_exit_statuses_distinguish_errors(service: RunningService, clips: Path) -> None:
     (clips / "broken.mp4").write_bytes(b"This is no video.")
     failed = sentiloc(service, "submit", str(clips / "broken.mp4"), "--wait")
     assert (failed.exit_code, "broken.mp4: failed: " in failed.stdout) == (1, True)

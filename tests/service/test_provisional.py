@@ -39,7 +39,7 @@ def talk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_segments_are_told_while_the_job_runs(service: RunningService, talk: Path) -> None:
+def test_segments_are_sent_while_the_job_runs(service: RunningService, talk: Path) -> None:
     job_id = service.submit(talk, threshold=0.0, min_length=0.0)
     first = wait_for(lambda: partial(service, job_id), JOB_SECONDS)
     assert first["provisional"]
@@ -74,7 +74,7 @@ def test_segments_are_told_while_the_job_runs(service: RunningService, talk: Pat
     assert vtt.text.startswith("WEBVTT")
 
 
-def test_a_second_attempt_tells_from_the_start(own_service: RunningService, talk: Path) -> None:
+def test_a_second_attempt_sends_segments_from_the_start(own_service: RunningService, talk: Path) -> None:
     own_service.start()
     job_id = own_service.submit(talk, threshold=0.0, min_length=0.0)
     wait_for(lambda: (partial(own_service, job_id) or {}).get("segments"), JOB_SECONDS)

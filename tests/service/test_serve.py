@@ -75,7 +75,7 @@ def test_a_model_that_cannot_be_loaded_is_named(tmp_path: Path) -> None:
         service.stop()
 
 
-def test_a_restart_at_once_says_nothing_of_the_run_before(tmp_path: Path) -> None:
+def test_a_quick_restart_does_not_report_workers_of_the_previous_run(tmp_path: Path) -> None:
     service = RunningService(tmp_path)
     service.start()
     service.stop()

@@ -60,7 +60,7 @@ def memory(pid: int) -> int:
     return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
 
 
-def test_a_client_that_leaves_leaves_nothing(service: RunningService) -> None:
+def test_a_client_that_disconnects_leaves_no_file(service: RunningService) -> None:
     before = uploads(service)
     with connection(service, "Content-Length: 1000000") as client:
         client.sendall(FIELD + CHUNK[:1000])
@@ -68,7 +68,7 @@ def test_a_client_that_leaves_leaves_nothing(service: RunningService) -> None:
     wait_for(lambda: nothing_new(service, before))
 
 
-def test_a_client_that_stalls_is_told_so(service: RunningService) -> None:
+def test_a_stalled_client_gets_an_answer(service: RunningService) -> None:
     before = uploads(service)
     with connection(service, "Content-Length: 1000000") as client:
         client.sendall(FIELD)

@@ -75,7 +75,7 @@ def test_a_name_that_is_read_back_as_another_is_a_problem(name: str) -> None:
     assert "not the name of a video" in (name_problem(name) or "")
 
 
-def test_a_name_that_is_too_long_for_the_folder_is_the_failure_of_its_video(
+def test_a_name_too_long_for_the_folder_fails_only_its_video(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = _plan(tmp_path, "long", "next")

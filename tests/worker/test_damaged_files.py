@@ -45,7 +45,7 @@ def test_pictures_behind_a_hole_are_not_lost(tmp_path: Path, suffix: str, filler
     assert 5 < lost[0].start < 15
 
 
-def test_a_pause_between_even_pictures_is_told(tmp_path: Path) -> None:
+def test_a_pause_between_even_pictures_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "pause.mkv"
     make_clip(path, times=[k / 25 for k in range(500) if not 200 <= k < 275])
     (warning,) = decode_all(path).end.warnings
@@ -66,7 +66,7 @@ def test_a_file_that_breaks_off_says_so(tmp_path: Path, suffix: str, codec: str)
 
 
 @pytest.mark.parametrize("is_whole", [True, False])
-def test_a_recording_in_fragments_that_breaks_off_says_so(tmp_path: Path, is_whole: bool) -> None:
+def test_a_fragmented_recording_that_breaks_off_is_reported(tmp_path: Path, is_whole: bool) -> None:
     """No box states the length of the whole, as a recorder that may crash writes it."""
     make_clip(tmp_path / "clip.mp4", seconds=4)
     path = tmp_path / "fragments.mp4"
@@ -162,7 +162,7 @@ def test_a_clock_that_stops_is_not_a_high_frame_rate(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["cut", "part"])
-def test_mp4_without_its_index_says_what_is_missing(tmp_path: Path, kind: str) -> None:
+def test_the_error_of_an_mp4_without_index_names_the_index(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "clip.mp4"
     make_clip(path, seconds=2)
     data = path.read_bytes()

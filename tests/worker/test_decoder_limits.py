@@ -154,7 +154,7 @@ class TestEnds:
         assert error_of(events) == ErrorCode.RESOURCE_LIMIT
 
     @pytest.mark.parametrize("kind", ["neither"])
-    def test_a_kill_that_cannot_be_told_from_the_kernel_s_counts_as_the_limit(
+    def test_a_kill_indistinguishable_from_the_kernels_counts_as_the_limit(
         self, clip: Path, memory_kills: Path
     ) -> None:
         assert not memory_kills.exists()

@@ -268,7 +268,7 @@ def large_head(frame: Image, beside: Image | None = None) -> Image:
     return picture
 
 
-def test_a_very_large_face_is_read_the_same_without_a_search_for_small_ones(
+def test_the_result_of_a_very_large_face_does_not_need_a_search_for_small_ones(
     detector: StarterDetector, unmirrored: FaceExtractor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     frames = [

@@ -116,7 +116,7 @@ def test_unused_features_and_files_of_killed_processes_are_removed(tmp_path: Pat
     assert _entries(tmp_path) == {KEY}
 
 
-def test_a_sweep_removes_what_is_too_old_or_too_much_although_nothing_new_is_stored(tmp_path: Path) -> None:
+def test_a_sweep_enforces_age_and_size_without_new_entries(tmp_path: Path) -> None:
     cache = FeatureCache(tmp_path, ANY_SIZE, ANY_AGE)
     for owner in ("", "one"):
         with cached_for(owner):

@@ -161,7 +161,7 @@ def test_after_a_crash_the_next_child_has_another_memory_layout(clip: Path, numb
     assert len(forker_pids()) == 1  # the retired one was waited for
 
 
-def test_a_child_that_was_killed_says_nothing_of_the_layout(clip: Path) -> None:
+def test_a_killed_child_does_not_count_as_a_crash(clip: Path) -> None:
     assert snippets(clip) == 16
     (before,) = forker_pids()
     events = decode(clip, HEAVY, LIMITS)
@@ -174,7 +174,7 @@ def test_a_child_that_was_killed_says_nothing_of_the_layout(clip: Path) -> None:
 
 
 @pytest.mark.parametrize("spare", [0, 2, 5])
-def test_without_numbers_for_files_no_child_is_left_unwatched(clip: Path, spare: int) -> None:
+def test_without_file_descriptors_no_child_is_left_unwatched(clip: Path, spare: int) -> None:
     assert snippets(clip) == 16
     (forker,) = forker_pids()
     # The last child's report is closed a moment after it is read: three standard files and the socket stay.

@@ -159,7 +159,7 @@ class TestPlaylists:
     def was_read(path: Path) -> bool:
         return path.stat().st_atime != 1_000_000_000
 
-    def test_access_times_tell(self, tmp_path: Path) -> None:
+    def test_access_times_are_recorded(self, tmp_path: Path) -> None:
         secret = self.make_secret(tmp_path)
         secret.read_bytes()
         if not self.was_read(secret):
@@ -245,5 +245,5 @@ class TestBombs:
         (b"", None),
     ],
 )
-def test_first_bytes_tell_the_container(head: bytes, expected: str | None) -> None:
+def test_first_bytes_determine_the_container(head: bytes, expected: str | None) -> None:
     assert sniff_container(head) == expected

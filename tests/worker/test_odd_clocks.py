@@ -55,7 +55,7 @@ def test_a_part_of_a_file_whose_clock_jumps_does_not_last_for_a_day(tmp_path: Pa
 
 @pytest.mark.parametrize("bad", [0.9, 60.0, 600.0])
 @pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".ts", ".flv"])
-def test_bad_stamps_are_one_repair_and_nothing_else(tmp_path: Path, suffix: str, bad: float) -> None:
+def test_bad_stamps_give_one_warning_of_a_repair(tmp_path: Path, suffix: str, bad: float) -> None:
     """A bad stamp is not a longer video that breaks off, nor pictures that could not be decoded."""
     whole, path = tmp_path / f"whole{suffix}", tmp_path / f"bad{suffix}"
     make_clip(whole, seconds=20)

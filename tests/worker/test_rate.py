@@ -149,7 +149,7 @@ def test_the_result_names_rate_and_timebase(
     assert [warning.code for warning in end.warnings] == ["nonstandard_rate"] * warned
 
 
-def test_a_timecode_tells_drop_frame(tmp_path: Path) -> None:
+def test_a_timecode_states_drop_frame(tmp_path: Path) -> None:
     for timecode, dropped in (("01:00:00;00", True), ("01:00:00:00", False)):
         path = tmp_path / "clip.mov"
         make_clip(path, seconds=0.5, fps=30_000 / 1001, metadata=(("timecode", timecode),))

@@ -321,7 +321,7 @@ def test_a_computed_result_waits_for_the_storage(settings: Settings, store: JobS
     assert (get(store, job).state, get(store, job).attempt, runs) == (JobState.SUCCEEDED, 1, [1])
 
 
-def test_a_sick_worker_takes_no_jobs_until_it_is_well(settings: Settings, store: JobStore) -> None:
+def test_an_unhealthy_worker_takes_no_jobs_until_it_is_healthy(settings: Settings, store: JobStore) -> None:
     storage = FlakyStorage(settings.data_dir)
 
     def work(path: Path, report: Callable[[str, float], None]) -> Answer:
@@ -446,7 +446,7 @@ def test_a_worker_hands_on_the_message_of_a_job_that_only_others_can_run(
     assert (get(store, job).state, get(store, job).attempt) == (JobState.SUCCEEDED, 1)
 
 
-def test_the_message_of_a_job_that_nobody_can_run_is_dropped(settings: Settings, store: JobStore) -> None:
+def test_the_message_of_a_job_that_no_worker_can_run_is_dropped(settings: Settings, store: JobStore) -> None:
     """The reaper sends another as soon as a worker can."""
     job = submit(store, settings, model="large")
     report(store, "unable", "m")

@@ -80,7 +80,7 @@ def test_used_pictures_are_identical(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["b pictures", "hevc"])
-def test_pictures_between_the_grid_are_left_out_though_every_slot_is_looked_at(
+def test_pictures_between_grid_points_are_skipped_even_if_every_slot_is_a_sample(
     tmp_path: Path, name: str
 ) -> None:
     assert _left_out(_make(tmp_path / "slow", name), _looks(tuple(range(16))))[0] == 0

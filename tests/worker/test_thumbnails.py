@@ -62,9 +62,7 @@ def test_thumbnails_are_small_pictures_of_their_moments(clip: Path, tmp_path: Pa
     assert np.abs(image[:, :, ::-1].astype(int) - frame).mean() < 8
 
 
-def test_pictures_of_a_video_seen_before_are_those_of_its_job_as_long_as_it_has_them(
-    clip: Path, tmp_path: Path
-) -> None:
+def test_pictures_of_a_repeated_video_are_copied_from_the_earlier_job(clip: Path, tmp_path: Path) -> None:
     storage, cache = LocalStorage(tmp_path), CacheConfig(folder=tmp_path / "features")
     again = tmp_path / "again.mp4"
     again.write_bytes(clip.read_bytes())
