@@ -10,6 +10,7 @@ between programs that run the path three times and once. So imports and input do
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import platform
 import re
@@ -36,7 +37,7 @@ def decode(folder: Path) -> Callable[[], None]:
     from sentiloc.worker.decoder.channel import Sender
     from sentiloc.worker.decoder.child import perform
     from sentiloc.worker.decoder.request import DecodeLimits, DecodeRequest
-    from sentiloc.worker.decoder.task import Task
+    from sentiloc.worker.decoder.task import Output, Task
     from tests.support.media import make_clip
 
     video = folder / "clip.mp4"
@@ -57,8 +58,10 @@ def decode(folder: Path) -> Callable[[], None]:
     os.ftruncate(task.frames_fd, task.slots * request.slot_bytes)
 
     def run() -> None:
-        media = os.open(video, os.O_RDONLY)
-        perform(replace(task, media_fd=media), Sender(task.out_fd, task.credit_fd, task.slots))
+        memory = mmap.mmap(task.frames_fd, task.slots * request.slot_bytes)
+        sender = Sender(task.out_fd, task.credit_fd, task.slots)
+        with video.open("rb", buffering=0) as file:
+            perform(task, file, Output(sender, memory, request))
 
     return run
 

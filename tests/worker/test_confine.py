@@ -18,7 +18,7 @@ from sentiloc.worker.decoder.process import _shared_file
 ROOT = Path(__file__).parents[2]
 
 PROBE = """
-import ctypes, json, mmap, os, platform, resource, signal, socket, sys, threading
+import ctypes, json, mmap, os, platform, resource, signal, socket, sys, threading, time
 from sentiloc.worker.decoder.confine import confine
 from sentiloc.worker.decoder.request import DecodeLimits
 
@@ -59,7 +59,7 @@ def thousand_threads():
 limits = DecodeLimits(memory_bytes=1024**3)
 folder = os.open(".", os.O_RDONLY)
 parent, sealed = os.getppid(), int(sys.argv[2])
-siginfo = (ctypes.c_char * 128)()
+siginfo = (ctypes.c_char * 256)()
 ctypes.memmove(siginfo, (9).to_bytes(4, "little") + bytes(4) + (-1).to_bytes(4, "little", signed=True), 12)
 report = {"measures": confine(limits, parent)}
 report["read"] = tried(lambda: open("/etc/passwd"))
@@ -80,6 +80,11 @@ report["own_signals"] = tried(call(25 if arm else 72, 0, 8, parent))
 report["code"] = tried(lambda: mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC))
 report["nice"] = tried(lambda: os.nice(-1))
 report["namespace"] = tried(call(97 if arm else 272, 0x10000000))
+report["look_up"] = tried(call(79 if arm else 262, -100, b"/etc/passwd", siginfo, 0x1000))
+report["clock_of_parent"] = tried(lambda: time.clock_gettime(~parent << 3 | 2))
+report["clock_resolution_of_parent"] = tried(lambda: time.clock_getres(~parent << 3 | 2))
+report["processors_of_parent"] = tried(lambda: os.sched_getaffinity(parent))
+report["own_clocks"] = tried(lambda: (time.process_time(), time.thread_time(), os.sched_getaffinity(0)))
 report["memory"] = tried(swallow)
 report["thread"] = tried(in_thread)
 report["thousand_threads"] = tried(thousand_threads)
@@ -100,6 +105,7 @@ REFUSED = (
         "nice",
     ),
     "namespace",
+    *("look_up", "clock_of_parent", "clock_resolution_of_parent", "processors_of_parent"),
 )
 ORDINARY = ["setpriv", "--reuid", "10001", "--regid", "10001", "--clear-groups", "--no-new-privs"]
 
@@ -136,6 +142,7 @@ def test_a_sandboxed_process_can_only_compute(tmp_path: Path, before: list[str])
     assert {name: report[name] for name in REFUSED} == dict.fromkeys(REFUSED, "PermissionError")
     assert report["memory"] == "MemoryError"
     assert report["thread"] == "done"
+    assert report["own_clocks"] == "done"
     assert report["thousand_threads"] == "RuntimeError"
     assert not report["root"]
     assert not (tmp_path / "probe").exists()

@@ -13,7 +13,7 @@ import pkgutil
 import sys
 import traceback
 from types import ModuleType
-from typing import Any
+from typing import Any, BinaryIO
 
 import av
 import av.error
@@ -32,16 +32,13 @@ from sentiloc.worker.runtime.freed_memory import keep_freed_memory
 _TRACE_CHARACTERS = 2000
 
 
-def perform(task: Task, sender: Sender) -> None:
+def perform(task: Task, file: BinaryIO, output: Output) -> None:
     """Perform the task. Every expected failure becomes one error message."""
-    memory = mmap.mmap(task.frames_fd, task.slots * task.request.slot_bytes)
-    output = Output(sender, memory, task.request)
-    with os.fdopen(task.media_fd, "rb", buffering=0) as file:
-        media = open_media(file, task.container_format, task.limits, task.request.audio_track)
-        if task.grab_seconds is not None:
-            grab(media, task, task.grab_seconds, output)
-        else:
-            Decoding(media, task, output).run()
+    media = open_media(file, task.container_format, task.limits, task.request.audio_track)
+    if task.grab_seconds is not None:
+        grab(media, task, task.grab_seconds, output)
+    else:
+        Decoding(media, task, output).run()
 
 
 def _import_all_of(package: ModuleType) -> None:
@@ -72,9 +69,12 @@ def run(task: Task) -> None:
     av.logging.set_level(None)
     keep_freed_memory()
     sender = Sender(task.out_fd, task.credit_fd, task.slots)
+    # Before confinement, which refuses what Python asks about a file when it opens or maps it.
+    memory = mmap.mmap(task.frames_fd, task.slots * task.request.slot_bytes)
+    file = os.fdopen(task.media_fd, "rb", buffering=0)
     sender.send(channel.CONFINED, {"measures": confine(task.limits, task.parent_pid)})
     try:
-        perform(task, sender)
+        perform(task, file, Output(sender, memory, task.request))
     except SentilocError as error:
         _fail(sender, error.code, error.detail)
     except BrokenPipeError:

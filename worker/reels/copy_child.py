@@ -9,11 +9,11 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, BinaryIO
 
 import av
 import av.logging
@@ -76,10 +76,12 @@ def main() -> None:
     # Before confinement, because afterwards no module can be opened.
     import_everything()
     av.logging.set_level(None)
+    # Likewise: confinement refuses what Python asks about a file when it opens it.
+    files = [os.fdopen(fd, "rb", buffering=0) for fd, _ in task.sources]
     measures = confine(DecodeLimits(**task.limits), task.parent_pid)
     send(task.out_fd, CONFINED, json.dumps(measures).encode())
     try:
-        _Copying(task).run()
+        _Copying(task, files).run()
     except BrokenPipeError:
         return
     except (UncopyableError, SentilocError) as error:
@@ -104,20 +106,18 @@ class _Placed:
 
 
 class _Copying:
-    def __init__(self, task: CopyTask) -> None:
-        self._task, self._rate = task, Fraction(task.rate)
+    def __init__(self, task: CopyTask, files: Sequence[BinaryIO]) -> None:
+        self._task, self._files, self._rate = task, files, Fraction(task.rate)
         self._limits = DecodeLimits(**task.limits)
 
     @contextmanager
     def _open(self, source: int) -> Iterator[Media]:
-        fd, container_format = self._task.sources[source]
-        # A duplicate, because closing the file must not close the source for its other parts.
-        with os.fdopen(os.dup(fd), "rb", buffering=0) as file:
-            # Duplicated descriptors share their position.
-            file.seek(0)
-            media = open_media(file, container_format, self._limits)
-            with media.container:
-                yield media
+        file = self._files[source]
+        # Other parts of the source have moved the position.
+        file.seek(0)
+        media = open_media(file, self._task.sources[source][1], self._limits)
+        with media.container:
+            yield media
 
     def run(self) -> None:
         """Copy everything. The last reported progress is the number of frames."""
