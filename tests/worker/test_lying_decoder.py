@@ -6,6 +6,7 @@ import json
 import struct
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,11 @@ def _clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def outcome(
-    clip: Path, monkeypatch: pytest.MonkeyPatch, *messages: bytes, times: int = 1
+    clip: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *messages: bytes,
+    times: int = 1,
+    on_wait: Callable[[], None] | None = None,
 ) -> SentilocError | None:
     """The outcome of a decode whose child sends these messages so many times and ends."""
 
@@ -78,7 +83,7 @@ def outcome(
 
     monkeypatch.setattr(DecoderProcess, "start_child", staticmethod(start))
     try:
-        list(decode(clip, REQUEST, LIMITS))
+        list(decode(clip, REQUEST, LIMITS, on_wait))
     except SentilocError as error:
         return error
     return None
@@ -108,6 +113,7 @@ LIES: dict[str, bytes] = {
                 ("timebase", "7"),
                 ("timebase", float("inf")),
                 ("start_timecode", "<b>"),
+                ("start_timecode", "\u0661\u0660:00:00:00"),
                 ("has_audio", 1),
             ),
             *(("audio_track", {"numbers": [1]}), ("audio_track", 5), ("extra", 1)),
@@ -143,7 +149,10 @@ LIES: dict[str, bytes] = {
     },
     "sound that starts too late": message(channel.AUDIO, {"start": 10**15}, bytes(4)),
     "sound that is no number": message(channel.AUDIO, {"start": 0}, struct.pack("<f", float("nan"))),
+    "sound of which squares are infinite": message(channel.AUDIO, {"start": 0}, struct.pack("<f", 3e38)),
     "sound of three bytes": message(channel.AUDIO, {"start": 0}, bytes(3)),
+    "measures that are a number": message(channel.CONFINED, {"measures": 5}),
+    "no measures": message(channel.CONFINED, {}),
     "deep json": message(channel.INFO, b"[" * 16000),
     "no json": message(channel.INFO, b"{"),
     "a list": message(channel.INFO, []),
@@ -177,3 +186,23 @@ def test_more_than_any_video_has_is_corrupt_media(
     error = outcome(clip, monkeypatch, repeated, times=400)
     assert error is not None
     assert error.code == ErrorCode.CORRUPT_MEDIA
+
+
+def test_missing_measures_are_logged_once(
+    clip: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    error = outcome(clip, monkeypatch, message(channel.CONFINED, {"measures": []}), times=400)
+    assert error is not None
+    assert error.code == ErrorCode.CORRUPT_MEDIA
+    assert sum("runs without" in record.message for record in caplog.records) == 1
+
+
+def test_ticks_without_end_do_not_stop_a_cancellation(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Cancelled(Exception):
+        pass
+
+    def cancel() -> None:
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        outcome(clip, monkeypatch, message(channel.TICK, {}), times=400, on_wait=cancel)

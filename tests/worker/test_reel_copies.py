@@ -149,14 +149,17 @@ LIES = {
     "full": "send(b'X', 0, b'ENOSPC')",
     "deep": "send(b'C', 0, b'[' * 100_000)",
     "endless": "while True: send(b'P', 1, b'')",
+    "measures": "while True: send(b'C', 0, b'[]')",
+    "ahead": "while True: send(b'P', 1 << 63, b'')",
 }
 
 
 @pytest.mark.parametrize("lie", LIES)
-def test_a_copying_process_that_lies_fills_no_disk(
-    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lie: str
+def test_a_copying_process_that_lies_fills_neither_disk_nor_log(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, lie: str
 ) -> None:
     """It reads hostile videos, so it may have been taken over."""
+    progress: list[float] = []
 
     def lies(_module: str, task: dict[str, Any], fds: tuple[int, ...]) -> subprocess.Popen[bytes]:
         code = (
@@ -173,7 +176,9 @@ def test_a_copying_process_that_lies_fills_no_disk(
         title="a", rate="25/1", width=128, height=96, crossfade=0, captions=False, clips=(part(clip, 0, 25),)
     )
     path = tmp_path / "reel.mp4"
-    assert copier.copy_reel(plan, path, DecodeLimits(wall_seconds=2.0), lambda _: None) is None
+    assert copier.copy_reel(plan, path, DecodeLimits(wall_seconds=2.0), progress.append) is None
+    assert max(progress, default=0.0) <= 1
+    assert sum("runs without" in record.message for record in caplog.records) <= 1
     assert path.stat().st_size <= 2 * clip.stat().st_size + (1 << 20)
 
 

@@ -168,14 +168,22 @@ class DecoderProcess:
         Raises the child's own error, resource_limit for a child that exceeded a limit or stalled, and
         corrupt_media for one that crashed.
         """
+        has_stated_measures = False
         while True:
             message = self._read_message()
             if message.kind == channel.ERROR:
                 raise _reported_error(message)
             if message.kind == channel.CONFINED:
+                # Once: each further statement could write another line into the log.
+                if has_stated_measures:
+                    raise _untrusted()
                 _log_confinement(message)
+                has_stated_measures = True
             elif message.kind != channel.TICK:
                 yield message
+            elif self._on_wait is not None:
+                # A child that sends ticks without end is never waited for.
+                self._on_wait()
 
     def _read_message(self) -> Message:
         kind, text_size, payload_size = channel.HEADER.unpack(self._read(channel.HEADER.size))
@@ -256,7 +264,10 @@ def _shared_file(size: int) -> BinaryIO:
 
 
 def _log_confinement(message: Message) -> None:
-    missing = [name for name in MEASURES if name not in message.fields.get("measures", ())]
+    held = message.fields.get("measures")
+    if not isinstance(held, list):
+        raise _untrusted()
+    missing = [name for name in MEASURES if name not in held]
     if missing:
         log.warning("the decoder runs without: %s", ", ".join(missing))
 

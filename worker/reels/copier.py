@@ -76,7 +76,7 @@ def copy_reel(
         # The parent's copy of the writing end. While it is open, the end of the child would not be noticed.
         lent.close()
         file.start()
-        _wait(file, limits, lambda: on_wait(file.progress / plan.frames))
+        _wait(file, limits, lambda: on_wait(min(1.0, file.progress / plan.frames)))
         return _frames(file, plan.frames)
 
 

@@ -38,6 +38,7 @@ class MadeFile:
         self.is_full = False
         """True if there was no room for the file."""
         self.progress = self.messages = 0
+        self._has_stated_measures = False
         self._made, self._most_bytes = made, most_bytes
         self._file = path.open("wb", buffering=0)
         self._thread = threading.Thread(target=self._collect, name="reel file", daemon=True)
@@ -109,9 +110,19 @@ class MadeFile:
             # The end of the text, because a traceback names the error last.
             self.failure = data[-_LONGEST_REASON:].decode(errors="replace")
         elif kind == child.CONFINED:
-            _log_confinement(data)
+            self._log_confinement(data)
         else:
             raise ValueError(f"a message of the kind {kind!r}")
+
+    def _log_confinement(self, data: bytes) -> None:
+        held = json.loads(data)
+        # Once: each further statement could write another line into the log.
+        if self._has_stated_measures or not isinstance(held, list):
+            raise ValueError("not a statement of measures")
+        self._has_stated_measures = True
+        missing = [name for name in MEASURES if name not in held]
+        if missing:
+            log.warning("the encoder runs without: %s", ", ".join(missing))
 
     def _read(self, size: int) -> bytes:
         parts = bytearray()
@@ -121,10 +132,3 @@ class MadeFile:
                 raise EOFError(_ENDED_EARLY)
             parts += part
         return bytes(parts)
-
-
-def _log_confinement(data: bytes) -> None:
-    held = json.loads(data)
-    missing = [name for name in MEASURES if name not in held]
-    if missing:
-        log.warning("the encoder runs without: %s", ", ".join(missing))
