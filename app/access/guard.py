@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sentiloc.app.access.caller import Caller, set_caller, set_check
 from sentiloc.app.access.caller import Scope as KeyScope
-from sentiloc.app.access.key_limits import KeySlots
+from sentiloc.app.access.key_limits import KeySlots, KeyTurns
 from sentiloc.app.access.keys import ApiKey, check_key, parse_key, record_key, split_key
 from sentiloc.app.access.rate_limit import RateLimiter, rate_headers
 from sentiloc.app.access.repeats import batch_request, job_request
@@ -42,6 +42,11 @@ OPEN_FOLDERS = ("/web/", "/docs/", "/shared/", "/embed/")
 # Only these count against the quota; deleting or reading must work when it is used up.
 _JOB_MAKERS = re.compile(r"/(localize(/url|/upload)?|uploads|batches|jobs/[^/]+/rerun)/?")
 _READING = frozenset({"GET", "HEAD"})
+_POLL = re.compile(r"/jobs/(?!summary$)[^/]+")
+_LASTING = re.compile(r"/(localize(/upload)?|uploads(/.*)?|jobs/[^/]+/(events|video)|reels/[^/]+/video)/?")
+"""Requests that last as long as their bytes take or their job runs, and use a thread for moments only."""
+_LISTS = re.compile(r"/(jobs(/summary)?|reels|batches|feedback/export|usage)/?")
+"""Requests that may read thousands of records."""
 _CHALLENGE = 'Bearer realm="sentiloc"'
 # How often a key's time of last use is written: often enough to be useful, and rare enough for the disk.
 _USED_EVERY_SECONDS = 60.0
@@ -112,6 +117,16 @@ def needed_scope(method: str, path: str) -> KeyScope:
     return KeyScope.READ if method in _READING else KeyScope.WRITE
 
 
+def is_quick_or_lasting(method: str, path: str) -> bool:
+    """True for a poll of a job, which needs no thread, and for requests that move bytes or wait for a job."""
+    return (method == "GET" and _POLL.fullmatch(path) is not None) or _LASTING.fullmatch(path) is not None
+
+
+def reads_many(method: str, path: str) -> bool:
+    """True for a request that may read thousands of records."""
+    return method != "POST" and _LISTS.fullmatch(path) is not None
+
+
 def key_from_headers(headers: Mapping[str, str]) -> str | None:
     """The API key in a request; None without one."""
     kind, _, text = headers.get("authorization", "").partition(" ")
@@ -144,6 +159,8 @@ class KeyGuard:
         self._failures = RateLimiter()
         self._requests = RateLimiter()
         self._slots = KeySlots(settings.max_requests_per_key, "requests")
+        self._turns = KeyTurns(settings.max_running_requests_per_key)
+        self._list_turns = KeyTurns(settings.max_lists_per_key)
         # In memory: after a restart, one write per key too many does no harm.
         self._used_at: dict[str, float] = {}
 
@@ -161,7 +178,14 @@ class KeyGuard:
             except (ProblemError, RedisError) as error:
                 await _refuse(error_response(error), scope, receive, send)
                 return
-            await self._app(scope, receive, _with_headers(send, self._standing(key)))
+            async with self._turn(scope, key.id):
+                await self._app(scope, receive, _with_headers(send, self._standing(key)))
+
+    def _turn(self, scope: Scope, key_id: str) -> contextlib.AbstractAsyncContextManager[None]:
+        method, path = scope["method"], scope["path"]
+        if is_quick_or_lasting(method, path):
+            return contextlib.nullcontext()
+        return (self._list_turns if reads_many(method, path) else self._turns).hold(key_id)
 
     def _standing(self, key: ApiKey) -> dict[str, str]:
         limit = key.rate_per_minute

@@ -5,9 +5,10 @@ They keep one key from using up what all keys share. A server without keys has n
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 from sentiloc.app.http.problems import ProblemCode, TypedProblem
 
@@ -62,3 +63,28 @@ class KeySlots:
             if not self._held[key_id]:
                 # Keys come and go; without this the counter would grow forever.
                 del self._held[key_id]
+
+
+class KeyTurns:
+    """Lets a few requests of each key run at a time. Its others wait without a thread. Use it from one event loop only.
+
+    All keys share the threads. Without turns, one key's slow requests would take them all.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._turns: dict[str, asyncio.Semaphore] = {}
+        self._users: Counter[str] = Counter()
+
+    @contextlib.asynccontextmanager
+    async def hold(self, key_id: str) -> AsyncIterator[None]:
+        """Wait for a turn of the key, and hold it."""
+        turns = self._turns.get(key_id) or self._turns.setdefault(key_id, asyncio.Semaphore(self._limit))
+        self._users[key_id] += 1
+        try:
+            async with turns:
+                yield
+        finally:
+            self._users[key_id] -= 1
+            if not self._users[key_id]:
+                del self._users[key_id], self._turns[key_id]

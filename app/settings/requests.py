@@ -20,6 +20,17 @@ class RequestSettings(BaseSettings):
     max_requests_per_key: int = Field(
         128, gt=0, description="Maximum concurrent requests of one API key per API process"
     )
+    max_running_requests_per_key: int = Field(
+        16,
+        gt=0,
+        description="Requests of one API key that run at a time per API process; its others wait. Uploads, videos, "
+        "event streams and polls of a job do not count",
+    )
+    max_lists_per_key: int = Field(
+        2,
+        gt=0,
+        description="Lists, summaries and exports of one API key that run at a time per API process; its others wait",
+    )
     slow_read_seconds: float = Field(
         20.0, gt=0, description="Interval between checks that a client reads its answer"
     )

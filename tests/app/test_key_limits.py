@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import threading
 from collections.abc import Iterator
 
 import pytest
 from fastapi.testclient import TestClient
-from redis import Redis
+from redis import Redis, RedisError
 
 from sentiloc.app.access.caller import Scope
-from sentiloc.app.access.key_limits import KeyLimitReached, KeySlots
+from sentiloc.app.access.guard import is_quick_or_lasting, reads_many
+from sentiloc.app.access.key_limits import KeyLimitReached, KeySlots, KeyTurns
 from sentiloc.app.access.keys import KeyStore
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.main import create_app
+from sentiloc.app.routes.reels.highlights import Choice
 from sentiloc.app.settings import Settings
 from tests.app.asking import assert_problem
 from tests.app.test_events import is_listened_to
@@ -167,10 +170,10 @@ def test_requests_that_combine_many_jobs_take_turns(
     """One runs, another key's waits without a thread, and all else is answered meanwhile."""
     begun, may_end = threading.Event(), threading.Event()
 
-    def choose(*_: object) -> dict[str, object]:
+    def choose(*_: object) -> Choice:
         begun.set()
         assert may_end.wait(60)
-        return {}
+        return Choice({})
 
     monkeypatch.setattr("sentiloc.app.routes.reels.highlights._chosen", choose)
     limits = {"api_keys": "on", "max_combining_requests": 1, "max_combining_requests_per_key": 2}
@@ -198,3 +201,91 @@ def test_requests_that_combine_many_jobs_take_turns(
         for thread in asking:
             thread.join()
     assert answers == [200, 200, 200]
+
+
+@pytest.mark.parametrize(
+    ("path", "work"),
+    [
+        ("/v1/jobs/summary", "sentiloc.app.routes.jobs.listing.summarize"),
+        ("/v1/webhooks", "sentiloc.app.webhooks.endpoints.EndpointStore.of_key"),
+    ],
+)
+def test_slow_requests_of_one_key_leave_threads_to_others(
+    settings: Settings,
+    pair: tuple[dict[str, str], dict[str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+    path: str,
+    work: str,
+) -> None:
+    """There are 40 threads for all requests."""
+    running, may_end = threading.Semaphore(0), threading.Event()
+
+    def wait(*_: object) -> None:
+        running.release()
+        assert may_end.wait(60)
+        raise RedisError
+
+    monkeypatch.setattr(work, wait)
+    limits = {"api_keys": "on", "max_running_requests_per_key": 3, "max_lists_per_key": 3}
+    mine, other = pair
+    with TestClient(create_app(settings.model_copy(update=limits)), raise_server_exceptions=False) as client:
+        asking = [threading.Thread(target=client.get, args=[path], kwargs={"headers": mine}) for _ in range(45)]
+        for thread in asking:
+            thread.start()
+        try:
+            assert all(running.acquire(timeout=60) for _ in range(3))
+            answers: list[int] = []
+            asked = threading.Thread(
+                target=lambda: answers.append(client.get("/v1/jobs", headers=other).status_code)
+            )
+            asked.start()
+            asked.join(20)
+            assert answers == [200]
+            assert not running.acquire(blocking=False)
+        finally:
+            may_end.set()
+        for thread in [*asking, asked]:
+            thread.join()
+
+
+def test_turns_are_given_back_and_forgotten() -> None:
+    turns = KeyTurns(1)
+
+    async def use() -> list[str]:
+        order: list[str] = []
+
+        async def ask(key: str, name: str) -> None:
+            async with turns.hold(key):
+                order.append(name)
+                await asyncio.sleep(0)
+
+        await asyncio.gather(ask("a", "first"), ask("a", "second"), ask("b", "other"))
+        return order
+
+    assert asyncio.run(use()) == ["first", "other", "second"]
+    assert not turns._turns
+    assert not turns._users
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "kind"),
+    [
+        ("GET", "/jobs/x", "free"),
+        ("GET", "/jobs/x/events", "free"),
+        ("GET", "/jobs/x/video", "free"),
+        ("GET", "/reels/x/video", "free"),
+        ("POST", "/localize", "free"),
+        ("PATCH", "/uploads/x", "free"),
+        ("GET", "/jobs", "list"),
+        ("DELETE", "/jobs", "list"),
+        ("GET", "/jobs/summary", "list"),
+        ("HEAD", "/feedback/export", "list"),
+        ("GET", "/jobs/x/result", "other"),
+        ("DELETE", "/jobs/x", "other"),
+        ("POST", "/batches", "other"),
+        ("POST", "/localize/url", "other"),
+    ],
+)
+def test_which_requests_wait_for_a_turn(method: str, path: str, kind: str) -> None:
+    assert is_quick_or_lasting(method, path) is (kind == "free")
+    assert reads_many(method, path) is (kind == "list")
