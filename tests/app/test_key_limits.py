@@ -229,7 +229,9 @@ def test_slow_requests_of_one_key_leave_threads_to_others(
     limits = {"api_keys": "on", "max_running_requests_per_key": 3, "max_lists_per_key": 3}
     mine, other = pair
     with TestClient(create_app(settings.model_copy(update=limits)), raise_server_exceptions=False) as client:
-        asking = [threading.Thread(target=client.get, args=[path], kwargs={"headers": mine}) for _ in range(45)]
+        asking = [
+            threading.Thread(target=client.get, args=[path], kwargs={"headers": mine}) for _ in range(45)
+        ]
         for thread in asking:
             thread.start()
         try:

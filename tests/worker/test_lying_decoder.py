@@ -198,11 +198,11 @@ def test_missing_measures_are_logged_once(
 
 
 def test_ticks_without_end_do_not_stop_a_cancellation(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Cancelled(Exception):
+    class CancelledError(Exception):
         pass
 
     def cancel() -> None:
-        raise Cancelled
+        raise CancelledError
 
-    with pytest.raises(Cancelled):
+    with pytest.raises(CancelledError):
         outcome(clip, monkeypatch, message(channel.TICK, {}), times=400, on_wait=cancel)

@@ -1,8 +1,8 @@
 """The system calls that decoding needs, as a seccomp filter that refuses all others.
 
-The list comes from traces of the child with every accepted container and codec. Calls that could affect or measure other
-processes are allowed with harmless arguments only. `fstatat` is missing, because a filter cannot see whether its path is
-empty. glibc 2.33 to 2.38 call it for `fstat`, so files are opened and mapped before the filter.
+The list comes from traces of the child with every accepted container and codec. Calls that could affect or measure
+other processes are allowed with harmless arguments only. `fstatat` is missing, because a filter cannot see whether its
+path is empty. glibc 2.33 to 2.38 call it for `fstat`, so files are opened and mapped before the filter.
 """
 
 from __future__ import annotations
@@ -52,7 +52,14 @@ _FREE: dict[str, dict[str, int]] = {
             "sigaltstack": 131,
             "restart_syscall": 219,
         },
-        **{"sched_yield": 24, "nanosleep": 35, "gettimeofday": 96, "time": 201, "times": 100, "getrusage": 98},
+        **{
+            "sched_yield": 24,
+            "nanosleep": 35,
+            "gettimeofday": 96,
+            "time": 201,
+            "times": 100,
+            "getrusage": 98,
+        },
         **{"getpid": 39, "gettid": 186, "uname": 63, "sysinfo": 99, "getrandom": 318, "membarrier": 324},
         **{"set_robust_list": 273, "rseq": 334, "exit": 60, "exit_group": 231},
     },
