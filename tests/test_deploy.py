@@ -55,6 +55,7 @@ EVERYTHING: dict[str, Any] = {
         "ingressController": [
             {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "nginx"}}}
         ],
+        "egress": [{"to": [{"ipBlock": {"cidr": "0.0.0.0/0", "except": ["169.254.0.0/16"]}}]}],
     },
     "serviceMonitor": {"enabled": True},
 }
@@ -213,6 +214,16 @@ def test_the_ingress_controller_may_be_named_beside_others() -> None:
     given = EVERYTHING["networkPolicy"]
     assert [rule["from"] for rule in rules] == [[*given["from"], *given["ingressController"]]]
     assert "from" not in one("NetworkPolicy", "clips-api", {})["spec"]["ingress"][0]
+
+
+def test_what_pods_connect_to_may_be_limited() -> None:
+    for name in ("clips-api", "clips-workers"):
+        limited = one("NetworkPolicy", name, EVERYTHING)["spec"]
+        assert limited["policyTypes"] == ["Ingress", "Egress"]
+        assert limited["egress"] == EVERYTHING["networkPolicy"]["egress"]
+        free = one("NetworkPolicy", name, {})["spec"]
+        assert free["policyTypes"] == ["Ingress"]
+        assert "egress" not in free
 
 
 def templates(changes: dict[str, Any]) -> dict[str, Any]:

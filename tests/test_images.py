@@ -90,6 +90,15 @@ def test_every_service_runs_with_as_little_as_it_needs() -> None:
         assert all(port.startswith("127.0.0.1:") for port in service.get("ports", ())), name
 
 
+def test_only_the_services_own_parts_reach_redis() -> None:
+    there = {name for name, service in SERVICES.items() if "redis" in service.get("networks", ())}
+    assert there == {*ROLES, "bucket", "redis"}
+    assert SERVICES["redis"]["networks"] == ["redis"]
+    assert all(SERVICES[role]["networks"] == ["default", "redis"] for role in ROLES)
+    networks = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["networks"]
+    assert networks["redis"] == {"internal": True}
+
+
 def test_health_is_asked_the_same_way_with_and_without_compose() -> None:
     for role in ROLES:
         command = yaml.safe_load(instructions(role, "HEALTHCHECK")[0].partition("CMD ")[2])

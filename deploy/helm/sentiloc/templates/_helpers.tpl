@@ -71,3 +71,13 @@ nginx.ingress.kubernetes.io/proxy-request-buffering: "off"
 nginx.ingress.kubernetes.io/proxy-buffering: "off"
 nginx.ingress.kubernetes.io/affinity: cookie
 {{- end }}
+
+{{- define "sentiloc.egress" -}}
+  {{- if .Values.networkPolicy.egress }}
+policyTypes: [Ingress, Egress]
+egress:
+  {{- toYaml .Values.networkPolicy.egress | nindent 2 }}
+  {{- else }}
+policyTypes: [Ingress]
+  {{- end }}
+{{- end }}
