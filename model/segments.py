@@ -85,7 +85,8 @@ class VideoInfo:
 
     `fps` is the typical frame rate by the time stamps. `timebase` is the legal rate at which editing
     formats count frames and timecode ("30000/1001"); None in results before 1.1. `variable_rate` says whether the frame
-    rate varies. `start_timecode` is the container's; `drop_frame` says whether it is drop-frame.
+    rate varies. `start_timecode` is the container's; `drop_frame` says whether it is drop-frame. `first_picture` is the
+    time of the first picture, before which there is only sound.
     """
 
     duration: float
@@ -98,6 +99,7 @@ class VideoInfo:
     variable_rate: bool = False
     drop_frame: bool | None = None
     audio_track: AudioTrack | None = None
+    first_picture: float = 0.0
 
     @property
     def rate(self) -> Fraction:

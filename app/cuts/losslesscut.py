@@ -11,7 +11,7 @@ import json
 import zipfile
 
 from sentiloc.app.cuts.sequence import Sequence, Source, unused_name
-from sentiloc.model.names import folded
+from sentiloc.model.names import folded, is_text
 
 _VERSION = 1
 # The earliest date in a ZIP archive. With a fixed date the same cut gives the same bytes.
@@ -57,5 +57,9 @@ def _project(sequence: Sequence, source: Source) -> str:
             segments.append(
                 {"start": round(start, 6), "end": round(end, 6), "name": f"{number} {clip.title}"}
             )
-    document = {"version": _VERSION, "mediaFileName": source.name, "cutSegments": segments}
+    document = {
+        "version": _VERSION,
+        "mediaFileName": source.on_disk if is_text(source.on_disk) else source.name,
+        "cutSegments": segments,
+    }
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"

@@ -60,13 +60,14 @@ class GivenSource:
 class Source:
     """A video of a sequence. Its `name` is unique in the sequence, because editing programs find the file by it.
 
-    `link` is the name as part of a URL. `folder` is the folder of the file: a path, a `file:` URL, or empty for the
-    folder of the exported file.
+    `on_disk` is the name with characters that print nothing, and `link` is that as part of a URL. `folder` is the
+    folder of the file: a path, a `file:` URL, or empty for the folder of the exported file.
     """
 
     number: int
     id: str
     name: str
+    on_disk: str
     link: str
     uploaded_name: str
     folder: str
@@ -104,6 +105,11 @@ class Source:
             return self.name
         folder = self.folder.rstrip("/")
         return f"{shown_name(folder) if folder else ''}/{self.name}"
+
+    @property
+    def path_on_disk(self) -> str:
+        """The file as a path, with characters that print nothing."""
+        return f"{self.folder.rstrip('/')}/{self.on_disk}" if self.folder else self.on_disk
 
     @property
     def url(self) -> str:
@@ -253,11 +259,13 @@ def _sources(given: Iterable[GivenSource], folder: str) -> dict[str, Source]:
         shown = shown_name(source.name)
         name = unused_name(shown, names)
         names.add(folded(name))
+        on_disk = source.name if name == shown else name
         made[source.id] = Source(
             number=number,
             id=source.id,
             name=name,
-            link=link_to(source.name if name == shown else name),
+            on_disk=on_disk,
+            link=link_to(on_disk),
             uploaded_name=shown,
             folder=folder if source.folder is None else source.folder,
             timeline=make_timeline(name, source.video, ()),
@@ -316,10 +324,12 @@ def _frames(clip: GivenClip, source: Source, base: Timebase) -> tuple[int, int, 
     source's rate.
     """
     rate = source.base.rate
-    first, last = source.base.frame(clip.start), min(source.base.frame(clip.end), source.frames)
-    if not 0 <= first < last:
+    first = min(source.base.frame(clip.start), source.frames - 1)
+    if first < 0 or not clip.start < min(clip.end, source.video.duration):
         detail = f"{clip.start:g} to {clip.end:g} s is not part of {source.name}, which lasts"
         raise TimelineError(f"{detail} {source.video.duration:g} s.")
+    # A clip shorter than a frame shows one.
+    last = max(first + 1, min(source.base.frame(clip.end), source.frames))
     # Deliberately rounded twice: the source's length follows the sequence's, so picture and sound fill whole frames.
     frames = max(1, round(Fraction(last - first) / rate * base.rate))
     source_frames = max(1, round(Fraction(frames) / base.rate * rate))

@@ -46,6 +46,7 @@ EXAMPLE_RESULT: dict[str, Any] = {
             "language": "eng",
             "title": None,
         },
+        "first_picture": 0.0,
     },
     "segments": [_EXAMPLE_SEGMENT],
     "curve": {
@@ -133,6 +134,11 @@ class VideoBody(Body):
         None, description="Whether the start timecode is drop-frame; null without one"
     )
     audio_track: AudioTrackBody | None = Field(None, description="null without sound, and before 1.1")
+    first_picture: float = Field(
+        0.0,
+        ge=0,
+        description="Seconds before the first picture, in which there is only sound, as in recordings of broadcasts",
+    )
 
 
 class EvidenceBody(Body):

@@ -251,6 +251,19 @@ def test_mlt_counts_at_the_profile_s_rate() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("lead", "entry"),
+    [(0.0, (50, 99)), (0.2, (45, 94)), (0.199, (45, 94)), (0.5, (38, 87)), (2.4, (0, 39)), (9.0, (0, 0))],
+)
+def test_mlt_counts_from_the_first_picture(lead: float, entry: tuple[int, int]) -> None:
+    source = GivenSource(id="a", name="tv.ts", video=replace(video(), first_picture=lead))
+    clip = GivenClip(source_id="a", start=2, end=4)
+    root = ET.fromstring(text("mlt", make_sequence([clip], [source], SequenceOptions())))
+    assert [(int(e.get("in", "")), int(e.get("out", ""))) for e in root.iter("entry")] == [entry]
+    length = 1500 - floor(lead * 25 + 0.1)
+    assert root.findtext("producer/property[@name='length']") == str(length)
+
+
 TWO_RATES = pytest.mark.parametrize(
     ("own", "rate"), [*product(["24/1", "25/1", "30000/1001", "30/1", "50/1", "60/1"], [24, 25, 30, 60])]
 )
@@ -352,6 +365,18 @@ def test_every_format_holds_every_file_name(folder: str) -> None:
         assert known.write(made).data
     for name in ("fcp7", "fcpxml", "mlt"):
         ET.fromstring(text(name, made))
+
+
+@pytest.mark.parametrize("name", ["VIDEO\u200e-1.mp4", "a\tb.mp4", "a\nb\u200e: c.mp4"])
+def test_programs_find_files_whose_names_hold_what_prints_nothing(name: str) -> None:
+    source = GivenSource(id="a", name=name, video=video())
+    clip = GivenClip(source_id="a", start=1, end=2)
+    for folder in ("", "/media/Shoot\u200e 1"):
+        made = make_sequence([clip], [source], SequenceOptions(folder=folder))
+        resource = ET.fromstring(text("mlt", made)).findtext("producer/property[@name='resource']")
+        before = f"{folder}/" if folder else "./" if ":" in name else ""
+        assert resource == f"{before}{name}"
+        assert cast("dict[str, Any]", json5.loads(text("llc", made)))["mediaFileName"] == name
 
 
 def of_three_sounds(folder: str = "") -> Sequence:
@@ -471,6 +496,19 @@ def test_mlt_has_the_sequence_s_profile_and_whole_files() -> None:
     assert [track.get("producer") for track in tractor.iter("track")] == ["clips"]
 
 
+@pytest.mark.parametrize(
+    ("size", "even"), [((427, 180), (428, 180)), ((655, 481), (656, 480)), ((1, 1), (2, 2))]
+)
+def test_mlt_profiles_are_even(size: tuple[int, int], even: tuple[int, int]) -> None:
+    source = GivenSource(id="a", name="dv.avi", video=replace(video(), width=size[0], height=size[1]))
+    clip = GivenClip(source_id="a", start=1, end=2)
+    profile = ET.fromstring(text("mlt", make_sequence([clip], [source], SequenceOptions()))).find("profile")
+    assert profile is not None
+    assert (int(profile.get("width", "")), int(profile.get("height", ""))) == even
+    shown = int(profile.get("display_aspect_num", "")) / int(profile.get("display_aspect_den", ""))
+    assert shown == even[0] / even[1]
+
+
 def test_sound_has_a_track_for_each_channel_and_gaps_for_silent_videos() -> None:
     sources = [
         GivenSource(id="a", name="a.mp4", video=video(sound=True)),
@@ -489,6 +527,16 @@ def test_sound_has_a_track_for_each_channel_and_gaps_for_silent_videos() -> None
                 if isinstance(clip, oti.schema.Clip)
             ]
             assert placed == [0, 50]
+
+
+@pytest.mark.parametrize(("start", "end"), [(4.0, 4.01), (4.03, 4.035), (59.99, 60.0), (0.0, 0.001)])
+def test_a_clip_shorter_than_a_frame_shows_one(start: float, end: float) -> None:
+    sources = [GivenSource(id="a", name="holiday.mp4", video=video())]
+    clip = GivenClip(source_id="a", start=start, end=end)
+    (made,) = make_sequence([clip], sources, SequenceOptions()).clips
+    assert (made.frames, made.source_frames, made.until - made.first) == (1, 1, 1)
+    assert 0 <= made.first < 1500
+    assert abs(made.first / 25 - start) <= 0.04
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,13 @@ import pytest
 from sentiloc.app.cuts import CUT_FORMATS
 from sentiloc.app.cuts.sequence import GivenClip, GivenSource, Sequence, SequenceOptions, make_sequence
 from sentiloc.model.segments import VideoInfo
-from sentiloc.worker.decoder.decode import DecodeLimits, DecodeRequest, SnippetFrames, decode
+from sentiloc.worker.decoder.decode import (
+    DecodeLimits,
+    DecodeRequest,
+    EndOfMedia,
+    SnippetFrames,
+    decode,
+)
 from tests.support.media import make_clip, read_time
 
 MELT = shutil.which("melt")
@@ -56,6 +62,27 @@ def shown_times(path: Path, fps: float) -> list[float]:
     request = DecodeRequest(frame_rate=fps, snippet_frames=1, face_samples=(0,), face_max_side=128)
     events = decode(path, request, DecodeLimits())
     return [read_time(event.faces[0]) for event in events if isinstance(event, SnippetFrames)]
+
+
+def test_melt_shows_the_very_frames_if_sound_comes_first(tmp_path: Path) -> None:
+    """Recordings of broadcasts begin with sound, and with pictures that need earlier ones."""
+    path = tmp_path / "tv.mkv"
+    times = [0.6 + number / 25 for number in range(60)]
+    make_clip(path, times=times, size=SIZE, audio="aac", audio_spans=((0.0, 3.0),))
+    info: VideoInfo | None = None
+    for event in decode(path, DecodeRequest(frame_rate=25.0, snippet_frames=1), DecodeLimits()):
+        if isinstance(event, VideoInfo):
+            info = event
+        elif isinstance(event, EndOfMedia) and info is not None:
+            info = event.complete(info)
+    assert info is not None
+    source = GivenSource(id="a", name=path.name, video=info)
+    clips = [GivenClip(source_id="a", start=start, end=start + 0.6) for start in (1.0, 1.8)]
+    project = tmp_path / "cut.mlt"
+    project.write_bytes(CUT_FORMATS["mlt"].write(make_sequence(clips, [source], SequenceOptions())).data)
+    render(project, tmp_path / "cut.mkv")
+    found = [round(seconds * 25) for seconds in shown_times(tmp_path / "cut.mkv", 25.0)]
+    assert found == [*range(25, 40), *range(45, 60)]
 
 
 @pytest.mark.parametrize(("fps", "rate"), [(25.0, "25/1"), (30000 / 1001, "30000/1001")])

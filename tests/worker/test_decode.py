@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -236,6 +236,11 @@ class TestSound:
         decoded = decode_all(path)
         assert beep_edges(decoded.sound) == pytest.approx([0.5, 0.8, 1.5, 1.7], abs=0.03)
         assert decoded.end.duration == pytest.approx(3.0, abs=0.06)
+        assert decoded.end.first_picture == pytest.approx(1.0, abs=0.06)
+        assert decoded.end.complete(decoded.info).first_picture == decoded.end.first_picture
+        *_, end = decode(path, replace(EVERY_FRAME, first_snippet=3), LIMITS)
+        assert isinstance(end, EndOfMedia)
+        assert end.first_picture == decoded.end.first_picture
         assert decoded.times[:24] == [0.0] * 24
         assert decoded.snippets[0].faces.max() < 20
         late = [seconds + 1.0 - (30 + i) / 25 for i, seconds in enumerate(decoded.times[30:70])]

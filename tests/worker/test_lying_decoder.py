@@ -41,6 +41,7 @@ END: dict[str, Any] = {
     "fps": 25.0,
     "timebase": "25",
     "variable_rate": False,
+    "first_picture": 0.2,
     "warnings": [],
 }
 SNIPPET: dict[str, Any] = {
@@ -130,6 +131,7 @@ LIES: dict[str, bytes] = {
                 ("samples", 10**15),
             ),
             *(("fps", "fast"), ("duration", float("inf")), ("variable_rate", "no"), ("timebase", "1/0")),
+            *(("first_picture", -1.0), ("first_picture", float("nan")), ("first_picture", 10**9)),
             *(
                 ("warnings", [{"code": "x", "detail": "\x1b[31m"}]),
                 ("warnings", [{"code": "x", "detail": "y" * 999}]),

@@ -276,6 +276,7 @@ class Decoding:
                 "fps": rate.fps,
                 "timebase": f"{rate.timebase.numerator}/{rate.timebase.denominator}",
                 "variable_rate": rate.is_variable,
+                "first_picture": round(self._shown[0], 6) if self._shown else 0.0,
                 "warnings": [warning.to_dict() for warning in warnings],
             },
             [moment for moment in self._shots.finish() if moment > self._begins],

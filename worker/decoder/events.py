@@ -74,7 +74,8 @@ class EndOfMedia:
 
     For a part that ends before the video does, `duration` is what the container claims; snippets and samples are
     counted from the video's start to the part's end at most. `fps`, `timebase` and `variable_rate` are measured from
-    the time stamps. `shots` are the seconds at which new shots begin, if they were asked for.
+    the time stamps. `first_picture` is the time of the first one that decodes. `shots` are the seconds at which new
+    shots begin, if they were asked for.
     """
 
     duration: float
@@ -84,6 +85,7 @@ class EndOfMedia:
     fps: float
     timebase: str
     variable_rate: bool
+    first_picture: float = 0.0
     warnings: tuple[ResultWarning, ...] = ()
     shots: tuple[float, ...] = ()
 
@@ -95,6 +97,7 @@ class EndOfMedia:
             fps=self.fps,
             timebase=self.timebase,
             variable_rate=self.variable_rate,
+            first_picture=self.first_picture,
         )
 
 
@@ -131,6 +134,7 @@ def read_info(fields: Mapping[str, Any], bounds: Bounds) -> VideoInfo:
         _require(isinstance(getattr(info, name), kind), name)
     _require(_is_within(info.duration, bounds.seconds), "duration")
     _require(_is_rate(info.fps), "fps")
+    _require(_is_within(info.first_picture, bounds.seconds), "first_picture")
     _require(all(1 <= side <= bounds.side for side in (info.width, info.height)), "size")
     _require(info.timebase is None or info.rate in LEGAL_RATES, "timebase")
     _require(info.start_timecode is None or bool(_TIMECODE.fullmatch(info.start_timecode)), "start_timecode")
@@ -157,6 +161,7 @@ def read_end(fields: Mapping[str, Any], payload: bytes, bounds: Bounds) -> EndOf
     end = EndOfMedia(**{**fields, "warnings": warnings, "shots": tuple(shots.tolist())})
     _require(_is_within(end.duration, bounds.seconds) and _is_rate(end.fps), "duration")
     _require(Fraction(end.timebase) in LEGAL_RATES and isinstance(end.variable_rate, bool), "timebase")
+    _require(_is_within(end.first_picture, bounds.seconds), "first_picture")
     read_count(end.snippets, bounds.snippets)
     read_count(end.frames, bounds.frames)
     read_count(end.samples, bounds.samples)

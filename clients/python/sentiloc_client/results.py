@@ -51,6 +51,7 @@ class Video:
     variable_rate: bool = False
     drop_frame: bool | None = None
     audio_track: AudioTrack | None = None
+    first_picture: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

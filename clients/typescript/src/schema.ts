@@ -1102,6 +1102,8 @@ export interface VideoBody {
   drop_frame?: boolean | null;
   /** null without sound, and before 1.1 */
   audio_track?: AudioTrackBody | null;
+  /** Seconds before the first picture, in which there is only sound, as in recordings of broadcasts; default: `0.0` */
+  first_picture?: number;
 }
 
 /** The emotion of the whole video. */
