@@ -165,8 +165,8 @@ def _health_listener(settings: Settings) -> AbstractAsyncContextManager[None]:
     return HealthListener(settings.host, settings.health_port).beating()
 
 
-# Threads that compute, such as those for highlights, hand over so often. With Python's 5 ms the event loop would wait
-# as long for each of its steps, and a poll has several.
+# The interval at which computing threads, such as those for highlights, yield the interpreter's lock. With Python's 5
+# ms, the event loop would wait that long for each step of a request.
 _SWITCH_SECONDS = 0.0005
 
 

@@ -1,4 +1,4 @@
-"""A simulated task in which the face tells which scene or voice counts, and FSENet's ablations on it.
+"""A simulated task in which the face determines which scene or voice counts, and FSENet's ablations on it.
 
     python -m experiments.face_world [--seeds 0,1,2,3,4] [--rows full,no_stage1]
 

@@ -42,7 +42,7 @@ KINDS = {"composed": "composed MP4s", "joined": "joined MP4s, unseen actors"}
 
 
 def read_places(total: int, stride: int, beginnings: frozenset[int]) -> list[int]:
-    """The snippets of `total` that are read: every `stride`-th one, counted anew from each of `beginnings`."""
+    """The snippets of `total` that are read: every `stride`-th one, counted from each of `beginnings`."""
     places: list[int] = []
     for index in range(total):
         if not places or index in beginnings or index - places[-1] >= stride:

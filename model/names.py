@@ -20,7 +20,7 @@ def shown_name(name: str) -> str:
 
 def link_to(name: str) -> str:
     """A name, or a path, as a URL: the bytes that the file has on disk, percent-encoded."""
-    # Not `os.fsencode`: in the server, the machine's encoding says nothing about the names of uploads.
+    # Not `os.fsencode`, because the server's own encoding does not apply to the names of uploads.
     return quote(name.encode("utf-8", "surrogateescape"))
 
 

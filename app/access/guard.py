@@ -280,7 +280,7 @@ class KeyGuard:
             return
         self._used_at[key.id] = now
         record = record_key(self._settings.redis_prefix, key.id)
-        # A full Redis refuses to write, and reading must work all the same.
+        # If Redis's memory is full, it refuses this write, but reading must still work.
         with contextlib.suppress(ResponseError):
             await self._shared.ask(("HSET", record, "last_used_at", repr(now)))
 

@@ -51,11 +51,11 @@ class FileNames:
 
     def __init__(self) -> None:
         self._taken: set[str] = set()
-        # The last number that each name was given: cameras number their files anew every day, so a folder may have
+        # The last number that each name was given: cameras restart their numbering every day, so a folder may have
         # thousands of one name.
         self._numbers: dict[str, int] = {}
 
-    def free(self, name: str) -> str:
+    def unused(self, name: str) -> str:
         """The name without folders, numbered if it is already taken."""
         wanted = PurePosixPath(name.replace("\\", "/")).name or "video"
         stem, dot, ending = wanted.partition(".") if not wanted.startswith(".") else (wanted, "", "")

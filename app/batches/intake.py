@@ -124,7 +124,7 @@ class BatchIntake:
             key_id=current_caller().key_id,
             webhook=BatchWebhookTarget(url=webhook.url, secret=webhook.secret) if webhook else None,
             shared={name: value for name, value in likeness.items() if name not in _OF_ITEM},
-            rows=tuple(rows.of(index, item) for index, item in enumerate(asked.items)),
+            rows=tuple(rows.fields(index, item) for index, item in enumerate(asked.items)),
             uploads=tuple(item.upload for item in asked.items if item.upload is not None),
             is_interactive=shared.priority is Priority.INTERACTIVE,
             idempotency=key,
@@ -152,7 +152,7 @@ class _Rows:
         self._shared, self._shared_text = shared, shared_text
         self._uploads: set[str] = set()
 
-    def of(self, index: int, item: BatchItem) -> tuple[str, ...]:
+    def fields(self, index: int, item: BatchItem) -> tuple[str, ...]:
         """The job's id, then field and value in turn; raises a `ProblemError` that names the item."""
         place = f"items.{index}"
         try:

@@ -59,7 +59,7 @@ class HeadRequests:
                 await send({"type": "http.response.body", "body": b""})
                 answered.set()
 
-        # An event stream would otherwise go on for as long as the job runs.
+        # Otherwise an event stream would continue until the job ends.
         running = asyncio.ensure_future(self._app(inner, receive, send_head))
         waiting = asyncio.ensure_future(answered.wait())
         await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)

@@ -1,6 +1,6 @@
 """The Celery configuration that the API and the workers share.
 
-A message only says "look at job N". The records, leases and the reaper keep jobs safe, so a lost or repeated message is
+A message only means "check job N". The records, leases and the reaper keep jobs safe, so a lost or repeated message is
 harmless.
 """
 

@@ -129,7 +129,7 @@ class FeedbackStore:
 
         Args:
             kept: The feedback.
-            seen: The time of the feedback that it replaces, 0 for none; None replaces whatever is there.
+            seen: The time of the feedback that it replaces, 0 for none; None replaces any feedback.
         """
         # repr keeps every digit, so the time can be compared exactly.
         args: list[str | float] = [MAX_ENTRIES, kept.model_dump_json(), repr(kept.at), kept.job_id]

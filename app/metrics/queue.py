@@ -75,7 +75,7 @@ def _oldest(store: JobStore, least: str, most: str, *, with_unserved: bool) -> f
     """When the oldest of the queued jobs between two places was created.
 
     Owners take turns, and a job waits behind older ones of its own owner. So the oldest one is the next job of some
-    owner, and is looked for among the first jobs only.
+    owner, and only the first jobs are searched for it.
     """
     for start in range(0, _LOOKED_AT, _PAGE):
         page = store.redis.zrangebyscore(f"{store.prefix}queue", least, most, start=start, num=_PAGE)

@@ -55,7 +55,7 @@ def leave_one_subject_out(
 ) -> LeftOut:
     """MEGC2021: each subject is spotted by a network that never saw them; counts are added up over all.
 
-    run_dir: each subject's run has a folder of its own in it; with `resume` finished ones are not trained again.
+    run_dir: it contains a folder for each subject's run; with `resume`, finished runs are not trained again.
     val_fraction: share of the other subjects' videos that chooses the epoch; 0 takes the last one.
     """
     rows, runs = [], []

@@ -61,7 +61,7 @@ def _apart(moments: Sequence[Moment], cuts: Sequence[Cut]) -> list[Cut]:
     for number, (first, second) in enumerate(pairwise(moments)):
         before, after = apart[number], apart[number + 1]
         if first.footage_id == second.footage_id and before.end > after.start:
-            # Between the moments themselves, so neither loses anything of its own.
+            # Between the moments themselves, so neither moment is shortened.
             middle = (first.end + second.start) / 2
             apart[number] = Cut(start=before.start, end=middle, start_snap=before.start_snap)
             apart[number + 1] = Cut(start=middle, end=after.end, end_snap=after.end_snap)

@@ -44,11 +44,11 @@ def compare_segments(
     Returns:
         The matches in the order of the first result's segments, and what has no match.
     """
-    near = _Neighbours(after)
+    neighbours = _Neighbours(after)
     pairs = [
         (overlap, i, j)
         for i, one in enumerate(before)
-        for j in near.of(one)
+        for j in neighbours.candidates(one)
         if (overlap := _overlap(one, after[j])) > 0
     ]
     matched: dict[int, int] = {}
@@ -82,7 +82,7 @@ class _Neighbours:
             ends = list(accumulate((segments[place].end for place in of_label), max))
             self._of_label[label] = (of_label, starts, ends)
 
-    def of(self, one: Segment) -> list[int]:
+    def candidates(self, one: Segment) -> list[int]:
         """The places of all that overlap a segment or touch it, and maybe of some that end before it."""
         places, starts, ends = self._of_label.get(one.label, ([], [], []))
         return places[bisect_left(ends, one.start) : bisect_right(starts, one.end)]

@@ -117,14 +117,14 @@ def _talk(rng: np.random.Generator, draft: Draft, sources: Sources, start: float
         power = (
             _acted(rng, sources, int(rng.integers(len(sources.voices.speakers))), NON_SENTIMENT)
             if rng.random() < acted
-            else sources.sounds.of(rng, "calm", owner)
+            else sources.sounds.power_of(rng, "calm", owner)
         )[: int((end - time) / SOUND_STEP)]
         draft.say(time, power)
         time += len(power) * SOUND_STEP + float(rng.exponential(0.6))
 
 
 def _shoot(rng: np.random.Generator, draft: Draft, sources: Sources, length: float) -> None:
-    """Shots of nobody, of things, or of neutral faces; one kind throughout, or changing."""
+    """Shots without people, of things, or of neutral faces; one kind throughout, or changing."""
     only = str(rng.choice(SIGHTS, p=_SIGHT_CHANCES)) if rng.random() < 0.45 else None
     person, time = Person(rng, sources), 0.0
     while time < length:

@@ -46,14 +46,14 @@ class Shelf:
 
     def power(self, rng: np.random.Generator, kind: str) -> FloatArray:
         """Mel power (frames, 60) of a random take of a kind at the usual level; each label has the same probability."""
-        return self.of(rng, kind, self.label(rng, kind))
+        return self.power_of(rng, kind, self.label(rng, kind))
 
     def label(self, rng: np.random.Generator, kind: str) -> str:
         """A random label of a kind; for calm speech, a speaker."""
         shelves = [shelf[kind] for shelf in (self.new, self.heard) if shelf.get(kind)]
         return str(rng.choice(sorted(shelves[int(rng.integers(len(shelves)))])))
 
-    def of(self, rng: np.random.Generator, kind: str, label: str) -> FloatArray:
+    def power_of(self, rng: np.random.Generator, kind: str, label: str) -> FloatArray:
         """Mel power (frames, 60) of a take with this label, at the usual level."""
         found = [shelf[kind][label] for shelf in (self.new, self.heard) if label in shelf.get(kind, {})]
         takes = found[int(rng.integers(len(found)))]

@@ -93,7 +93,7 @@ def require_timeline(**counting: Any) -> None:
 def file_name(name: str, video_name: str) -> str:
     """`holiday.mp4` as `holiday.csv`."""
     if name == JSON:
-        # Not `Path.stem`, which keeps the dot of `a.mov.` (see `Destinations.of`).
+        # Not `Path.stem`, which keeps the dot of `a.mov.` (see `Destinations.path_for`).
         return f"{video_name.rpartition('.')[0] or video_name}.json"
     from sentiloc.app.formats import FORMATS
 
@@ -200,7 +200,7 @@ class Destinations:
             self._root = Path(os.path.commonpath([place.parent for place in places]))
         self._taken: dict[Path, Path] = {}
 
-    def of(self, video: Path) -> Path:
+    def path_for(self, video: Path) -> Path:
         """The file for a video, in a folder that exists."""
         place = video.resolve()
         folder = self._folder

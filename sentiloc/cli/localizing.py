@@ -220,7 +220,7 @@ class _Writer:
         if self._draws:
             show_result(result.to_dict(), video.name)
         elif self._output is not None:
-            path = self._output if self._places is None else self._places.of(video)
+            path = self._output if self._places is None else self._places.path_for(video)
             print_or_write(self._text(video, result), path)
         elif self._several or self._as_lines:
             # One line for each video, so that a program can read results as they come.

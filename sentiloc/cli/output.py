@@ -75,7 +75,8 @@ def read_result(raw: Mapping[str, Any]) -> Result:
 def print_or_write(data: bytes, output: Path | None) -> None:
     """Write to a file (as `whole_file` does) or to standard output.
 
-    Ends the process if it is a pipe that nobody reads any more, such as standard output under its name `/dev/stdout`.
+    Ends the process if the output is a pipe whose reader has closed it, such as standard output under its name
+    `/dev/stdout`.
     """
     try:
         with _naming(str(output or "standard output")):

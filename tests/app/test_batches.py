@@ -363,14 +363,14 @@ def test_an_export_is_one_archive_of_any_format(
 def test_names_in_an_archive_differ_on_every_disk() -> None:
     names = FileNames()
     given = ["caf\u00e9.csv", "cafe\u0301.csv", "CAF\u00c9.csv", "caf\u00e9 (2).csv"]
-    found = [names.free(name) for name in given]
+    found = [names.unused(name) for name in given]
     assert len({normalize("NFC", name).casefold() for name in found}) == len(given)
     assert found[:2] == ["caf\u00e9.csv", "cafe\u0301 (2).csv"]
 
 
 def test_thousands_of_one_name_are_numbered_at_once() -> None:
     names, began = FileNames(), time.process_time()
-    found = [names.free("clip.csv") for _ in range(5000)]
+    found = [names.unused("clip.csv") for _ in range(5000)]
     assert found[:2] == ["clip.csv", "clip (2).csv"]
     assert len(set(found)) == 5000
     # The numbers of all before it, looked at for each, take twelve million steps.

@@ -60,13 +60,13 @@ def test_no_two_videos_have_one_destination(tmp_path: Path) -> None:
     names = ["A/1.mp4", "A/1.mov", "B/1.mp4", "B/below/2.mp4"]
     videos = [tmp_path / name for name in names]
     places = Destinations(tmp_path / "out", "vtt", videos)
-    found = [str(places.of(video).relative_to(tmp_path / "out")) for video in videos]
+    found = [str(places.path_for(video).relative_to(tmp_path / "out")) for video in videos]
     assert found == ["A/1.vtt", "A/1.mov.vtt", "B/1.vtt", "B/below/2.vtt"]
     apart = Destinations(tmp_path / "flat", "json", videos[2:])
-    assert [apart.of(video).name for video in videos[2:]] == ["1.json", "2.json"]
-    assert apart.of(videos[3]).parent == tmp_path / "flat"
+    assert [apart.path_for(video).name for video in videos[2:]] == ["1.json", "2.json"]
+    assert apart.path_for(videos[3]).parent == tmp_path / "flat"
     alike = Destinations(tmp_path / "alike", "json", videos[:2])
-    assert [alike.of(video).name for video in videos[:2]] == ["1.json", "1.mov.json"]
+    assert [alike.path_for(video).name for video in videos[:2]] == ["1.json", "1.mov.json"]
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_an_output_does_not_replace_a_video(tmp_path: Path, output: str) -> None
 def test_a_video_with_the_name_of_its_result_keeps_it(tmp_path: Path) -> None:
     video = tmp_path / "a.json"
     video.touch()
-    assert Destinations(tmp_path, "json", [video]).of(video).name == "a.json.json"
+    assert Destinations(tmp_path, "json", [video]).path_for(video).name == "a.json.json"
 
 
 @pytest.mark.parametrize("arguments", [[""], ["a.mp4", "-o", ""]])

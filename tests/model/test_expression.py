@@ -13,7 +13,7 @@ import torch
 from recipes.starter.faces.augment import augment, move
 from recipes.starter.faces.export import OUTPUTS, export_onnx, export_package, load_net
 from recipes.starter.faces.faces import FaceSet, read_expressions, read_ferplus, vote_targets
-from recipes.starter.faces.lessons import Lessons, of_faces
+from recipes.starter.faces.lessons import Lessons, face_lessons
 from recipes.starter.faces.train import ExpressionRecipe, ExpressionTrainer, accuracy, make_recipe
 from sentiloc.model.extractors.expression import EMOTIONS, FACE_SIZE, ServedExpression, build_net
 from tests.support.shared_files import data_folder
@@ -34,7 +34,7 @@ def two_kinds(count: int = 64) -> FaceSet:
 
 def two_lessons(count: int = 64) -> Lessons:
     """The same faces as lessons: emotions and what follows from them."""
-    return of_faces(two_kinds(count))
+    return face_lessons(two_kinds(count))
 
 
 @pytest.mark.parametrize(("name", "millions"), [("small", (0.5, 2.5)), ("resemotenet", (75, 85))])

@@ -19,10 +19,10 @@ from recipes.starter.faces.lessons import (
     HELD_OUT_SUBJECTS,
     Lessons,
     WildFaces,
+    face_lessons,
+    faceless_lessons,
     join,
     make_lessons,
-    of_faces,
-    of_nothing,
     outlines_of,
     smoothed,
 )
@@ -64,7 +64,7 @@ def test_blendshape_lessons_need_a_face_found_by_the_teacher() -> None:
 
 
 def test_lessons_are_kept_and_joined(tmp_path: Path) -> None:
-    lessons = join([make_lessons(IMAGES, smoothed(["sad"] * 3), masked=True), of_nothing(IMAGES)])
+    lessons = join([make_lessons(IMAGES, smoothed(["sad"] * 3), masked=True), faceless_lessons(IMAGES)])
     lessons.save(tmp_path / "lessons.npz")
     again = Lessons.load(tmp_path / "lessons.npz")
     assert len(again) == 6
@@ -81,9 +81,9 @@ def _readings(count: int) -> Readings:
 
 def test_a_picture_without_a_face_teaches_only_that() -> None:
     recipe, spread = ExpressionRecipe(face=0.0), torch.ones(52)
-    assert float(lesson_loss(_readings(3), of_nothing(IMAGES), recipe, spread)) == 0
+    assert float(lesson_loss(_readings(3), faceless_lessons(IMAGES), recipe, spread)) == 0
     recipe = replace(recipe, face=1.0)
-    assert float(lesson_loss(_readings(3), of_nothing(IMAGES), recipe, spread)) == pytest.approx(
+    assert float(lesson_loss(_readings(3), faceless_lessons(IMAGES), recipe, spread)) == pytest.approx(
         np.log(2), abs=1e-5
     )
 
@@ -212,7 +212,7 @@ def test_sources_and_people_that_are_left_out_are_not_in_the_lessons() -> None:
         ferplus_shapes=np.zeros((0, 52), np.float32),
         photo_shapes=np.zeros((0, 52), np.float32),
         wild=wild,
-        clips=of_faces(none, np.zeros((0, 52), np.float32)),
+        clips=face_lessons(none, np.zeros((0, 52), np.float32)),
         nothing=np.zeros((0, 48, 48), np.uint8),
     )
 

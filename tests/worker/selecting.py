@@ -29,4 +29,6 @@ def choices(
             keeps_cuts=keeps_cuts,
         )
         selection.begin()
-        return [(packet, chosen) for packet, chosen in selection.of(container.demux(video)) if packet.size]
+        return [
+            (packet, chosen) for packet, chosen in selection.choose(container.demux(video)) if packet.size
+        ]

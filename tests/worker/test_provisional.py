@@ -70,8 +70,8 @@ def test_a_short_video_is_scored_as_a_whole(localizer: Localizer) -> None:
     whole = features(localizer, 300)
     run = cast("Run", Growing(whole))
     scores = ProgressiveScores(localizer)
-    scores.of(run, 64)
-    assert np.allclose(scores.of(run, 300).scores, localizer.score(whole).scores, atol=1e-6)
+    scores.blended(run, 64)
+    assert np.allclose(scores.blended(run, 300).scores, localizer.score(whole).scores, atol=1e-6)
 
 
 def test_growing_step_by_step_equals_one_step(localizer: Localizer) -> None:
@@ -79,11 +79,11 @@ def test_growing_step_by_step_equals_one_step(localizer: Localizer) -> None:
     growing = ProgressiveScores(localizer)
     run = Growing(whole)
     for total in (32, 200, 511, 512, 513, 900, 1280, 1281, 1500):
-        stepwise = growing.of(cast("Run", run), total)
+        stepwise = growing.blended(cast("Run", run), total)
         assert len(stepwise.scores) == total
     # Each finished window is computed once, plus one unfinished window per update; not the whole video each time.
     assert run.read <= 1500 + 12 * 512
-    at_once = ProgressiveScores(localizer).of(cast("Run", Growing(whole)), 1500)
+    at_once = ProgressiveScores(localizer).blended(cast("Run", Growing(whole)), 1500)
     assert np.array_equal(stepwise.scores, at_once.scores)
     difference = np.abs(stepwise.scores - localizer.score(whole).scores)
     assert difference.mean() < 0.05

@@ -120,11 +120,11 @@ def decoded(data: bytes | None) -> NDArray[np.uint8]:
 def test_stills_give_the_picture_of_their_seconds(tmp_path: Path) -> None:
     with kept(tmp_path) as stills:
         for seconds, level in ((0.0, 30), (1.0, 70), (4.99, 190)):
-            picture = decoded(stills.at(seconds))
+            picture = decoded(stills.jpeg_at(seconds))
             assert picture.shape == (48, 80, 3)
             assert abs(picture.mean() - level) < 2
-        assert stills.at(-0.1) is None
-        assert stills.at(5.0) is None
+        assert stills.jpeg_at(-0.1) is None
+        assert stills.jpeg_at(5.0) is None
         assert list(tmp_path.iterdir()) == [], "the file has no name"
 
 
@@ -132,7 +132,7 @@ def test_thumbnails_come_from_stills_without_a_decoder(tmp_path: Path) -> None:
     missing = tmp_path / "missing.mp4"
     with kept(tmp_path) as stills:
         found = make_thumbnails(missing, (0.5, 3.5), ThumbnailConfig(), LIMITS, nothing, stills=stills)
-        assert found == [stills.at(0.5), stills.at(3.5)]
+        assert found == [stills.jpeg_at(0.5), stills.jpeg_at(3.5)]
         assert make_thumbnails(missing, (0.5, 9.0), ThumbnailConfig(), LIMITS, nothing, stills=stills) == []
 
 
@@ -142,14 +142,14 @@ def test_no_stills_are_kept_where_the_disk_is_full(tmp_path: Path) -> None:
         stills.add(5, 6, pictures_of(1)[0])
         stills._file = file
         stills.add(6, 7, pictures_of(1)[0])
-        assert stills.at(4.5) is stills.at(5.5) is stills.at(6.5) is None
+        assert stills.jpeg_at(4.5) is stills.jpeg_at(5.5) is stills.jpeg_at(6.5) is None
 
 
 def test_stills_leave_the_disk_to_the_features(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (320, 320, 3), np.uint8)
     with small_volume(tmp_path / "small", 2) as folder, Stills(320, 80, folder) as stills:
         before, least, added = free_bytes(folder), free_bytes(folder), 0
-        while added < 100 and (not added or stills.at(0.0)):
+        while added < 100 and (not added or stills.jpeg_at(0.0)):
             stills.add(added, added + 1, noise)
             least, added = min(least, free_bytes(folder)), added + 1
         assert added > 10, "most of them fit"

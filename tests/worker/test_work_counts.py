@@ -138,9 +138,9 @@ def test_stills_of_a_part_have_the_video_s_times(
     with Stills(320, 80, tmp_path) as stills, Stills(320, 80, tmp_path) as of_all:
         pipeline.extractor.extract(clip, lambda _stage, _done: None, part, stills=stills)
         pipeline.extractor.extract(clip, lambda _stage, _done: None, stills=of_all)
-        assert [place for place in range(12) if stills.at((place + 0.5) * step)] == [6, 7, 8]
+        assert [place for place in range(12) if stills.jpeg_at((place + 0.5) * step)] == [6, 7, 8]
         for place in (6, 7, 8):
-            one, whole = (decoded(found.at((place + 0.5) * step)) for found in (stills, of_all))
+            one, whole = (decoded(found.jpeg_at((place + 0.5) * step)) for found in (stills, of_all))
             assert np.abs(one - whole).mean() < 2, "a decoder that begins later gives the same picture"
 
 

@@ -108,7 +108,7 @@ class Decoding:
         if self._selection is None:
             yield from ((packet, True) for packet in source)
             return
-        for packet, is_needed in self._selection.of(source):
+        for packet, is_needed in self._selection.choose(source):
             if source.clock.breaks or source.clock.outliers or self._order.breaks or self._order.outliers:
                 self._selection.stop()
             yield packet, is_needed

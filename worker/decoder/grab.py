@@ -69,7 +69,7 @@ def run_up(media: Media, is_disposable: IsDisposable, seconds: float) -> Iterato
     """
     selection = Selection(media.video.index, is_disposable, Moment(seconds), media.seconds_of)
     source = PacketSource(media, [media.video])
-    for packet, is_needed in selection.of(source):
+    for packet, is_needed in selection.choose(source):
         if source.clock.breaks or source.clock.outliers:
             selection.stop()
         if not is_needed:

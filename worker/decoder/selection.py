@@ -103,7 +103,7 @@ class KeyframeSelection:
         """Skip nothing from the next keyframe on."""
         self._is_stopping = True
 
-    def of(self, packets: Iterable[Packet[Any]]) -> Iterator[tuple[Packet[Any], bool]]:
+    def choose(self, packets: Iterable[Packet[Any]]) -> Iterator[tuple[Packet[Any], bool]]:
         """Each packet, and whether it is to be decoded."""
         for packet in packets:
             is_picture = packet.stream.index == self._video and packet.size > 0 and not packet.is_discard
@@ -151,7 +151,7 @@ class Selection:
         """Skip nothing from here on: the file is damaged or its clock broken, so no assumption is safe."""
         self._has_stopped, self._is_on = True, False
 
-    def of(self, packets: Iterable[Packet[Any]]) -> Iterator[tuple[Packet[Any], bool]]:
+    def choose(self, packets: Iterable[Packet[Any]]) -> Iterator[tuple[Packet[Any], bool]]:
         """Yield each packet and whether to decode it. The last packets are always decoded."""
         for packet in packets:
             self._held.append(self._note(packet))

@@ -68,7 +68,7 @@ class Stills:
         with suppress(OSError):
             self._file.truncate(0)
 
-    def at(self, seconds: float) -> bytes | None:
+    def jpeg_at(self, seconds: float) -> bytes | None:
         """The JPEG for a time, if there is one."""
         place = bisect_right(self._begins, seconds) - 1
         if place < 0 or seconds >= self._ends[place]:

@@ -40,7 +40,7 @@ class ProgressiveScores:
         self._weights = np.zeros(0, np.float32)
         self._next = 0
 
-    def of(self, run: Run, total: int) -> FrameScores:
+    def blended(self, run: Run, total: int) -> FrameScores:
         """Scores of the first `total` snippets, whose features the run must have."""
         grown = total - len(self._weights)
         self._sums = np.pad(self._sums, ((0, grown), (0, 0)))
@@ -117,7 +117,7 @@ class ProvisionalScorer:
         assert info is not None  # noqa: S101
         step, first = spec.snippet_seconds, self._wanted.part.first
         faces = run.faces_present(total)
-        curve = make_curve(self._scores.of(run, total), step, tuple(faces.tolist()), {})
+        curve = make_curve(self._scores.blended(run, total), step, tuple(faces.tolist()), {})
         until = (first + total) * step
         # The duration in the header may be missing or too short.
         seen = replace(info, duration=max(info.duration, until))

@@ -95,7 +95,7 @@ def make_thumbnails(
 
 def _kept(stills: Stills | None, wanted: Sequence[float]) -> list[bytes]:
     """The stills for all `wanted` seconds; none if one is missing."""
-    found = [] if stills is None else [stills.at(seconds) for seconds in wanted]
+    found = [] if stills is None else [stills.jpeg_at(seconds) for seconds in wanted]
     return [one for one in found if one is not None] if None not in found else []
 
 

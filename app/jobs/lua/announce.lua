@@ -3,11 +3,11 @@ if get('state') ~= 'queued' then
   leave_queue()
   return 0
 end
--- No worker can run its model, so a message would wake a worker in vain. served.lua ends that.
+-- No worker can run the job's model, so a message would be useless. served.lua makes the message due again.
 if get('unserved_at') ~= '' then return 0 end
 if pause(get('not_before')) > 0 then return 0 end
 if get('not_before') ~= '' then
-  -- Its pause is over and no message waits for it: it was claimed in vain meanwhile.
+  -- The job's pause is over and no message waits for it, because its message was consumed during the pause.
   redis.call('HDEL', job, 'not_before')
   redis.call('HINCRBY', job, 'sent', 1)
   redis.call('HSET', job, 'sent_at', stamp(now))

@@ -1,7 +1,7 @@
--- KEYS[6] may be the place of an idempotency key. ARGV: what is added to the job's place in the order of all,
--- digest of the request, seconds to remember it, jobs that one API key may have in the queue (0: any number), then
--- field/value pairs. Answers with the job, an older one if the request was seen; with nothing when the key belongs to
--- another request.
+-- KEYS[6] may be the place of an idempotency key. ARGV: the offset of the job's place in the order of all, digest of
+-- the request, seconds to remember it, jobs that one API key may have in the queue (0: any number), then field/value
+-- pairs. Answers with the job, an older one if the request was seen; with nothing when the key belongs to another
+-- request.
 if redis.call('EXISTS', job) == 1 then return redis.call('HGETALL', job) end
 if redis.call('HGET', prefix .. 'upload:' .. id, 'state') == 'gone' then return {'upload', 'gone'} end
 local seen = KEYS[6] and redis.call('GET', KEYS[6])

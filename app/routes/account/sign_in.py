@@ -167,7 +167,7 @@ def _page(request: Request, settings: Settings) -> str:
 
 
 def _back(reason: str) -> Response:
-    """To the page, which says why nobody is signed in."""
+    """A redirect to the page, which shows why the sign-in failed."""
     return _sent_to(f"{_root()}/?signin={reason}")
 
 

@@ -135,7 +135,7 @@ def export(record: BatchDep, query: Annotated[ExportQuery, Query()], services: S
 def _files(services: Services, batch: BatchRecord, cut: Cut) -> Iterator[tuple[str, bytes]]:
     names, table = FileNames(), io.StringIO()
     # Reserved, so that a video of this name is numbered.
-    names.free("index.csv")
+    names.unused("index.csv")
     rows = csv.writer(table)
     rows.writerow(("index", "job_id", "name", "state", "file", "error"))
     for index, (job_id, job) in enumerate(services.batches.jobs(batch.id)):
@@ -143,7 +143,7 @@ def _files(services: Services, batch: BatchRecord, cut: Cut) -> Iterator[tuple[s
         if job is not None:
             try:
                 found = file_of(services, job, cut)
-                file = names.free(found.name)
+                file = names.unused(found.name)
                 yield file, found.content
             except ProblemError as problem:
                 error = str(problem.code)

@@ -40,7 +40,7 @@ def read_page_file(path: Path, policy: str) -> PageFile:
 
     Args:
         path: a file of the page; it is read again only after it has changed.
-        policy: content security policy, to which the hashes of what is inlined are added.
+        policy: content security policy, to which the hashes of the inlined files are added.
     """
     # Part of the cache's key, so that edited files show without a restart.
     stamps = tuple(one.stat().st_mtime_ns for one in (path, *_inlined(path)))

@@ -94,6 +94,6 @@ def _presign(services: Services, asked: PresignRequest) -> PresignBody:
     form = services.storage.presign(record.incoming_key, settings.max_upload_bytes, seconds)
     if form is None:
         raise NotPresigned
-    # After the form: a store that cannot presign must leave no record behind.
+    # After the form, so that a store that cannot presign leaves no record.
     new_upload(services, record)
     return PresignBody(id=upload_id, url=form.url, fields=form.fields, expires_at=moment(now + seconds))

@@ -29,5 +29,7 @@ def blend(old: Path, new: Path, share: float, out: Path) -> None:
 
 
 def _weights(model: onnx.ModelProto) -> list[TensorProto]:
-    """Initializers in the order of the layers. Their names do not match: exports number folded convolutions anew."""
+    """Initializers in the order of the layers. Their names do not match, because each export renumbers folded
+    convolutions.
+    """
     return [one for one in model.graph.initializer if one.data_type == TensorProto.FLOAT and one.dims]

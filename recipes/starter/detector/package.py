@@ -12,7 +12,7 @@ NAME, VERSION = "sentiloc-face", "1.1.0"
 SERVED_WIDTH, SERVED_STEM = 32, (8, 16)
 # Pixels to which a frame's longer side is scaled: a first look, and a second one at small faces.
 LONG_SIDES = (320, 640)
-# The longer side of the seldom look at the smallest faces.
+# The longer side of the rare search for the smallest faces.
 CLOSE_SIDE = 1280
 # Pixels at the side of that look.
 SMALLEST_FACE = 18

@@ -38,8 +38,8 @@ def augment(faces: Tensor, side: int) -> Tensor:
 def remask(faces: Tensor, masked: Tensor, outlines: Tensor) -> Tensor:
     """Give cut-out faces other surroundings, and cut out some other faces, so that the cut does not reveal the source.
 
-    `faces` are `(batch, 1, side, side)`, `masked` `(batch,)` tells which are cut out on black, and the outlines are
-    `(m, side, side)`.
+    `faces` are `(batch, 1, side, side)`, `masked` `(batch,)` marks those that are cut out on black, and the outlines
+    are `(m, side, side)`.
     """
     count, side = len(faces), faces.shape[-1]
     cut = ~masked & (torch.rand(count) < MASKED_SHARE)

@@ -1,4 +1,4 @@
-"""A draft of a sequence: what is seen and heard at each time, before it becomes a training item."""
+"""A draft of a sequence: faces and sound over time, before it becomes a training item."""
 
 from __future__ import annotations
 

@@ -102,7 +102,7 @@ def join(parts: Sequence[Lessons]) -> Lessons:
     )
 
 
-def of_faces(faces: FaceSet, shapes: FloatArray | None = None) -> Lessons:
+def face_lessons(faces: FaceSet, shapes: FloatArray | None = None) -> Lessons:
     """Faces with soft emotion labels; `shapes` (n, 52) from the teacher, NaN where it found no face."""
     return make_lessons(faces.images, faces.targets, shapes=shapes, shares=faces.shares)
 
@@ -137,7 +137,7 @@ def make_lessons(
     )
 
 
-def of_nothing(images: Image) -> Lessons:
+def faceless_lessons(images: Image) -> Lessons:
     """Pictures (n, 48, 48) without a face, which have no other lesson."""
     count, zero = len(images), np.zeros(len(images), np.float32)
     return Lessons(
@@ -255,7 +255,7 @@ def _crop_rule(
     return (left, top, right, bottom), CROP_MARGIN
 
 
-def of_clips(clips: Sequence[Clip], teacher: BlendshapeTeacher, every: int = 2) -> Lessons:
+def clip_lessons(clips: Sequence[Clip], teacher: BlendshapeTeacher, every: int = 2) -> Lessons:
     """Frames of acted clips: neutral ones count fully; others have a third of the weight, as not every frame shows the
     emotion.
     """

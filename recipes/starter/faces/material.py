@@ -18,10 +18,10 @@ from recipes.starter.faces.lessons import (
     HELD_OUT_SUBJECTS,
     Lessons,
     WildFaces,
+    clip_lessons,
+    face_lessons,
+    faceless_lessons,
     join,
-    of_clips,
-    of_faces,
-    of_nothing,
     read_wild,
 )
 from recipes.starter.faces.teacher import BlendshapeTeacher
@@ -72,8 +72,8 @@ class FaceMaterial:
             if source not in without and len(part := self.wild.lessons(source, subjects & fresh))
         ]
         ferplus, photos = (
-            of_faces(self.ferplus.train, self.ferplus_shapes),
-            of_faces(self.photos.train, self.photo_shapes),
+            face_lessons(self.ferplus.train, self.ferplus_shapes),
+            face_lessons(self.photos.train, self.photo_shapes),
         )
         return join(
             [
@@ -83,7 +83,8 @@ class FaceMaterial:
                 *parts,
                 replace(self.clips, shares=np.full(len(self.clips), 0.5, np.float32)),
                 replace(
-                    of_nothing(self.nothing[~held_out(self.nothing)]), shares=_share_of_nothing(self.nothing)
+                    faceless_lessons(self.nothing[~held_out(self.nothing)]),
+                    shares=_share_of_nothing(self.nothing),
                 ),
             ]
         )
@@ -162,7 +163,7 @@ def _wild(data: Path, cache: Path, teacher: BlendshapeTeacher) -> WildFaces:
 def _clips(data: Path, cache: Path, teacher: BlendshapeTeacher) -> Lessons:
     file = cache / "clips.npz"
     if not file.exists():
-        of_clips(_clips_of(data, cache), teacher).save(file)
+        clip_lessons(_clips_of(data, cache), teacher).save(file)
     return Lessons.load(file)
 
 

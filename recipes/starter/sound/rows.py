@@ -21,8 +21,8 @@ Random = np.random.Generator
 class SoundBatch(SpeechBatch):
     """A batch of sounds.
 
-    `events` (rows, time, events) are in [0, 1]; `known` (same shape) tells where they are known; `importance` (sounds,)
-    is the loss weight of each sound's sentiment.
+    `events` (rows, time, events) are in [0, 1]; `known` (same shape) is true where they are known; `importance`
+    (sounds,) is the loss weight of each sound's sentiment.
     """
 
     events: FloatArray
@@ -75,7 +75,7 @@ def place(row: Row, cursor: int, sound: Sound, number: int, random: Random) -> i
         keep = min(keep, max(48, int(len(sound.power) * random.uniform(0.4, 1))))
     last = len(sound.power) - keep
     first = int(random.integers(0, last + 1))
-    if not sound.power[first : first + keep].any():  # a pause: take what is around the loudest frame
+    if not sound.power[first : first + keep].any():  # A pause: take the frames around the loudest one.
         first = int(np.clip(sound.power.max(axis=1).argmax() - keep // 2, 0, last))
     part, here = slice(first, first + keep), slice(cursor, cursor + keep)
     power = sound.power[part]

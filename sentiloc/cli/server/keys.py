@@ -177,7 +177,7 @@ def erase(
     try:
         services.eraser.erase(receipt, seconds=math.inf)
     finally:
-        # Also after a failure. The audit log takes counts only; it has a time of its own.
+        # Also after a failure. The audit log only takes counts, and it adds its own time.
         counts = {name: value for name, value in receipt.to_dict().items() if isinstance(value, str | int)}
         _audit(receipt.event, **{**counts, "at": None})
     typer.echo(json.dumps(receipt.to_dict(), indent=1))

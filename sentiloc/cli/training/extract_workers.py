@@ -198,7 +198,7 @@ class _Collector:
         self._done: list[str] = []
         self._failed = 0
         self._collect = _every(_COLLECT_SECONDS, self._collect_done)
-        self._search = _every(_LOOK_SECONDS, self._ask_again)
+        self._search = _every(_LOOK_SECONDS, self._resend_lost)
 
     def poll(self) -> bool:
         """Collect finished videos; True when none is left. Called ten times a second."""
@@ -221,8 +221,10 @@ class _Collector:
         self._done.clear()
         return True
 
-    def _ask_again(self) -> bool:
-        """Send messages again for videos that nobody works on; count those whose process ended without a report."""
+    def _resend_lost(self) -> bool:
+        """Resend the messages of videos that no process works on; collect those whose process ended without a
+        report.
+        """
         self._queue.keep_open()
         if self._queue.waiting():
             return False

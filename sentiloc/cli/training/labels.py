@@ -51,5 +51,5 @@ def labels(
             refuse(given_options(context), {"run"}, f"the folders of {source} state the split")
         missing = folder_labels.write_labels(folder, source, BENCHMARKS[benchmark], run)
     if missing:
-        # Five show what is wrong; all names of a large set would fill the terminal.
+        # Five examples are enough; all names of a large set would fill the terminal.
         typer.echo(f"{len(missing)} annotated videos are not in {folder}: {', '.join(missing[:5])}", err=True)
