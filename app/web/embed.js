@@ -15,13 +15,34 @@ function segment({ start, end, label, confidence, source }) {
   return make("li", {}, make("button", { type: "button", class: label, onclick: go }, `${clock(start)} – ${clock(end)} ${sign}${label} ${sure}`));
 }
 
-async function show() {
-  const response = await fetch(`${API}/shared/${token}`);
-  const body = await response.json();
-  if (!response.ok) throw new Error(body.detail);
-  document.title = $("name").textContent = body.name;
-  $("player").src = body.video;
-  $("found").replaceChildren(...body.segments.map(segment));
+const UNKNOWN = [404, 422];
+const BROKEN = "It is incomplete, or it has ended. Ask the person who sent it for a new one.";
+const UNREACHED = "The server does not answer. Try again in a few minutes.";
+const NO_VIDEO = "The video is no longer stored, or this browser cannot play it.";
+const NOTHING = "No moment of this video stands out.";
+const SURE = "A percentage says how sure the model is. It can be wrong.";
+
+async function ask() {
+  const response = await fetch(`${API}/shared/${token}`).catch(() => {
+    throw new Error(UNREACHED);
+  });
+  const body = await response.json().catch(() => ({}));
+  if (response.ok) return body;
+  throw new Error(UNKNOWN.includes(response.status) ? BROKEN : (body.detail ?? UNREACHED));
 }
 
-show().catch((error) => ($("told").textContent = error.message));
+async function show() {
+  const body = await ask();
+  document.title = $("name").textContent = body.name;
+  $("player").onerror = () => ($("told").textContent = NO_VIDEO);
+  $("player").src = body.video;
+  $("film").hidden = false;
+  $("found").replaceChildren(...body.segments.map(segment));
+  if (body.kind === "localize" && !body.segments.length) $("told").textContent = NOTHING;
+  $("sure").textContent = body.segments.some(({ source }) => source === "model") ? SURE : "";
+}
+
+show().catch((error) => {
+  document.title = $("name").textContent = "This link cannot be opened";
+  $("told").textContent = error.message;
+});

@@ -195,3 +195,24 @@ def test_the_report_fits_a_phone_and_prints(
     printed = page.pdf(format="A4")
     assert printed.startswith(b"%PDF-")
     assert printed.count(b"/Type /Page\n") == 1
+
+
+@pytest.mark.parametrize("token", ["bm90aGluZw", "copied-with-a-full-stop."], ids=["ended", "incomplete"])
+def test_a_link_that_is_not_valid_is_explained_to_people(visit: Visitor, token: str) -> None:
+    person = visit()
+    with person.page.expect_response("**/embed/*") as answer:
+        person.go(f"/embed/{token}")
+    assert answer.value.status == 404
+    person.page.wait_for_selector("#told:text('Ask the person who sent it for a new one.')")
+    assert person.page.title() == person.page.inner_text("h1") == "This link cannot be opened"
+    assert person.page.is_hidden("#film") and violations(person) == ""
+    assert all("404" in line or "422" in line for line in person.errors)
+    person.errors.clear()
+
+
+def test_the_player_of_a_link_says_what_a_percentage_is(
+    visit: Visitor, service: SteadyService, job: str
+) -> None:
+    page = visit().go(service.client.post(f"/jobs/{job}/share").json()["embed"]).page
+    page.wait_for_selector("#sure:text('how sure the model is')")
+    assert page.is_visible("#film")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from datetime import datetime
 from pathlib import Path
@@ -33,7 +34,8 @@ router = APIRouter(tags=["reels"])
 
 _WEB = Path(__file__).resolve().parents[2] / "web"
 _WEEK, _YEAR = 7 * 86_400, 366 * 86_400
-Token = Annotated[str, PathParameter(pattern=r"^[A-Za-z0-9_-]{1,300}$")]
+_WRITTEN = r"^[A-Za-z0-9_-]{1,300}$"
+Token = Annotated[str, PathParameter(pattern=_WRITTEN)]
 
 
 class LinkNotFound(TypedProblem):
@@ -230,10 +232,14 @@ def shared_video(link: LinkDep, services: ServicesDep) -> Response:
 
 
 @router.get("/embed/{token}", include_in_schema=False)
-def embed(link: LinkDep, services: ServicesDep) -> Response:
-    """A page with a player, for frames on the sites in `SENTILOC_EMBED_ANCESTORS`."""
-    # The dependency has refused invalid links; the page itself fetches the content.
-    _ = link
+def embed(token: str, request: Request, services: ServicesDep) -> Response:
+    """A page with a player, for frames on the sites in `SENTILOC_EMBED_ANCESTORS`.
+
+    People open it, so a link that is not valid gets the page, too, which says so.
+    """
+    found = find_shared(services.store, token) if re.fullmatch(_WRITTEN, token) else None
+    if found is not None:
+        request.path_params["job_id"] = found[0].id
     ancestors = " ".join(("'self'", *services.settings.embed_ancestors))
     policy = (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
@@ -242,4 +248,4 @@ def embed(link: LinkDep, services: ServicesDep) -> Response:
     )
     # Browsers that support frame-ancestors ignore X-Frame-Options; the others allow only this server's own pages.
     headers = {**NO_STORE, "Content-Security-Policy": policy, "X-Frame-Options": "SAMEORIGIN"}
-    return FileResponse(_WEB / "embed.html", headers=headers)
+    return FileResponse(_WEB / "embed.html", 404 if found is None else 200, headers=headers)
