@@ -20,7 +20,7 @@ export class Problem extends Error {
 }
 
 /** @type {(wasRefused: boolean, told: Promise<string>) => Promise<string>} */
-let askForKey = () => Promise.reject(new Error("no key"));
+let askForKey = () => Promise.reject(new Error(text.keyElsewhere));
 let asking = null;
 
 // `ask(wrong)` shows the field for the key and resolves to the typed text.

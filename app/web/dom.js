@@ -20,6 +20,9 @@ export const sureness = (share) => (share < 1 ? Math.min(99, percent(share)) : 1
 
 export const percent = (share) => Math.round(share * 100);
 
+// Of work under way: 100 % is only what is done.
+export const reached = (part) => Math.floor(part * 100);
+
 export function store(key, value) {
   try {
     if (value === undefined) return localStorage.getItem(key);

@@ -1,6 +1,6 @@
 // Highlights: found by the server, then put into order, trimmed, played, cut and rendered here.
 import { apiKey, ask, cancelJob, fileName, getBlob, getJob, offline, reelPath, startReel, videoPath } from "./api.js";
-import { $, make, pause, sureness } from "./dom.js";
+import { $, make, pause, reached, sureness } from "./dom.js";
 
 const SHORTEST = 0.2;
 const STAGES = { queued: "Waiting for a worker", rendering: "Rendering" };
@@ -108,7 +108,7 @@ function item(moment, index) {
   const sure = moment.confidence === null ? "by hand" : `${sureness(moment.confidence)}\u00a0%`;
   const button = (label, sign, onclick, disabled = false) => make("button", { type: "button", class: "icon", "aria-label": `${label} ${index + 1}`, title: label, onclick, disabled }, sign);
   const edge = (name) => make("input", {
-    type: "number", min: 0, step: 0.04, value: moment[name].toFixed(2), "aria-label": `${name === "start" ? "Start" : "End"} of ${index + 1} in seconds`,
+    type: "number", step: 0.04, defaultValue: moment[name].toFixed(2), "aria-label": `${name === "start" ? "Start" : "End"} of ${index + 1} in seconds`,
     onchange: ({ target }) => trim(index, name, target),
   });
   return make("li", {},
@@ -131,13 +131,18 @@ function picture(moment) {
   return image;
 }
 
+// Its steps count from its default value, so that every time is valid.
+function setField(field, seconds) {
+  field.value = field.defaultValue = seconds.toFixed(2);
+}
+
 // The field stays where it is, so that Tab goes on from it.
 function trim(index, edge, field) {
   const moment = moments[index];
   const seconds = field.value === "" ? moment[edge] : Number(field.value);
   remember();
   moment[edge] = edge === "start" ? Math.max(0, Math.min(seconds, moment.end - SHORTEST)) : Math.max(seconds, moment.start + SHORTEST);
-  field.value = moment[edge].toFixed(2);
+  setField(field, moment[edge]);
   halt();
   enable();
   keep();
@@ -289,7 +294,7 @@ async function follow() {
       continue;
     }
     $("rendering").value = job.progress;
-    tell(`${STAGES[job.stage ?? job.state] ?? "Starting"}, ${Math.round(job.progress * 100)} %`);
+    tell(`${STAGES[job.stage ?? job.state] ?? "Starting"}, ${reached(job.progress)} %`);
     if (job.state === "failed") throw new Error(job.error.detail);
     if (job.state === "cancelled") return tell("Stopped.");
     if (job.state === "succeeded") return offer();

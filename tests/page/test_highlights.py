@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import opentimelineio as oti
+import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, Route
 
@@ -259,3 +260,26 @@ def test_the_page_says_how_many_videos_were_not_searched(visit: Visitor, job: st
     assert page.inner_text("#told").endswith(
         "Only the videos with the most certain segments were searched, not the 1034 others"
     )
+
+
+def test_its_edges_are_valid_and_step_by_frames(visit: Visitor, job: str) -> None:
+    """A screen reader calls a field wrong whose time lies between two steps."""
+    page = visit().go(f"/web/highlights.html?job={job}").page
+    page.wait_for_selector("#moments li")
+    assert page.locator("#moments input:invalid").count() == 0
+    start = page.locator("#moments input").first
+    before = float(start.input_value())
+    start.press("ArrowUp")
+    start.press("Tab")
+    assert float(start.input_value()) == pytest.approx(before + 0.04)
+    start.fill("1.33")
+    start.press("Tab")
+    assert page.locator("#moments input:invalid").count() == 0
+
+
+def test_printed_highlights_are_a_list_of_moments(visit: Visitor, job: str) -> None:
+    page = visit(color_scheme="dark").go(f"/web/highlights.html?job={job}").page
+    page.wait_for_selector("#moments li")
+    page.emulate_media(media="print")
+    assert page.is_visible("#moments img") and page.is_hidden("#find") and page.is_hidden("#leave")
+    assert page.evaluate("getComputedStyle(document.body).color") == "rgb(20, 32, 44)"

@@ -164,3 +164,12 @@ def test_a_pending_video_neither_delays_its_result_nor_replaces_another_video(
         route.continue_()
     assert person.rows().count() > 0
     assert page.get_attribute("#video", "src") == shown
+
+
+def test_the_page_of_highlights_says_where_the_key_is_entered(closed_url: str, visit: Visitor) -> None:
+    person = visit()
+    person.url = closed_url
+    page = person.go("/web/highlights.html").page
+    page.wait_for_selector("#told:text('Open Videos and enter the key there.')")
+    assert all("401" in line for line in person.errors)
+    person.errors.clear()
