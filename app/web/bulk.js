@@ -45,13 +45,14 @@ export function zip(files) {
   return new Blob([...parts, ...directory, end], { type: "application/zip" });
 }
 
-// Resolves to the number of files, which contain saved corrections.
-export async function exportAll(jobs, format) {
+// Resolves to the number of files, which contain saved corrections. `packed(count)` is called for each.
+export async function exportAll(jobs, format, packed) {
   const files = [];
   const taken = new Set();
   for (const job of jobs) {
     const { blob, name } = await getBlob(resultPath(job.id, { format, corrected: true }));
     files.push({ name: unlike(name ?? `${job.source.name}.${format}`, taken), bytes: new Uint8Array(await blob.arrayBuffer()) });
+    packed(files.length);
   }
   const link = make("a", { href: URL.createObjectURL(zip(files)), download: `sentiloc ${format}.zip` });
   link.click();

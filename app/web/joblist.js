@@ -1,8 +1,8 @@
 // The list of jobs on the first screen: searched, filtered and sorted by the server; chosen ones are exported or deleted together.
 import { FINAL, cancelJob, deleteJob, listJobs, offline } from "./api.js";
 import { clock } from "./clock.js";
-import { $, make, percent } from "./dom.js";
-import { nameOf } from "./labels.js";
+import { $, make, reached } from "./dom.js";
+import { inOrder, nameOf } from "./labels.js";
 import { isDefault, setUpModels } from "./models.js";
 import { formats, say, text } from "./strings.js";
 import { preview } from "./preview.js";
@@ -25,6 +25,7 @@ let timer = 0;
 let typing = 0;
 let asked = 0;
 let chosen = new Set();
+let isPacking = false;
 // What is being deleted.
 const removing = new Set();
 
@@ -46,8 +47,9 @@ export function setUpJobs() {
 
 export async function showJobs() {
   clearTimeout(timer);
+  const models = setUpModels();
   await load(pages);
-  await setUpModels();
+  await models;
   draw();
 }
 
@@ -135,12 +137,12 @@ function box(job) {
 
 // Labels with their numbers of segments.
 function chip(job) {
-  const labels = job.state === "succeeded" ? (job.labels_found ?? []) : [];
+  const labels = job.state === "succeeded" ? inOrder(job.labels_found ?? []) : [];
   const marks = labels.map((label) => make("i", { class: `swatch ${label}` }));
   const working = !["queued", ...FINAL].includes(job.state);
   const counts = labels.map((label) => [job.found?.[label]?.segments, nameOf(label)].filter(Boolean).join(" "));
   const words = job.state === "succeeded" ? say.found(counts) : say.states[job.state] ?? job.state;
-  return make("span", { class: `chip ${job.state}` }, ...marks, working ? `${words} ${percent(job.progress)} %` : words);
+  return make("span", { class: `chip ${job.state}` }, ...marks, working ? `${words} ${reached(job.progress)} %` : words);
 }
 
 // A row shown as running may have finished since, so Cancel never deletes.
@@ -258,16 +260,24 @@ function setUpChosen() {
     draw();
   });
   $("chosen-export").addEventListener("click", async () => {
+    if (isPacking) return;
     const wanted = jobs.filter(({ id, state }) => chosen.has(id) && state === "succeeded");
-    $("chosen-note").textContent = text.packing;
-    const pack = async () => (await import("./bulk.js").catch(offline)).exportAll(wanted, $("chosen-format").value);
-    $("chosen-note").textContent = await pack().then(say.packed, (error) => error.message);
+    const without = chosen.size - wanted.length;
+    const tell = (words) => ($("chosen-note").textContent = words);
+    if (!wanted.length) return tell(say.noResult(without));
+    const packing = (done) => tell(say.packing(done, wanted.length));
+    const pack = async () => (await import("./bulk.js").catch(offline)).exportAll(wanted, $("chosen-format").value, packing);
+    packing(0);
+    isPacking = true;
+    await pack().then((count) => tell(say.packed(count, without)), (error) => tell(error.message));
+    isPacking = false;
   });
   onSecondPress($("chosen-delete"), () => remove([...chosen], () => (chosen.size ? $("chosen-delete") : outside())));
 }
 
 function drawChosen() {
   $("chosen").hidden = jobs.length === 0;
+  $("choose-all-words").textContent = say.chooseAll(jobs.length, Boolean(cursor));
   $("choose-all").checked = chosen.size > 0 && chosen.size === jobs.length;
   $("choose-all").indeterminate = chosen.size > 0 && chosen.size < jobs.length;
   $("chosen-acts").hidden = chosen.size === 0;

@@ -11,6 +11,9 @@ export function setLabels(labels) {
   order = labels;
 }
 
+// As everywhere on the page: positive first, all others as they are.
+export const inOrder = (labels) => labels.toSorted((a, b) => Number(b === "positive") - Number(a === "positive"));
+
 export const signOf = (label) => SIGNS[label] ?? "●";
 export const nameOf = (label) => labelNames[label] ?? label.charAt(0).toUpperCase() + label.slice(1).replaceAll("_", " ");
 

@@ -55,7 +55,9 @@ async function showKey() {
 // `name` is the name of the video at fault, if there is one.
 function fail(error, name = "") {
   showOnly("problem");
-  $("problem-title").textContent = say.problem(name);
+  const title = say.problem(name);
+  $("problem-title").textContent = title;
+  document.title = `${title} · Sentiloc`;
   $("problem-detail").textContent = error.message;
   $("problem-hint").textContent = hints[error.code] ?? "";
   $("again").focus();

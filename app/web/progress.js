@@ -1,6 +1,6 @@
 // The screen of a video on its way: upload, queue, stages. Follows a job by its events, over any number of broken connections.
 import { FINAL, Problem, events, getJob } from "./api.js";
-import { $, make, pause, percent } from "./dom.js";
+import { $, make, pause, reached } from "./dom.js";
 import { say, text } from "./strings.js";
 
 const STEPS = ["upload", "queued", "decoding", "extracting", "localizing"];
@@ -17,7 +17,7 @@ export function showProgress(title, step, part, line) {
   $("steps").hidden = $("bar").hidden = !step;
   $("bar").value = part;
   if ($("stage").textContent !== line) $("stage").textContent = line;
-  document.title = step ? `${percent(part)} % · ${title}` : title;
+  document.title = step ? `${reached(part)} % · ${title}` : title;
 }
 
 function stepItem(name, i, at) {

@@ -2,7 +2,7 @@
 import { getJob } from "./api.js";
 import { placeOf, refusal } from "./checks.js";
 import { $, make, pause as wait } from "./dom.js";
-import { nameOf } from "./labels.js";
+import { inOrder, nameOf } from "./labels.js";
 import { hints, say, text } from "./strings.js";
 import { Upload } from "./upload.js";
 
@@ -234,7 +234,7 @@ class Item {
   }
 
   tell({ state, progress, labels_found: labels, error }) {
-    if (state === "succeeded") this.set("done", say.found((labels ?? []).map(nameOf)), 1);
+    if (state === "succeeded") this.set("done", say.found(inOrder(labels ?? []).map(nameOf)), 1);
     else if (state === "failed" || state === "cancelled") this.set("failed", error ? explain({ message: error.detail, code: error.code }) : say.states.cancelled);
     else this.set("working", state === "queued" ? say.states.queued : say.workingAt(progress), progress);
     if (["done", "failed"].includes(this.state)) sentOne();

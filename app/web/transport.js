@@ -1,6 +1,6 @@
 // The buttons and fields under the picture: speed, volume, time shown and typed, steps by frames.
 import { clock, countBy, parseMoment } from "./clock.js";
-import { $, make, store } from "./dom.js";
+import { $, make, percent, store } from "./dom.js";
 import { nameOf } from "./labels.js";
 import { say, text } from "./strings.js";
 import { Counter } from "./timecode.js";
@@ -88,9 +88,12 @@ export class Transport {
   tellState() {
     const { player } = this;
     $("play").classList.toggle("playing", player.playing);
+    $("play").title = player.playing ? text.halt : text.play;
+    $("play").setAttribute("aria-label", $("play").title);
     $("pace").textContent = [0, 1].includes(player.pace) ? "" : say.speedOf(player.pace);
     $("speed").value = String(player.speed);
     $("volume").value = String(player.volume);
+    $("volume").setAttribute("aria-valuetext", say.confidence(percent(player.volume)));
     $("mute").setAttribute("aria-pressed", String(player.volume === 0));
   }
 }

@@ -216,6 +216,7 @@ export class View {
     listSegments(this.segments, chosen, this.findings, this.thumbs, (segment) => this.choose(segment));
     summarize(this.segments, this.findings);
     this.inspect();
+    this.tellTimeline(this.under);
     this.showOptions();
     this.showCorrections();
   }
@@ -235,6 +236,7 @@ export class View {
       const name = output.htmlFor.value;
       const value = this.options[name];
       output.textContent = name === "threshold" ? `${percent(value)} %` : `${value.toFixed(2)} s`;
+      $(name).setAttribute("aria-valuetext", output.textContent);
     }
     const locked = Boolean(this.corrections.doc?.segments);
     $("tune").querySelector("fieldset").disabled = locked;

@@ -343,3 +343,17 @@ def test_theirs_are_shown_when_they_are_chosen(visit: Visitor, service: SteadySe
     second.page.click("#save")
     second.page.wait_for_selector("#save:disabled")
     assert len(saved(service, own_job)) == first.rows().count() - 1
+
+
+def test_the_timeline_announces_what_a_correction_has_made_of_this_moment(
+    visit: Visitor, own_job: str
+) -> None:
+    page = visit().open_result(own_job).page
+    heard = []
+    for key in ("Home", "a", "x", "Delete", "Control+z"):
+        page.keyboard.press(key)
+        heard.append(str(page.get_attribute("#timeline", "aria-valuetext")))
+    names = [one.removeprefix("0:00").removeprefix(", ") for one in heard]
+    assert names[0] == names[3] == ""
+    assert {names[1], names[2]} == {"Positive", "Negative"}
+    assert names[4] == names[2]

@@ -108,6 +108,7 @@ def test_a_row_shows_picture_length_counts_and_segments(
     wait_for(lambda: row.locator("img").evaluate("image => image.naturalWidth > 0"))
     text = row.inner_text()
     assert "0:20" in text and "1 positive" in text
+    assert text.index("positive") < text.index("negative")
 
 
 def as_running(route: Route, job_id: str) -> None:
@@ -116,7 +117,7 @@ def as_running(route: Route, job_id: str) -> None:
     body = answer.json()
     for one in [body, *body.get("jobs", [])]:
         if one.get("id") == job_id:
-            one.update(state="extracting", stage="extracting", progress=0.99)
+            one.update(state="extracting", stage="extracting", progress=0.999)
     route.fulfill(response=answer, json=body)
 
 
@@ -247,3 +248,67 @@ def test_a_printed_result_is_light_and_whole(visit: Visitor, job: str, tmp_path:
     assert wide is not None
     assert wide["width"] > 1000
     assert page.evaluate("document.documentElement.dataset.theme") is None
+
+
+def test_an_export_of_several_counts_and_names_what_has_no_result(
+    visit: Visitor, service: SteadyService, job: str, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"no video")
+    failed = service.submit(broken)
+    service.wait_ended(failed)
+    page = visit().go().page
+    held: list[Route] = []
+    page.route(re.compile("corrected=true"), lambda route: held.append(route))
+    page.check(f"#job-list li[data-id='{failed}'] input")
+    page.click("#chosen-export")
+    assert page.inner_text("#chosen-note") == "1 selected video has no result."
+    page.check(f"#job-list li[data-id='{job}'] input")
+    page.click("#chosen-export")
+    wait_for(lambda: page.inner_text("#chosen-note") == "packing 0 of 1…" and held)
+    with page.expect_download():
+        held[0].continue_()
+    page.wait_for_selector("#chosen-note:text('1 result in one ZIP file. 1 selected video has no result.')")
+
+
+def with_more(route: Route) -> None:
+    """The answer of a server that has more videos than it lists."""
+    answer = route.fetch()
+    route.fulfill(response=answer, json=answer.json() | {"next_cursor": "more"})
+
+
+def test_select_all_says_how_many_there_are_in_a_part_of_the_list(visit: Visitor, job: str) -> None:
+    page = visit().go().page
+    page.wait_for_selector("text=Select all")
+    page.route(re.compile(r"/v1/jobs\?"), with_more)
+    page.select_option("#job-state", "succeeded")
+    wait_for(lambda: re.fullmatch(r"Select these \d+", page.inner_text("#choose-all-words")))
+    assert page.inner_text("#more") == "Show more"
+
+
+@pytest.mark.parametrize("width", [641, 700, 960])
+def test_a_name_has_room_in_a_window_of_medium_width(visit: Visitor, job: str, width: int) -> None:
+    page = visit(viewport={"width": width, "height": 900}).go().page
+    name = page.locator(f"#job-list li[data-id='{job}'] .name")
+    assert name.evaluate("one => one.clientWidth") > width / 3
+
+
+def test_a_printed_list_is_light_and_has_no_controls(visit: Visitor, job: str) -> None:
+    page = visit(color_scheme="dark").go().page
+    page.wait_for_selector("#job-list li")
+    page.emulate_media(media="print")
+    assert page.is_visible("#job-list .name >> nth=0")
+    for control in ("#drop", "#url-form", "#search", "#chosen", "#job-list button >> nth=0"):
+        assert page.is_hidden(control)
+    assert page.evaluate("getComputedStyle(document.body).color") == "rgb(20, 32, 44)"
+
+
+def test_what_is_under_way_is_nowhere_at_100_percent(visit: Visitor, job: str) -> None:
+    page = visit().go().page
+    page.route(re.compile(r"/v1/jobs(\?|/[^/]+$)"), lambda route: as_running(route, job))
+    page.select_option("#job-state", "working")
+    page.select_option("#job-state", "")
+    page.wait_for_selector(f"#job-list li[data-id='{job}'] .chip:text('working 99 %')")
+    page.click(f"#job-list li[data-id='{job}'] a")
+    wait_for(lambda: page.title().startswith("99 % "))
+    page.unroute_all(behavior="wait")

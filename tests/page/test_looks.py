@@ -133,3 +133,13 @@ def test_saved_corrections_have_their_date_and_leave_the_buttons_in_one_row(
     assert re.search(r"saved \w+ \d+, \d{4}, .* 1 point", page.inner_text("#edited"))
     tops = page.locator("#editing button:visible").evaluate_all("(all) => all.map((one) => one.offsetTop)")
     assert len(set(tops)) == 1
+
+
+def test_rows_of_a_phone_keep_their_height_when_they_come_into_view(visit: Visitor, job: str) -> None:
+    """What moves is hit by a finger that aims at what was there."""
+    page = visit(viewport={"width": 390, "height": 600}).open_result(job).page
+    tall = "(all) => all.map((one) => one.offsetHeight)"
+    before = page.locator("#rows li").evaluate_all(tall)
+    page.locator("#rows").scroll_into_view_if_needed()
+    page.wait_for_timeout(100)
+    assert page.locator("#rows li").evaluate_all(tall) == before

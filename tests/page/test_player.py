@@ -385,3 +385,14 @@ def test_the_moment_of_a_link_stays_while_the_video_is_fetched(visit: Visitor, j
     wait_for(lambda: shown(person) > 5)
     assert page.evaluate(f"{VIDEO}.played.start(0)") == pytest.approx(5.0, abs=FRAME)
     assert page.is_hidden("#no-video")
+
+
+def test_controls_say_their_state_to_screen_readers(person: Visit) -> None:
+    page = person.page
+    assert page.get_attribute("#threshold", "aria-valuetext") == "30 %"
+    assert page.get_attribute("#min_length", "aria-valuetext") == "1.00 s"
+    page.locator("#volume").press("ArrowLeft")
+    assert page.get_attribute("#volume", "aria-valuetext") == "95 %"
+    page.get_by_role("button", name="Play", exact=True).click()
+    page.get_by_role("button", name="Pause", exact=True).click()
+    page.get_by_role("button", name="Play", exact=True).wait_for()

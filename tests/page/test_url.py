@@ -35,7 +35,8 @@ def test_an_unreachable_address_is_named_with_the_reason(visit: Visitor, files_u
     page.fill("#url", f"{files_url}/nothing.mp4")
     page.click("#url-form button")
     page.wait_for_selector("#problem:not([hidden])")
-    assert page.inner_text("#problem h2") == "nothing.mp4 could not be localized"
+    assert page.inner_text("#problem h2") == "nothing.mp4 could not be analysed"
+    assert page.title() == "nothing.mp4 could not be analysed · Sentiloc"
     assert "404" in page.inner_text("#problem-detail")
 
 
