@@ -9,6 +9,7 @@ from anyio import CapacityLimiter
 from fastapi import Depends, Request
 
 from sentiloc.app.access.combining import Combining
+from sentiloc.app.access.key_limits import KeyTurns
 from sentiloc.app.access.keys import KeyStore
 from sentiloc.app.access.sessions import SessionStore
 from sentiloc.app.batches.intake import BatchIntake
@@ -56,6 +57,7 @@ class Services:
     submitter: Submitter
     events: EventStreams
     combining: Combining
+    link_turns: KeyTurns
     uploads: UploadStore
     upload_writer: UploadWriter
     upload_jobs: UploadJobs
@@ -97,6 +99,7 @@ class Services:
             submitter=submitter,
             events=EventStreams(settings, reader),
             combining=Combining(settings),
+            link_turns=KeyTurns(settings.max_running_requests_per_key),
             uploads=uploads,
             upload_writer=UploadWriter(settings, uploads),
             upload_jobs=upload_jobs,

@@ -24,7 +24,7 @@ class RequestSettings(BaseSettings):
         16,
         gt=0,
         description="Requests of one API key that run at a time per API process; its others wait. Uploads, videos, "
-        "event streams and polls of a job do not count",
+        "event streams and polls of a job do not count; those by its shared links count on their own",
     )
     max_lists_per_key: int = Field(
         2,

@@ -18,9 +18,12 @@ from sentiloc.app.access.keys import KeyStore
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.main import create_app
 from sentiloc.app.routes.reels.highlights import Choice
+from sentiloc.app.routes.reels.share import LinkNotFound
 from sentiloc.app.settings import Settings
 from tests.app.asking import assert_problem
 from tests.app.test_events import is_listened_to
+from tests.app.test_reel_routes import Planted, planted  # noqa: F401
+from tests.model.test_highlights import segment
 from tests.support.services import wait_for
 
 CUT = {"format": "edl", "clips": [{"job": "a" * 22, "start": 0, "end": 1}]}
@@ -248,6 +251,39 @@ def test_slow_requests_of_one_key_leave_threads_to_others(
             may_end.set()
         for thread in [*asking, asked]:
             thread.join()
+
+
+def test_a_shared_link_leaves_threads_to_others(
+    client: TestClient,
+    planted: Planted,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It needs no key, so no limit of keys applies to those who have it."""
+    job = planted.job("clip.mp4", segment(1, 2))
+    path = client.post(f"/v1/jobs/{job}/share").json()["path"]
+    running, may_end = threading.Semaphore(0), threading.Event()
+
+    def wait(*_: object) -> None:
+        running.release()
+        assert may_end.wait(60)
+        raise LinkNotFound
+
+    monkeypatch.setattr("sentiloc.app.routes.reels.share.read_corrected", wait)
+    asking = [threading.Thread(target=client.get, args=[path]) for _ in range(45)]
+    for thread in asking:
+        thread.start()
+    try:
+        assert all(running.acquire(timeout=60) for _ in range(16))
+        answers: list[int] = []
+        asked = threading.Thread(target=lambda: answers.append(client.get("/v1/jobs").status_code))
+        asked.start()
+        asked.join(60)
+        assert answers == [200]
+        assert not running.acquire(blocking=False)
+    finally:
+        may_end.set()
+    for thread in [*asking, asked]:
+        thread.join()
 
 
 def test_turns_are_given_back_and_forgotten() -> None:

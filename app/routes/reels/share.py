@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import AsyncIterator
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -108,6 +109,14 @@ def find_link(token: Token, request: Request, services: ServicesDep) -> tuple[Jo
 
 
 LinkDep = Annotated[tuple[JobRecord, int], Depends(find_link)]
+
+
+async def take_turn(link: LinkDep, services: ServicesDep) -> AsyncIterator[None]:
+    """Wait for a turn of the job's owner. Links need no key, so nothing else limits who asks."""
+    async with services.link_turns.hold(link[0].key_id or ""):
+        yield
+
+
 _GONE = (410, ErrorCode.SOURCE_MISSING, "The video is no longer stored.")
 _SHARED = documented(
     LinkNotFound,
@@ -184,6 +193,7 @@ def remove(record: JobDep, services: ServicesDep) -> None:
     "/shared/{token}",
     summary="Get what a link shows",
     operation_id="getShared",
+    dependencies=[Depends(take_turn)],
     responses=_SHARED,
 )
 def shared(link: LinkDep, token: Token, services: ServicesDep, response: Response) -> SharedBody:
