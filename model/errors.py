@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copyreg
 from enum import StrEnum
+from typing import Any
 
 
 class ErrorCode(StrEnum):
@@ -39,6 +41,10 @@ class SentilocError(Exception):
         super().__init__(detail)
         self.code = code
         self.detail = detail
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle what it holds: the arguments of the constructor differ from `args`, which pickle would pass."""
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
 
 class LostProcessError(SentilocError):

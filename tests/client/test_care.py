@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import os
+import pickle
 import socket
 import tempfile
 import threading
@@ -19,6 +20,7 @@ import pytest
 
 from sentiloc.cli.remote.batch import read_items
 from sentiloc.client import (
+    ApiError,
     AsyncClient,
     BatchTimeoutError,
     Client,
@@ -63,7 +65,7 @@ def test_an_upload_of_another_video_is_not_continued(kind: type[Client], service
         with pytest.raises(KeyboardInterrupt):
             client.submit_resumable(io.BytesIO(VIDEO), on_begin=stop)
         for other in (VIDEO[:-1], VIDEO + b"more"):
-            with pytest.raises(WrongVideoError, match=f"{len(VIDEO)} bytes; this one has {len(other)}"):
+            with pytest.raises(WrongVideoError, match=f"{len(VIDEO)} bytes; this video has {len(other)}"):
                 client.submit_resumable(io.BytesIO(other), upload=begun[0])
         assert client.submit_resumable(io.BytesIO(VIDEO), upload=begun[0]).id == begun[0]
 
@@ -258,6 +260,21 @@ def hold(handler: Handler) -> None:
     """No answer for a long time, as of a server that hangs."""
     handler.connection.settimeout(60.0)
     handler.connection.recv(1)
+
+
+def test_errors_cross_processes(kind: type[Client]) -> None:
+    caught: list[ClientError] = []
+    script = (answer(200, job("queued")), problem(404, "job_not_found"))
+    with scripted(*script) as server, kind(server.url) as client:
+        with pytest.raises(WaitTimeoutError) as waited:
+            client.wait("abc", timeout=0.0)
+        with pytest.raises(ApiError) as refused:
+            client.status("abc")
+        caught += [waited.value, refused.value]
+    for error in caught:
+        copied = pickle.loads(pickle.dumps(error))
+        assert type(copied) is type(error)
+        assert (str(copied), vars(copied)) == (str(error), vars(error))
 
 
 def test_waiting_ends_in_time_if_the_server_hangs(

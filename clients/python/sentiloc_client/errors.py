@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copyreg
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -90,7 +91,11 @@ class Code(StrEnum):
 
 
 class ClientError(Exception):
-    """The base of everything that this package raises."""
+    """The base of everything that this package raises. It can be pickled, as for another process."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle what it holds: the arguments of the constructor differ from `args`, which pickle would pass."""
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
 
 class ConnectionFailedError(ClientError):

@@ -41,7 +41,7 @@ class VideoFile:
         self._at = self._file.tell() if self._file is not None else 0
         self.name = _sendable(name or self._own_name())
         with self._opened(0) as file:
-            self.total = file.seek(0, 2) - self._at
+            self.total: int = file.seek(0, 2) - self._at
             file.seek(self._at)
 
     def chunks(self, start: int, stop: int) -> Generator[bytes, None, None]:
