@@ -274,8 +274,7 @@ class Model:
             SentilocError: The video cannot be read, or an option is invalid; `code` says which.
         """
         path = Path(video)
-        if not path.is_file():
-            raise SentilocError(ErrorCode.SOURCE_MISSING, f"there is no video file {str(path)!r}")
+        _check_readable(path)
         default = self._pipeline.default_options
         options = changed_options(default, default.labels, threshold, min_length, merge_gap, labels)
         with self._lock:
@@ -311,6 +310,7 @@ def load_model(
     used = replace(
         config or RuntimeConfig(), **{name: value for name, value in changes.items() if value is not None}
     )
+    _check_threads(used.threads)
     folder, models_dir = Path(name), used.models_dir
     if _is_place(name):
         if not folder.is_dir():
@@ -326,6 +326,24 @@ def load_model(
         # The detail names the setting of the service; here the argument chose the device.
         detail = re.sub(r"SENTILOC_DEVICE=(\w+)", r'device="\1"', error.detail)
         raise SentilocError(error.code, detail) from error
+
+
+def _check_readable(path: Path) -> None:
+    """Raise `source_missing` with the reason for what is no file, or one that this user may not read."""
+    try:
+        if path.is_file():
+            path.open("rb").close()
+            return
+    except OSError as error:
+        detail = f"{str(path)!r} cannot be read: {error.strerror}"
+        raise SentilocError(ErrorCode.SOURCE_MISSING, detail) from error
+    raise SentilocError(ErrorCode.SOURCE_MISSING, f"there is no video file {str(path)!r}")
+
+
+def _check_threads(threads: int | None) -> None:
+    """Raise `invalid_data` for what is no number of threads, before a network is blamed for it."""
+    if threads is not None and not (isinstance(threads, int) and threads >= 1):
+        raise SentilocError(ErrorCode.INVALID_DATA, f"threads is {threads!r}; it is a whole number from 1 on")
 
 
 def _is_place(name: str | Path) -> bool:

@@ -31,6 +31,7 @@ def changed_options(
     if isinstance(labels, str):
         # A string is a sequence, too, of its letters.
         raise SentilocError(ErrorCode.INVALID_DATA, f"labels is a list, such as [{labels!r}]")
+    labels = None if labels is None else tuple(labels)
     if unknown := sorted(set(labels or ()) - set(known)):
         detail = f"no label {', '.join(unknown)}; the model has: {', '.join(known)}"
         raise SentilocError(ErrorCode.INVALID_DATA, detail)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -186,6 +187,7 @@ def failures(model: sentiloc.Model, clip: Path) -> Iterator[tuple[str, str]]:
     nowhere = sentiloc.RuntimeConfig(models_dir=Path("missing"))
     calls: dict[str, Callable[[], object]] = {
         "there is no video": lambda: model.localize("nothing.mp4"),
+        "File name too long": lambda: model.localize("a" * 5000),
         "threshold": lambda: model.localize(clip, threshold=1.5),
         "min_length": lambda: model.localize(clip, min_length=-1),
         "no label": lambda: model.localize(clip, labels=["joy"]),
@@ -196,6 +198,9 @@ def failures(model: sentiloc.Model, clip: Path) -> Iterator[tuple[str, str]]:
         "no model package": lambda: sentiloc.load_model("nothing"),
         "no such folder": lambda: sentiloc.load_model("./nothing"),
         "there is no folder missing": lambda: sentiloc.load_model(config=nowhere),
+        "threads is 0": lambda: sentiloc.load_model(threads=0),
+        "threads is -1": lambda: sentiloc.load_model(config=sentiloc.RuntimeConfig(threads=-1)),
+        "threads is '2'": lambda: sentiloc.load_model(threads="2"),  # type: ignore[arg-type]
         "there are cpu, openvino, cuda, tensorrt": lambda: sentiloc.load_model(device="gpu"),  # type: ignore[arg-type]
     }
     for words, call in calls.items():
@@ -215,6 +220,43 @@ def test_the_argument_is_named_for_a_device_that_is_not_there(monkeypatch: pytes
         sentiloc.load_model(device="cuda")
     assert 'device="cuda" needs the package' in raised.value.detail
     assert "SENTILOC_DEVICE" not in raised.value.detail
+
+
+def test_an_error_crosses_processes(model: sentiloc.Model) -> None:
+    """A pool that cannot read a pickled error waits for its task for ever."""
+    with pytest.raises(sentiloc.SentilocError) as raised:
+        model.localize("nothing.mp4")
+    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+        copied = pickle.loads(pickle.dumps(raised.value, protocol))
+        assert type(copied) is sentiloc.SentilocError
+        assert (copied.code, copied.detail, str(copied)) == (
+            sentiloc.ErrorCode.SOURCE_MISSING,
+            raised.value.detail,
+            raised.value.detail,
+        )
+
+
+def test_a_kept_error_keeps_no_file_open(model: sentiloc.Model, clip: Path, tmp_path: Path) -> None:
+    """A program that collects the errors of a thousand videos would run out of descriptors."""
+    (tmp_path / "text.mp4").write_text("no video", encoding="utf-8")
+
+    calls: list[Callable[[], object]] = [
+        lambda: model.localize(tmp_path / "text.mp4"),
+        lambda: model.localize(clip, audio_track=9),
+    ]
+    before, kept = open_files(), []
+    for call in calls:
+        with pytest.raises(sentiloc.SentilocError) as raised:
+            call()
+        kept.append(raised.value)
+    assert open_files() == before
+
+
+def open_files() -> list[str]:
+    """What the descriptors of this process refer to, apart from the forker's pipes."""
+    links = list(Path("/proc/self/fd").iterdir())
+    names = [str(link.readlink()) for link in links if link.is_symlink()]
+    return sorted(name for name in names if name.startswith("/"))
 
 
 def test_threads_share_a_model(model: sentiloc.Model, clip: Path, result: sentiloc.Result) -> None:

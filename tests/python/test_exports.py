@@ -87,6 +87,10 @@ def test_an_unknown_format_is_named(result: sentiloc.Result) -> None:
         refused(lambda call=call: call("doc"), "no format 'doc'; there are: json, csv")  # type: ignore[misc]
 
 
+def test_labels_may_be_read_once_only(result: sentiloc.Result) -> None:
+    assert result.recut(labels=iter(["positive"])).options.labels == ("positive",)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("seconds", [float("inf"), float("nan"), -1.0])
 def test_seconds_are_finite(result: sentiloc.Result, seconds: float) -> None:
     refused(lambda: result.recut(merge_gap=seconds), "merge_gap .* is not a number of seconds")

@@ -105,14 +105,15 @@ class Extractor:
             end_snippet=part.end,
             still_side=stills.side if stills and self.face else None,
         )
-        # `closing` ends the decoder at once when `report` raises.
-        with run, closing(decode(path, request, self.limits, on_wait, keeps=run.keeps)) as events:
-            for event in _timed(events, run.clock):
-                run.take(event)
-                on_wait()
-                if update is not None:
-                    update(run)
-        return run.finish()
+        with run:
+            # `closing` ends the decoder at once when `report` raises.
+            with closing(decode(path, request, self.limits, on_wait, keeps=run.keeps)) as events:
+                for event in _timed(events, run.clock):
+                    run.take(event)
+                    on_wait()
+                    if update is not None:
+                        update(run)
+            return run.finish()
 
     @property
     def request(self) -> DecodeRequest:

@@ -123,7 +123,20 @@ class Run:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._exit.close()
+        try:
+            self._exit.close()
+        except BaseException:
+            self._drop()
+            raise
+        if exception[0] is not None:
+            self._drop()
+
+    def _drop(self) -> None:
+        """Close the files at once: whoever keeps the exception keeps this object, too."""
+        self._audio.close()
+        for run in (self._face, self._visual):
+            if run is not None:
+                run.rows.close()
 
     @property
     def progress(self) -> float:

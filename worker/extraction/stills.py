@@ -9,7 +9,7 @@ from bisect import bisect_right
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Self
+from typing import BinaryIO, Self
 
 import cv2
 import numpy as np
@@ -30,7 +30,7 @@ class Stills:
 
     def __init__(self, side: int, quality: int, folder: Path | None = None) -> None:
         self.side, self._quality = side, quality
-        self._file = TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115
+        self._file: BinaryIO = TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115
         self._begins, self._ends, self._stops = array("d"), array("d"), array("q")
         self._is_full = False
 

@@ -38,6 +38,10 @@ class AudioExtractor:
         self._mean_squares: list[float] = []
         self._levels: list[float] = []
 
+    def close(self) -> None:
+        """Give up what was extracted."""
+        self._features.close()
+
     def push(self, samples: Samples) -> None:
         """Process mono samples (n,) in [-1, 1] at 16 kHz. The very first sample is at time 0 of the video."""
         # One snippet at a time, so that a long chunk is never copied as a whole.

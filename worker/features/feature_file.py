@@ -72,6 +72,10 @@ class FeatureFile:
             mapped = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)
         return np.frombuffer(mapped, np.float32).reshape(count, *self._shape)
 
+    def close(self) -> None:
+        """Give the space back, if the rows are not needed. Rows that `take` returned stay."""
+        self._file.close()
+
 
 def release_pages(rows: FloatArray | None) -> None:
     """Release the memory pages of rows that were read from a file. They are read again when needed."""
