@@ -253,13 +253,14 @@ def test_two_videos_of_one_kind_are_copied_and_others_rendered(clip: Path, tmp_p
         assert (done.is_copy, times(tmp_path / "reel.mp4")) == (False, [*range(25), *range(25, 50)])
 
 
-@pytest.mark.parametrize("name", ["turned", "mpeg4", "ten_bit", "pcm"])
+@pytest.mark.parametrize("name", ["turned", "mpeg4", "ten_bit", "pcm", "8 kHz"])
 def test_other_videos_are_rendered(tmp_path: Path, name: str) -> None:
     given: dict[str, dict[str, Any]] = {
         "turned": {"matrix": (-1, 0, 0, -1)},
         "mpeg4": {"codec": "mpeg4"},
         "ten_bit": {"pixel_format": "yuv420p10le"},
         "pcm": {"audio": "pcm_s16le"},
+        "8 kHz": {"audio_rate": 8000},
     }
     clip = make(tmp_path / ("clip.mov" if name == "pcm" else "clip.mp4"), **given[name])
     assert not reel(tmp_path / "reel.mp4", part(clip, 25, 25)).is_copy

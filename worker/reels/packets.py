@@ -19,6 +19,8 @@ SAMPLES = 1024
 _IDR = 5
 _OFF_GRID = Fraction(1, 4)
 """Frames that a time stamp may be away from the reel's rate: containers round stamps."""
+# Sound is placed to half a packet: 32 ms here. EBU R 37 allows 40 ms.
+_LOWEST_RATE = 16_000
 
 
 class UncopyableError(Exception):
@@ -191,4 +193,6 @@ def _sound_of(media: Media) -> tuple[int, int, bytes] | None:
     context = media.audio.codec_context
     if context.name != "aac" or context.profile != "LC" or context.frame_size not in (0, SAMPLES):
         raise UncopyableError("only AAC (LC) sound is copied")
+    if context.sample_rate < _LOWEST_RATE:
+        raise UncopyableError("a packet of sound is too long to be placed in sync")
     return context.sample_rate, context.layout.nb_channels, context.extradata or b""
