@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sentiloc.app.access.caller import Caller, set_caller, set_check
 from sentiloc.app.access.caller import Scope as KeyScope
-from sentiloc.app.access.key_limits import KeySlots, KeyTurns
+from sentiloc.app.access.key_limits import KeyLimitReached, KeySlots, KeyTurns
 from sentiloc.app.access.keys import ApiKey, check_key, parse_key, record_key, split_key
 from sentiloc.app.access.rate_limit import RateLimiter, rate_headers
 from sentiloc.app.access.repeats import batch_request, job_request
@@ -106,6 +106,11 @@ def is_open(path: str) -> bool:
 def makes_jobs(method: str, path: str) -> bool:
     """True for a request that creates a job, which counts against the key's quota."""
     return method == "POST" and _JOB_MAKERS.fullmatch(path) is not None
+
+
+def makes_records(method: str, path: str) -> bool:
+    """True for a request that creates a job of any kind, which stays until its record expires."""
+    return makes_jobs(method, path) or (method == "POST" and path.removesuffix("/") == "/reels")
 
 
 def needed_scope(method: str, path: str) -> KeyScope:
@@ -207,6 +212,8 @@ class KeyGuard:
             raise RateLimited(detail, wait, self._standing(key))
         if makes_jobs(scope["method"], scope["path"]):
             await self._require_quota(key, scope["path"], headers.get("idempotency-key"))
+        if makes_records(scope["method"], scope["path"]):
+            await self._require_room(key, scope["path"], headers.get("idempotency-key"))
         # After all checks, so that only admitted requests update the time of last use.
         await self._note_use(key)
         set_caller(caller)
@@ -264,6 +271,18 @@ class KeyGuard:
         (used,) = await self._shared.ask(("GET", usage_key(prefix, key.id)))
         if as_minutes(used) >= key.quota_minutes and not await self._was_accepted(key, path, repeated):
             raise QuotaExceeded(key.quota_minutes, (month_ends() - datetime.now(UTC)).total_seconds())
+
+    async def _require_room(self, key: ApiKey, path: str, repeated: str | None) -> None:
+        """Refuse a new job of a key that has as many as the server keeps for one key, whether they have ended or not.
+
+        A batch, and requests at the same time, may exceed the limit a little.
+        """
+        most = self._settings.max_kept_jobs_per_key
+        if not most:
+            return
+        (kept,) = await self._shared.ask(("ZCARD", f"{self._settings.redis_prefix}jobs:{key.id}"))
+        if int(kept) >= most and not await self._was_accepted(key, path, repeated):
+            raise KeyLimitReached(most, "kept jobs", "Delete some of them.")
 
     async def _was_accepted(self, key: ApiKey, path: str, text: str | None) -> bool:
         # Uploads ignore idempotency keys. The idempotency keys of jobs and of batches are separate.

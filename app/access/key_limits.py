@@ -19,6 +19,7 @@ _RETRY_SECONDS = {
     "event streams": 10,
     "open uploads": 30,
     "queued jobs": 30,
+    "kept jobs": 3600,
 }
 
 
@@ -29,8 +30,8 @@ class KeyLimitReached(TypedProblem):
     of_code = ProblemCode.KEY_LIMIT
     example = "One API key may have 128 requests at a time. Wait until some of them have ended."
 
-    def __init__(self, limit: int, what: str) -> None:
-        detail = f"One API key may have {limit} {what} at a time. Wait until some of them have ended."
+    def __init__(self, limit: int, what: str, advice: str = "Wait until some of them have ended.") -> None:
+        detail = f"One API key may have {limit} {what} at a time. {advice}"
         super().__init__(detail, {"Retry-After": str(_RETRY_SECONDS[what])})
 
 

@@ -77,6 +77,12 @@ class RequestSettings(BaseSettings):
     max_open_uploads_per_key: int = Field(
         1000, gt=0, description="Maximum open resumable uploads of one API key; further ones get a 429"
     )
+    max_kept_jobs_per_key: int = Field(
+        100_000,
+        ge=0,
+        description="Maximum number of jobs of one API key, ended ones included, because Redis holds their records; "
+        "further ones get a 429; 0: any number",
+    )
     max_queued_per_key: int = Field(
         2000, gt=0, description="Maximum queued jobs of one API key; further ones get a 429"
     )

@@ -146,6 +146,25 @@ def test_queued_jobs(
     assert len(list((settings.data_dir / "uploads").glob("*.src"))) == 3
 
 
+def test_kept_jobs(settings: Settings, pair: tuple[dict[str, str], dict[str, str]], store: JobStore) -> None:
+    """Ended jobs count, too: their records fill Redis, in which all keys have theirs."""
+    mine, other = pair
+    limits = {"api_keys": "on", "max_kept_jobs_per_key": 2}
+    with TestClient(create_app(settings.model_copy(update=limits))) as client:
+        again = {**mine, "Idempotency-Key": "first"}
+        jobs = [localize(client, again), localize(client, mine)]
+        for job in jobs:
+            store.cancel(job)
+        for path, body in (("localize", {"url": "http://93.184.216.34/a"}), ("reels", {}), ("batches", {})):
+            refused = client.post(f"/v1/{path}", json=body, headers=mine)
+            assert_problem(refused, 429, "key_limit")
+            assert "Delete some of them." in refused.json()["detail"]
+        assert localize(client, again) == jobs[0]
+        localize(client, other)
+        assert client.delete(f"/v1/jobs/{jobs[1]}", headers=mine).status_code == 204
+        localize(client, mine)
+
+
 def test_a_full_queue_refuses_no_bytes_of_an_upload(
     limited: TestClient, pair: tuple[dict[str, str], dict[str, str]], store: JobStore
 ) -> None:
