@@ -57,8 +57,8 @@ def run(row: Row, seed: int, world: PlantedEmotions) -> dict[str, Any]:
     """Train and score one row with one seed."""
     config = recipe(world)
     network = replace(config.network, modalities=row.modalities, intra=row.intra, inter=row.inter)
-    figures = measure(replace(config, network=network, seed=seed, erasing=row.erasing), world)
-    return figures | row._asdict()
+    metrics = measure(replace(config, network=network, seed=seed, erasing=row.erasing), world)
+    return metrics | row._asdict()
 
 
 def line(row: Row, runs: list[dict[str, Any]]) -> str:

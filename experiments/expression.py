@@ -153,10 +153,10 @@ def measure(data: Path, package: Path) -> dict[str, object]:
 
 def print_table(results: dict[str, object]) -> None:
     """The metrics as a table."""
-    for name, value in results.items():
-        print(name if isinstance(value, dict) else f"{name:32} {value}")
-        for key, figure in value.items() if isinstance(value, dict) else ():
-            print(f"  {key:30} {figure:.4g}" if isinstance(figure, float | int) else f"  {key:30} {figure}")
+    for name, row in results.items():
+        print(name if isinstance(row, dict) else f"{name:32} {row}")
+        for key, value in row.items() if isinstance(row, dict) else ():
+            print(f"  {key:30} {value:.4g}" if isinstance(value, float | int) else f"  {key:30} {value}")
 
 
 def main() -> None:

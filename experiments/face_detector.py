@@ -54,7 +54,7 @@ class Tally:
         for name, value in asdict(other).items():
             setattr(self, name, getattr(self, name) + value)
 
-    def figures(self) -> dict[str, float | int | None]:
+    def summary(self) -> dict[str, float | int | None]:
         """The counts, recall, precision and milliseconds per frame."""
         return {
             **asdict(self),
@@ -184,16 +184,16 @@ def measure(arguments: argparse.Namespace) -> dict[str, object]:
         for clip in sorted(p for p in folder.iterdir() if p.suffix in (".mp4", ".mov", ".webm", ".mkv")):
             tally = measure_clip(clip, detector, reference, arguments.every, arguments.sheets)
             total.add(tally)
-            clips[clip.name] = tally.figures()
+            clips[clip.name] = tally.summary()
             print_row(clip.name, tally)
         print_row(f"{folder.name}: all", total)
-        folders[folder.name] = {"all": total.figures(), "clips": clips}
+        folders[folder.name] = {"all": total.summary(), "clips": clips}
     return {"detector": detector.name, "threshold": detector.threshold, "every": arguments.every, **folders}
 
 
 def print_row(name: str, tally: Tally) -> None:
     """One line of the table."""
-    f = tally.figures()
+    f = tally.summary()
     print(
         f"{name:48} frames {f['frames']:4}  faces {f['faces']:4}  recall {f['recall']!s:7} boxes {f['boxes']:4}  "
         f"precision {f['precision']!s:7} empty frames with a box {f['empty_frames_with_box']}/{f['empty_frames']}"

@@ -175,12 +175,12 @@ def store(path: Path, header: dict[str, Any], key: str, run: dict[str, Any]) -> 
         partial.replace(path)
 
 
-def paired(results: dict[str, Any], row: str, figure: str = "mAP") -> NDArray[np.float64]:
+def paired(results: dict[str, Any], row: str, metric: str = "mAP") -> NDArray[np.float64]:
     """The full network's mAP minus a row's, in points, over the seeds and actors that both have."""
     runs = results["runs"]
     keys = [key.partition("/")[2] for key in runs if key.startswith(f"{row}/")]
     both = [key for key in keys if f"full/{key}" in runs]
-    return np.array([100 * (runs[f"full/{key}"]["mAP"] - runs[f"{row}/{key}"][figure]) for key in both])
+    return np.array([100 * (runs[f"full/{key}"]["mAP"] - runs[f"{row}/{key}"][metric]) for key in both])
 
 
 def worth_of(results: dict[str, Any], row: str, stage: str) -> NDArray[np.float64]:

@@ -103,7 +103,7 @@ def run_row(row: str, seed: int, items: Sequence[Item], test: Sequence[Item]) ->
     trained = time.perf_counter()
     scores = score_items(result.network, test)
     truth = ground_truth(test)
-    figures = to_json(evaluate_detections(truth, detect(scores, test)))
+    metrics = to_json(evaluate_detections(truth, detect(scores, test)))
     names = dict(zip(("negative", "positive"), LABELS, strict=True))
     served = {
         item.name: [
@@ -114,7 +114,7 @@ def run_row(row: str, seed: int, items: Sequence[Item], test: Sequence[Item]) ->
         ]
         for item in test
     }
-    return figures | {
+    return metrics | {
         "serving_rule_average_mAP": evaluate_detections(truth, served).average_map,
         "held_out_mAP": result.best_map,
         "best_epoch": result.best_epoch,

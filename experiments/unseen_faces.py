@@ -83,7 +83,7 @@ def skin_tone(picture: NDArray[np.uint8]) -> float:
 
 def measure_unseen(session: onnxruntime.InferenceSession, data: Path) -> dict[str, object]:
     """All metrics of both sources."""
-    return {name: figures(read(session, faces.images), faces) for name, faces in read_unseen(data).items()}
+    return {name: metrics(read(session, faces.images), faces) for name, faces in read_unseen(data).items()}
 
 
 def read(session: onnxruntime.InferenceSession, images: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
@@ -97,7 +97,7 @@ def read(session: onnxruntime.InferenceSession, images: NDArray[np.uint8]) -> di
     return {"emotion": emotion, "sentiment": found.get("sentiment", summed)}
 
 
-def figures(found: dict[str, NDArray[np.float32]], faces: UnseenFaces) -> dict[str, object]:
+def metrics(found: dict[str, NDArray[np.float32]], faces: UnseenFaces) -> dict[str, object]:
     """Confusion, recall, ranking and groups of one source."""
     truth, kept = faces.sentiments, faces.sentiments >= 0
     answer, scores = found["sentiment"].argmax(1), found["sentiment"]
@@ -140,14 +140,14 @@ def _emotion_rows(emotion: NDArray[np.float32], faces: UnseenFaces) -> dict[str,
 
 
 def interval(
-    figure: Callable[[NDArray[np.int64]], float], subjects: NDArray[np.str_], chosen: NDArray[np.bool_]
+    metric: Callable[[NDArray[np.int64]], float], subjects: NDArray[np.str_], chosen: NDArray[np.bool_]
 ) -> list[float]:
     """The metric of the chosen faces, and the 2.5 and 97.5 % quantiles of bootstraps over their subjects."""
     members = {name: np.flatnonzero(chosen & (subjects == name)) for name in set(subjects[chosen].tolist())}
     names, rng = sorted(members), np.random.default_rng(0)
     drawn = [
-        float(figure(np.concatenate([members[names[i]] for i in rng.integers(0, len(names), len(names))])))
+        float(metric(np.concatenate([members[names[i]] for i in rng.integers(0, len(names), len(names))])))
         for _ in range(BOOTSTRAPS)
     ]
     low, high = np.quantile(drawn, (0.025, 0.975))
-    return [round(float(figure(np.flatnonzero(chosen))), 4), round(float(low), 4), round(float(high), 4)]
+    return [round(float(metric(np.flatnonzero(chosen))), 4), round(float(low), 4), round(float(high), 4)]

@@ -54,7 +54,7 @@ class AuditLog:
             who: `key:ID`, `anyone` on a server without keys, `operator:USER` at the command line, or a part of the
                 service, such as `retention`.
             what: the action, such as `DELETE /v1/jobs/{job_id}`.
-            about: ids and figures; None is left out.
+            about: ids and numbers; None is left out.
         """
         if self._logger is None:
             return

@@ -25,7 +25,7 @@ from sentiloc.model.evaluation.confidence import Confidence, fit_confidence, wit
 from sentiloc.model.evaluation.metrics import GroundTruthSegment
 from sentiloc.model.segments import Proposal
 from sentiloc.model.training.epochs import SELECTION, EpochRun, Progress, check_loss, step_seed
-from sentiloc.model.training.parallel import is_first, mean_figures, own_rows, own_seed, replicated, share
+from sentiloc.model.training.parallel import is_first, mean_metrics, own_rows, own_seed, replicated, share
 from sentiloc.model.training.run_folder import RunFolder
 
 
@@ -104,7 +104,7 @@ def train_cten(
                 | _selection(network, val_items if is_first() else ())
             ),
         )
-    return CTENResult(network.eval(), [figures["total"] for figures in history], run.best_epoch)
+    return CTENResult(network.eval(), [metrics["total"] for metrics in history], run.best_epoch)
 
 
 def _selection(network: CTEN, items: Sequence[EmotionItem]) -> dict[str, float]:
@@ -158,7 +158,7 @@ def _epoch(
             for place in (int(chosen[row]) for row in own_rows(len(chosen)))
         ]
         loss = step_module(collate(shown))
-        whole = mean_figures(loss, len(chosen)).item()
+        whole = mean_metrics(loss, len(chosen)).item()
         check_loss(whole, epoch, step, [items[place].name for place in chosen])
         optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss * share(len(chosen)))

@@ -22,7 +22,7 @@ _LEAST_NORM = 1e-12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ContrastReading:
+class ContrastConfig:
     """The interpretation of equation 6. `LossConfig` has fields of the same names and gives the reasons."""
 
     contrast: Literal["anchor", "own"] = "anchor"
@@ -90,7 +90,7 @@ def contrast_loss(
     features: Tensor,
     points: Tensor,
     near: Tensor,
-    reading: ContrastReading = ContrastReading(),
+    config: ContrastConfig = ContrastConfig(),
     valid: Tensor | None = None,
 ) -> Tensor:
     """Equation 6: -sum_c log of the share of exp(f_t . p_c) that U+_c holds against the negatives.
@@ -99,14 +99,14 @@ def contrast_loss(
     without points of a class contributes nothing for it; so does one without negatives.
     """
     # Dividing the few products by the norms is a small part of the work of dividing the features themselves.
-    lengths = norms(features) if reading.unit_length else features.new_ones(())
+    lengths = norms(features) if config.unit_length else features.new_ones(())
     valid = torch.ones_like(points[..., 0]) if valid is None else valid
-    prototypes = _prototypes(features, points / lengths, reading.prototypes)
-    logits = features @ prototypes.mT / (lengths * reading.temperature)
+    prototypes = _prototypes(features, points / lengths, config.prototypes)
+    logits = features @ prototypes.mT / (lengths * config.temperature)
     loss = logits.new_zeros(())
     for index in range(points.shape[-1]):
         positive = _log_sum(logits[..., index], near[..., index])
-        against = _against(logits, near, valid & ~points.any(-1), index, reading)
+        against = _against(logits, near, valid & ~points.any(-1), index, config)
         # -log(p / (p + n)) from log p and log n, computed in log space for numerical stability.
         share = torch.stack([positive, *against]).logsumexp(0) - positive
         loss = loss + torch.where(near[..., index].any(1), share, torch.zeros_like(share)).mean()
@@ -131,26 +131,26 @@ def _prototypes(features: Tensor, weights: Tensor, over: Literal["video", "batch
 
 
 def _against(
-    logits: Tensor, near: Tensor, unannotated: Tensor, index: int, reading: ContrastReading
+    logits: Tensor, near: Tensor, unannotated: Tensor, index: int, config: ContrastConfig
 ) -> list[Tensor]:
     """Log sums (B,) of the negatives of class `index` in each video, the second part of the denominator."""
     rest = unannotated & ~near[..., index]
-    if reading.negatives == "rest":
+    if config.negatives == "rest":
         return [_log_sum(logits[..., index], rest)]
     terms, others = [], [c for c in range(near.shape[-1]) if c != index]
     for other in others:
-        compared = logits[..., index if reading.contrast == "anchor" else other]
+        compared = logits[..., index if config.contrast == "anchor" else other]
         term = _log_sum(compared, near[..., other])
         # With prototypes of the batch, the negatives are those of all its videos, too.
-        terms.append(term if reading.prototypes == "video" else _over_batch(term))
+        terms.append(term if config.prototypes == "video" else _over_batch(term))
     # A batch of one class has no negatives of another; without this its loss and gradient would be 0.
-    if reading.prototypes == "batch" and not anywhere(near[..., others]):
+    if config.prototypes == "batch" and not anywhere(near[..., others]):
         return [_log_sum(logits[..., index], rest)]
     return terms
 
 
 def semantics_contrast(
-    output: FSENetOutput, points: Tensor, valid: Tensor, k: int, distance: Distance, reading: ContrastReading
+    output: FSENetOutput, points: Tensor, valid: Tensor, k: int, distance: Distance, config: ContrastConfig
 ) -> Tensor:
     """PSSC on F_mix: points (B, T, C), valid (B, T) -> scalar; the choice of steps carries no gradient."""
     # In half precision, differences of cosines would be lost.
@@ -158,8 +158,8 @@ def semantics_contrast(
     # The choice of near steps must not be optimized: its gradient would pull all steps together.
     with torch.no_grad():
         distances = point_distances(features, points, distance)
-        near = nearest_steps(distances, output.saliency.float(), points, valid, k, disjoint=reading.disjoint)
-    return contrast_loss(features, points, near, reading, valid)
+        near = nearest_steps(distances, output.saliency.float(), points, valid, k, disjoint=config.disjoint)
+    return contrast_loss(features, points, near, config, valid)
 
 
 def ranked(x: Tensor) -> Tensor:

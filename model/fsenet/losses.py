@@ -12,7 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from sentiloc.model.fsenet.contrast import ContrastReading, Distance, ranked, semantics_contrast
+from sentiloc.model.fsenet.contrast import ContrastConfig, Distance, ranked, semantics_contrast
 from sentiloc.model.fsenet.network import FSENetOutput
 from sentiloc.model.fsenet.pseudo_labels import Inside, PseudoLabel, pseudo_labels
 
@@ -84,9 +84,9 @@ class LossConfig:
     saliency_base: bool = True
 
     @property
-    def reading(self) -> ContrastReading:
+    def contrast_config(self) -> ContrastConfig:
         """The fields that concern equation 6."""
-        return ContrastReading(
+        return ContrastConfig(
             contrast=self.contrast,
             prototypes=self.prototypes,
             negatives=self.negatives,
@@ -222,7 +222,7 @@ def total_loss(output: FSENetOutput, labels: Labels, valid: Tensor, config: Loss
     # A point on an unused step must neither be a prototype nor claim neighbours.
     points = labels.points & valid.unsqueeze(-1)
     sc = (
-        semantics_contrast(output, points, valid, config.k, config.distance, config.reading)
+        semantics_contrast(output, points, valid, config.k, config.distance, config.contrast_config)
         if config.sc
         else zero
     )

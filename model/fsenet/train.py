@@ -34,7 +34,7 @@ from sentiloc.model.training.epochs import Progress, check_loss, resumed_state, 
 from sentiloc.model.training.parallel import (
     from_first,
     is_first,
-    mean_figures,
+    mean_metrics,
     own_rows,
     own_seed,
     processes,
@@ -182,7 +182,7 @@ class _Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate(self.epoch * steps + self.step, steps)
         loss, terms = self.batch_loss(batch.to(self.device))
-        losses = dict(zip(TERMS, mean_figures(terms, videos).tolist(), strict=True))
+        losses = dict(zip(TERMS, mean_metrics(terms, videos).tolist(), strict=True))
         check_loss(losses["total"], self.epoch, self.step, names)
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(self.scaler.scale(loss if weight == 1 else loss * weight))

@@ -33,7 +33,7 @@ from sentiloc.model.training.epochs import SELECTION, EpochRun, Progress, check_
 from sentiloc.model.training.parallel import (
     is_first,
     joined_lists,
-    mean_figures,
+    mean_metrics,
     own_rows,
     own_seed,
     replicated,
@@ -124,8 +124,8 @@ def train_gim(
         )
     return GIMResult(
         run.network.eval(),
-        [figures["total"] for figures in history],
-        [figures.get("apex_error", float("nan")) for figures in history],
+        [metrics["total"] for metrics in history],
+        [metrics.get("apex_error", float("nan")) for metrics in history],
         epochs.best_epoch,
     )
 
@@ -172,7 +172,7 @@ class _Run:
             weight = share(len(batch))
             loss, found = self.batch_loss([batch[row] for row in own_rows(len(batch))], epoch)
             errors += joined_lists(found if weight else [])
-            whole = mean_figures(loss, len(batch)).item()
+            whole = mean_metrics(loss, len(batch)).item()
             check_loss(whole, epoch, start // config.batch_size, [self.items[place].name for place in batch])
             self.optimizer.zero_grad(set_to_none=True)
             torch.autograd.backward(loss * weight)
@@ -180,8 +180,8 @@ class _Run:
             losses.append(whole)
         if self.progress is not None:
             self.progress(epoch + 1, config.labels.epochs, {"total": losses[-1]})
-        figures = {"total": float(np.mean(losses))}
-        return figures | ({"apex_error": float(np.mean(errors))} if errors else {})
+        metrics = {"total": float(np.mean(losses))}
+        return metrics | ({"apex_error": float(np.mean(errors))} if errors else {})
 
     def _class_means(self) -> dict[int, Tensor]:
         """The mean feature of each class's points in all videos, by the network at the start of the epoch."""

@@ -102,12 +102,12 @@ class EpochRun:
     @property
     def best_value(self) -> float:
         """The best selection so far."""
-        return max((figures.get(SELECTION, -math.inf) for figures in self.history), default=-math.inf)
+        return max((metrics.get(SELECTION, -math.inf) for metrics in self.history), default=-math.inf)
 
     @property
     def best_epoch(self) -> int:
         """The first epoch with the best selection; the last epoch without a selection."""
-        values = [figures.get(SELECTION, -math.inf) for figures in self.history]
+        values = [metrics.get(SELECTION, -math.inf) for metrics in self.history]
         return values.index(self.best_value) if self.best_value > -math.inf else len(values) - 1
 
     def _keep_best(self, before: float) -> None:

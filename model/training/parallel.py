@@ -115,7 +115,7 @@ def anywhere(x: Tensor) -> bool:
     return bool(total(x.any().float().detach()) > 0)
 
 
-def mean_figures(values: Tensor, videos: int) -> Tensor:
+def mean_metrics(values: Tensor, videos: int) -> Tensor:
     """Means over this process's videos -> means over the batch's videos."""
     return total(values.detach() * share(videos)) / processes()
 

@@ -43,8 +43,8 @@ class WandbRun:
 
     def log(self, record: dict[str, float]) -> None:
         """The metrics of one epoch."""
-        figures = {name: value for name, value in record.items() if name != "epoch"}
-        self._run.log(figures, step=int(record["epoch"]))
+        metrics = {name: value for name, value in record.items() if name != "epoch"}
+        self._run.log(metrics, step=int(record["epoch"]))
 
     def close(self) -> None:
         """End the run, so that everything is sent or stored."""

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from sentiloc.model.fsenet.contrast import (
-    ContrastReading,
+    ContrastConfig,
     contrast_loss,
     nearest_steps,
     point_distances,
@@ -122,7 +122,7 @@ def test_equation_6_on_two_classes(contrast_case: ContrastCase) -> None:
     second = -math.log(exp(1.0) / (exp(1.0) + exp(0.8)))
     assert contrast_loss(*contrast_case).item() == pytest.approx(first + second)
     own = -math.log(exp(0.6) / (exp(0.6) + exp(1.0))) - math.log(exp(1.0) / (exp(1.0) + exp(0.6)))
-    assert contrast_loss(*contrast_case, ContrastReading(contrast="own")).item() == pytest.approx(own)
+    assert contrast_loss(*contrast_case, ContrastConfig(contrast="own")).item() == pytest.approx(own)
 
 
 def test_a_class_without_points_contributes_nothing(contrast_case: ContrastCase) -> None:
@@ -142,21 +142,21 @@ def one_class_case() -> ContrastCase:
 
 
 @pytest.mark.parametrize(
-    ("reading", "learns"),
+    ("config", "learns"),
     [
-        (ContrastReading(), False),
-        (ContrastReading(prototypes="batch"), True),
-        (ContrastReading(negatives="rest"), True),
-        (ContrastReading(prototypes="batch", negatives="rest", temperature=0.2), True),
+        (ContrastConfig(), False),
+        (ContrastConfig(prototypes="batch"), True),
+        (ContrastConfig(negatives="rest"), True),
+        (ContrastConfig(prototypes="batch", negatives="rest", temperature=0.2), True),
     ],
     ids=["printed", "batch", "rest", "both"],
 )
 def test_videos_whose_points_name_one_class_teach_by_the_batch_or_by_the_rest(
-    reading: ContrastReading, learns: bool
+    config: ContrastConfig, learns: bool
 ) -> None:
     features, points, near = one_class_case()
     features.requires_grad_()
-    loss = contrast_loss(features, points, near, reading)
+    loss = contrast_loss(features, points, near, config)
     torch.autograd.backward(loss)
     assert features.grad is not None
     assert (loss.item() > 0.1) == learns
@@ -166,8 +166,8 @@ def test_videos_whose_points_name_one_class_teach_by_the_batch_or_by_the_rest(
 def test_a_batch_of_one_class_falls_back_on_the_rest_of_its_videos() -> None:
     features, points, near = (x[:1] for x in one_class_case())
     batch, rest = (
-        contrast_loss(features, points, near, reading).item()
-        for reading in (ContrastReading(prototypes="batch"), ContrastReading(negatives="rest"))
+        contrast_loss(features, points, near, config).item()
+        for config in (ContrastConfig(prototypes="batch"), ContrastConfig(negatives="rest"))
     )
     assert batch == pytest.approx(rest) and batch > 0.1
 
@@ -180,24 +180,24 @@ def test_negatives_of_the_batch_are_the_other_classes_neighbours_in_all_videos()
     share = [
         -math.log(math.exp(p) / (math.exp(p) + math.exp(n))) for p, n in zip(positive, negative, strict=True)
     ]
-    found = contrast_loss(features, points, near, ContrastReading(prototypes="batch")).item()
+    found = contrast_loss(features, points, near, ContrastConfig(prototypes="batch")).item()
     assert found == pytest.approx(sum(share) / 2)
 
 
 def test_padding_and_points_are_no_negatives_of_the_rest() -> None:
     features, points, near = one_class_case()
-    reading = ContrastReading(negatives="rest")
+    config = ContrastConfig(negatives="rest")
     valid = torch.ones(2, 6, dtype=torch.bool)
-    expected = contrast_loss(features, points, near, reading, valid)
+    expected = contrast_loss(features, points, near, config, valid)
     padded = [
         torch.cat([x, torch.full_like(x[:, :2], value)], 1)
         for x, value in ((features, 9), (points, 0), (near, 0))
     ]
     longer = torch.arange(8).expand(2, -1) < 6
-    assert torch.allclose(contrast_loss(padded[0], padded[1], padded[2], reading, longer), expected)
+    assert torch.allclose(contrast_loss(padded[0], padded[1], padded[2], config, longer), expected)
     moved = features.clone()
     moved[:, 0] *= 3
-    assert torch.allclose(contrast_loss(moved, points, near, reading, valid), expected)
+    assert torch.allclose(contrast_loss(moved, points, near, config, valid), expected)
 
 
 def test_disjoint_sets_leave_a_step_to_the_class_that_it_is_nearest_to() -> None:

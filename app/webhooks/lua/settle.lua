@@ -1,4 +1,4 @@
--- KEYS: due, webhook, log, job, figures; for an event of a registered webhook also the webhook's record and its log.
+-- KEYS: due, webhook, log, job, counters; for an event of a registered webhook also the webhook's record and its log.
 -- ARGV: due entry, round, state, attempts, seconds to the next, log entry, log entries kept, seconds that they are kept
 -- (0: as long as the job).
 if redis.call('EXISTS', KEYS[4]) == 0 then

@@ -1,5 +1,5 @@
 """`sentiloc evaluate`: a run on a split, or predictions against ground truth, by a benchmark's protocol, beside
-published figures.
+published metrics.
 """
 
 from __future__ import annotations
@@ -81,11 +81,11 @@ def evaluate_run(
         refuse(
             given, {"split"}, "the data of expressions has no splits; test stands for the subjects left out"
         )
-    figures = score_run(run, split, data)
+    metrics = score_run(run, split, data)
     folder = run.folder / "evaluation" / split
     folder.mkdir(parents=True, exist_ok=True)
-    write_whole(folder / "metrics.json", json.dumps(figures, indent=2) + "\n")
-    typer.echo(json.dumps(figures) if as_json else "\n".join(f"{name}\t{v}" for name, v in figures.items()))
+    write_whole(folder / "metrics.json", json.dumps(metrics, indent=2) + "\n")
+    typer.echo(json.dumps(metrics) if as_json else "\n".join(f"{name}\t{v}" for name, v in metrics.items()))
 
 
 def _evaluate_fsenet(run: Run, split: str, data: Path | None, protocol: str, as_json: bool) -> None:
@@ -133,7 +133,7 @@ def _report(found: Evaluation, reference: Reference, as_json: bool) -> None:
 
     console = Console()
     console.print(f"{counted(found.proposals, 'proposal')} for {counted(found.videos, 'video')}")
-    for table in (_figures_table(found, reference), _class_table(found), _error_table(found)):
+    for table in (_metrics_table(found, reference), _class_table(found), _error_table(found)):
         console.print(table)
 
 
@@ -153,7 +153,7 @@ def _doubts(found: Evaluation) -> list[str]:
     return lines
 
 
-def _figures_table(found: Evaluation, reference: Reference) -> object:
+def _metrics_table(found: Evaluation, reference: Reference) -> object:
     """The published table with these predictions as its last row, in percent."""
     from rich import box
     from rich.table import Table
@@ -170,8 +170,8 @@ def _figures_table(found: Evaluation, reference: Reference) -> object:
         left = heading in ("setting", "method")
         # On a narrow terminal, and in a pipe, words may be wrapped, but numbers must not be cut.
         table.add_column(heading, justify="left" if left else "right", no_wrap=not left)
-    for setting, method, figures in reference.rows:
-        table.add_row(setting, method, *(f"{value:.2f}" for value in figures))
+    for setting, method, values in reference.rows:
+        table.add_row(setting, method, *(f"{value:.2f}" for value in values))
     # Means over all tIoUs of the protocol, also where a table prints columns for three of the five.
     recall, f2 = (sum(values) / len(values) for values in (metrics.recall, metrics.f2))
     named = {"recall": recall, "F2": f2, "mean mAP": metrics.average_map}

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def score_run(run: Run, split: str, data: Path | None) -> dict[str, float]:
-    """Metrics by name. GIM's data has no splits. On the run's own data folder, the leave-one-subject-out figures are
+    """Metrics by name. GIM's data has no splits. On the run's own data folder, the leave-one-subject-out metrics are
     returned; on another folder (`data`), all videos are scored.
     """
     return _emotion(run, split, data) if run.task == "emotion" else _expression(run, data)
@@ -37,15 +37,15 @@ def _expression(run: Run, data: Path | None) -> dict[str, float]:
     folder = run.data_folder(data)
     # The run's network was trained on all subjects of this folder, so it cannot be scored on them.
     if data is None or folder.resolve() == run.data:
-        figures: dict[str, float] = json.loads((run.folder / "result.json").read_text(encoding="utf-8"))[
+        metrics: dict[str, float] = json.loads((run.folder / "result.json").read_text(encoding="utf-8"))[
             "test"
         ]
-        if not figures:
+        if not metrics:
             raise SentilocError(
                 ErrorCode.INVALID_DATA,
                 f"{folder / TRUTH_FILE}: missing, or of one subject, so no data are new to the run",
             )
-        return figures
+        return metrics
     spec = parse_stored_spec(folder / "spec.json")
     if spec.flow is None:
         raise SentilocError(ErrorCode.SPEC_MISMATCH, f"{folder / 'spec.json'}: has no flow stream")

@@ -33,21 +33,21 @@ def parse_seeds(text: str) -> list[int]:
 
 def aggregate(found: Mapping[int, Mapping[str, float]], run: Path) -> None:
     """Write seeds.json and print the table."""
-    names = list(dict.fromkeys(name for figures in found.values() for name in figures))
+    names = list(dict.fromkeys(name for metrics in found.values() for name in metrics))
     summary: dict[str, dict[str, Any]] = {}
     for name in names:
-        values = [figures[name] for figures in found.values() if name in figures]
+        values = [metrics[name] for metrics in found.values() if name in metrics]
         summary[name] = {
             "mean": mean(values),
             # A single run has no spread.
             "sd": stdev(values) if len(values) > 1 else None,
             "n": len(values),
         }
-    content = {"seeds": {str(seed): dict(figures) for seed, figures in found.items()}, "summary": summary}
+    content = {"seeds": {str(seed): dict(metrics) for seed, metrics in found.items()}, "summary": summary}
     write_whole(run / FILE, json.dumps(content, indent=2) + "\n")
     typer.echo("\t".join(("seed", *names)))
-    for seed, figures in found.items():
-        typer.echo("\t".join((str(seed), *(f"{figures[n]:.4f}" if n in figures else "–" for n in names))))
+    for seed, metrics in found.items():
+        typer.echo("\t".join((str(seed), *(f"{metrics[n]:.4f}" if n in metrics else "–" for n in names))))
     typer.echo("\t".join(("mean ± sd", *(_with_spread(row["mean"], row["sd"]) for row in summary.values()))))
 
 

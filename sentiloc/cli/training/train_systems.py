@@ -42,12 +42,12 @@ def train_system(task: str, data: Path, run: Path, options: Options, given: set[
     train, check = (_train_cten, _check_cten) if task == "cten" else (_train_gim, _check_gim)
     check(data, options, given)
     with training_progress() as progress:
-        figures = train(data, run, options, progress)
+        metrics = train(data, run, options, progress)
     # Of several processes (torchrun), one writes the results.
     if not is_first():
         return {}
-    write_whole(run / "result.json", json.dumps(figures, indent=2) + "\n")
-    reached: dict[str, float] = figures["test"] or figures["held_out"]
+    write_whole(run / "result.json", json.dumps(metrics, indent=2) + "\n")
+    reached: dict[str, float] = metrics["test"] or metrics["held_out"]
     summary = ", ".join(f"{name} {value}" for name, value in reached.items())
     typer.echo(f"{run / CHECKPOINT}: {summary or 'nothing to test on'}")
     return reached
