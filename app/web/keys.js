@@ -1,4 +1,13 @@
 // The keyboard of the result screen. Keys go to fields and open menus first, then here.
+import { store } from "./dom.js";
+
+const OFF = "sentiloc.keys";
+
+// Letters and signs alone can be turned off: speech input types them, and screen readers have their own use for them.
+export const hasLetterKeys = () => store(OFF) !== "off";
+export const setLetterKeys = (on) => store(OFF, on ? null : "off");
+const isLetter = (key) => key.length === 1 && key !== " ";
+
 const PLAIN = {
   " ": (view) => view.player.toggle(),
   j: (view, event) => jog(view, -1, event.repeat),
@@ -63,6 +72,7 @@ export function pressKey(view, event, save) {
   } else if (isField(target) || event.altKey) return false;
   else if (moves(key) && target.matches("input[type=range]")) return false;
   else if (key === " " && isButton(target)) return false;
+  else if (!control && isLetter(key) && !hasLetterKeys()) return false;
   else {
     const act = control ? WITH_CONTROL[key.toLowerCase()] : PLAIN[key.length === 1 ? key.toLowerCase() : key];
     if (!act) return false;

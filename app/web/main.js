@@ -5,7 +5,7 @@ import { $, make, store } from "./dom.js";
 import { droppedFiles, looksLikeVideo, placeOf, refusal } from "./checks.js";
 import { setUpExports } from "./exports.js";
 import { hideJobs, setUpJobs, showJobs } from "./joblist.js";
-import { pressKey } from "./keys.js";
+import { hasLetterKeys, pressKey, setLetterKeys } from "./keys.js";
 import { jobOptions, setUpQuality, setUpTracks } from "./models.js";
 import { adopt, enqueue, isSending, setUpQueue } from "./queue.js";
 import { follow, showProgress } from "./progress.js";
@@ -337,10 +337,12 @@ for (const id of ["file", "folder"]) {
 $("url-form").addEventListener("submit", sendUrl);
 // Pasted addresses often have spaces around them, which the field would reject.
 $("url").addEventListener("input", () => ($("url").value = $("url").value.trim()));
+$("letter-keys").checked = hasLetterKeys();
+$("letter-keys").addEventListener("change", () => setLetterKeys($("letter-keys").checked));
 $("help-box").querySelector("dl").append(...help.flatMap(([key, what]) => [make("dt", {}, key), make("dd", {}, what)]));
 addEventListener("keydown", (event) => {
   if ($("result").hidden || document.querySelector("dialog[open]")) return;
-  if (event.key === "?") $("help-box").showModal();
+  if (event.key === "?" && hasLetterKeys()) $("help-box").showModal();
   else if (!pressKey(view, event, save)) return;
   event.preventDefault();
 });

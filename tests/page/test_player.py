@@ -392,7 +392,29 @@ def test_controls_say_their_state_to_screen_readers(person: Visit) -> None:
     assert page.get_attribute("#threshold", "aria-valuetext") == "30 %"
     assert page.get_attribute("#min_length", "aria-valuetext") == "1.00 s"
     page.locator("#volume").press("ArrowLeft")
-    assert page.get_attribute("#volume", "aria-valuetext") == "95 %"
+    page.wait_for_selector("#volume[aria-valuetext='95 %']")
     page.get_by_role("button", name="Play", exact=True).click()
     page.get_by_role("button", name="Pause", exact=True).click()
     page.get_by_role("button", name="Play", exact=True).wait_for()
+
+
+def test_single_letters_can_be_turned_off(person: Visit) -> None:
+    """Speech input types letters, so WCAG 2.1 wants a way to turn such shortcuts off (2.1.4)."""
+    page = person.page
+    page.click("#help")
+    page.uncheck("#letter-keys")
+    page.keyboard.press("Escape")
+    page.focus("#timeline")
+    for key in ("m", "a", "?"):
+        page.keyboard.press(key)
+    assert page.is_disabled("#undo") and page.is_hidden("#help-box")
+    page.keyboard.press("ArrowRight")
+    wait_at(person, FRAME)
+    person.reload().wait_result()
+    page.keyboard.press("m")
+    assert page.is_disabled("#undo")
+    page.click("#help")
+    page.check("#letter-keys")
+    page.keyboard.press("Escape")
+    page.keyboard.press("m")
+    assert page.is_enabled("#undo")
