@@ -2,7 +2,7 @@
 import { FINAL, cancelJob, deleteJob, listJobs, offline } from "./api.js";
 import { clock } from "./clock.js";
 import { $, make, reached } from "./dom.js";
-import { inOrder, nameOf } from "./labels.js";
+import { foundIn, inOrder, nameOf } from "./labels.js";
 import { isDefault, setUpModels } from "./models.js";
 import { formats, say, text } from "./strings.js";
 import { preview } from "./preview.js";
@@ -140,8 +140,7 @@ function chip(job) {
   const labels = job.state === "succeeded" ? inOrder(job.labels_found ?? []) : [];
   const marks = labels.map((label) => make("i", { class: `swatch ${label}` }));
   const working = !["queued", ...FINAL].includes(job.state);
-  const counts = labels.map((label) => [job.found?.[label]?.segments, nameOf(label)].filter(Boolean).join(" "));
-  const words = job.state === "succeeded" ? say.found(counts) : say.states[job.state] ?? job.state;
+  const words = job.state === "succeeded" ? say.found(foundIn(job)) : say.states[job.state] ?? job.state;
   return make("span", { class: `chip ${job.state}` }, ...marks, working ? `${words} ${reached(job.progress)} %` : words);
 }
 

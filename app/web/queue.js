@@ -2,7 +2,7 @@
 import { getJob } from "./api.js";
 import { placeOf, refusal } from "./checks.js";
 import { $, make, pause as wait } from "./dom.js";
-import { inOrder, nameOf } from "./labels.js";
+import { foundIn } from "./labels.js";
 import { hints, say, text } from "./strings.js";
 import { Upload } from "./upload.js";
 
@@ -111,7 +111,7 @@ function draw(hasNote = false) {
 
 function count() {
   const of = (...states) => items.filter(({ state }) => states.includes(state)).length;
-  $("queue-count").textContent = say.queueCount(items.filter(({ id }) => id).length, items.length, of("failed", "refused"));
+  $("queue-count").textContent = say.queueCount(items.filter(({ id }) => id).length, items.length, of("refused"), of("failed"));
   $("queue-clear").disabled = !of(...ENDED);
   $("queue-pause").disabled = !of("waiting", "sending", "paused");
   $("queue-pause").textContent = of("waiting", "sending") || !of("paused") ? text.pauseAll : text.resumeAll;
@@ -233,8 +233,9 @@ class Item {
     if (job && this.state === "working") this.tell(job);
   }
 
-  tell({ state, progress, labels_found: labels, error }) {
-    if (state === "succeeded") this.set("done", say.found(inOrder(labels ?? []).map(nameOf)), 1);
+  tell(job) {
+    const { state, progress, error } = job;
+    if (state === "succeeded") this.set("done", say.found(foundIn(job)), 1);
     else if (state === "failed" || state === "cancelled") this.set("failed", error ? explain({ message: error.detail, code: error.code }) : say.states.cancelled);
     else this.set("working", state === "queued" ? say.states.queued : say.workingAt(progress), progress);
     if (["done", "failed"].includes(this.state)) sentOne();

@@ -181,6 +181,8 @@ export const text = {
   copyFailed: "Copy the address of this page",
   closeHelp: "Close",
   helpTitle: "Keyboard and mouse",
+  letterKeys: "Single letters and signs are shortcuts",
+  letterKeysHint: "Turn this off if you dictate to the computer, or if your screen reader needs these keys. Space, arrows and Ctrl still work.",
 };
 
 export const help = [
@@ -286,7 +288,7 @@ export const say = {
   leftOut: (count) => `${plural(count, "file is not a video and was", "files are not videos and were")} skipped.`,
   reloaded: (waiting, sent) => `The page was reloaded before ${waiting === 1 ? "one file was" : `${waiting} files were`} sent. Choose your files again${sent ? `: ${sent === 1 ? "the one that was" : `the ${sent} that were`} sent already will not be sent twice` : ""}.`,
   sentBefore: (count) => `${count === 1 ? "One file was" : `${count} files were`} sent before the reload.`,
-  queueCount: (sent, all, wrong) => `${sent} of ${all} sent${wrong ? `, ${wrong} failed` : ""}`,
+  queueCount: (sent, all, refused, failed) => [`${sent} of ${all} sent`, refused && `${refused} not accepted`, failed && `${failed} failed`].filter(Boolean).join(", "),
   workingAt: (part) => `working ${reached(part)} %`,
   pausedAt: (part) => `Paused at ${reached(part)} %. Nothing is lost; continue whenever you like.`,
   retrying: (why) => (why ? `Waiting for the server, and asking again by itself: ${why}` : "The connection broke. Trying again from where it stopped…"),

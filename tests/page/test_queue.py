@@ -60,7 +60,7 @@ def test_files_can_be_dropped_anywhere_on_the_page(visit: Visitor) -> None:
     page = visit().go().page
     page.evaluate(DROP, TEN)
     wait_for(lambda: items(page, "refused") == TEN)
-    assert page.inner_text("#queue-count") == "0 of 10 sent, 10 failed"
+    assert page.inner_text("#queue-count") == "0 of 10 sent, 10 not accepted"
     # The name for screen readers begins with the words on the button.
     assert page.get_by_role("button", name="Remove drawing 3.mp4").inner_text() == "Remove"
 
@@ -511,3 +511,16 @@ def test_a_video_of_every_kind_may_be_sent(visit: Visitor, tmp_path: Path, kind:
 def test_a_file_that_is_no_video_is_refused_before_it_is_sent(visit: Visitor, name: str) -> None:
     given = {"name": name, "bytes": base64.b64encode(STILL.get(name, b"no video at all")).decode()}
     assert visit().go().page.evaluate(REFUSAL, given) == "unsupported_format"
+
+
+def test_what_was_not_accepted_and_what_failed_are_counted_apart(
+    visit: Visitor, clip: Path, tmp_path: Path
+) -> None:
+    broken, text = tmp_path / "broken.mp4", tmp_path / "text.mp4"
+    broken.write_bytes(clip.read_bytes()[:2000])
+    text.write_text("no video")
+    page = visit().go().page
+    page.set_input_files("#file", [broken, text, clip])
+    wait_for(lambda: (items(page, "failed"), items(page, "done")) == (1, 1))
+    assert page.inner_text("#queue-count") == "2 of 3 sent, 1 not accepted, 1 failed"
+    assert page.inner_text("#queue-list [data-state=done] p") == "1 positive"
