@@ -215,6 +215,8 @@ def _disk(settings: Settings) -> str:
     folder = settings.data_dir.expanduser().resolve()
     # The folder is created at the first start, so before that the disk is that of a parent.
     existing = next(place for place in (folder, *folder.parents) if place.exists())
+    if not (existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)):
+        raise OSError(f"nothing can be written in {existing}, where {folder} is; set SENTILOC_DATA_DIR")
     free = shutil.disk_usage(existing).free
     words = f"{free / 1024**3:.1f} GiB free for {folder}"
     least = max(_LEAST_DISK, settings.max_upload_bytes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from errno import ENOSPC
 from typing import NoReturn
 
 
@@ -27,6 +28,9 @@ def wrong_usage(detail: str, option: str) -> Exception:
 
 def about_error(error: Exception) -> str:
     """The system's message about a file, without the names of Python's classes; else `unexpected`."""
+    if isinstance(error, OSError) and error.errno == ENOSPC and error.filename is None:
+        # A write to an open file does not name it; it may be standard output.
+        return f"a file could not be written: {error.strerror}"
     if not isinstance(error, OSError) or error.filename is None or error.strerror is None:
         return unexpected(error)
     names = [

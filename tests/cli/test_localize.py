@@ -137,6 +137,7 @@ def test_doctor_lists_and_tries_the_installation(tmp_path: Path) -> None:
         ({"SENTILOC_REDIS_URL": "redis://127.0.0.1:1/0"}, {"redis"}),
         ({"SENTILOC_DEVICE": "tensorrt"}, {"device"}),
         ({"SENTILOC_MODEL": "fsenet-i3d"}, {"models"}),
+        ({"SENTILOC_DATA_DIR": f"{__file__}/data"}, {"disk"}),
     ],
 )
 def test_doctor_finds_faults(settings: dict[str, str], broken: set[str], tmp_path: Path) -> None:

@@ -155,6 +155,21 @@ def test_a_wrong_verb_or_option_is_explained() -> None:
     assert "must be at most 1" in share
 
 
+@pytest.mark.parametrize("option", ["--version", "--help"])
+def test_a_full_disk_is_named_in_plain_words(option: str) -> None:
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        done = subprocess.run(
+            sentiloc_command(option),
+            env=sentiloc_environment(),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr == "sentiloc: a file could not be written: No space left on device\n"
+
+
 def test_a_missing_library_only_breaks_its_verb(tmp_path: Path) -> None:
     (tmp_path / "torch.py").write_text(
         "raise ModuleNotFoundError(\"No module named 'torch'\", name='torch')", encoding="utf-8"
