@@ -60,8 +60,8 @@ def features(audio: int, seen: int) -> SnippetFeatures:
             lambda: FrameScores(scores=np.zeros((3, 3), np.float32), saliency=np.zeros(2, np.float32)),
             "not agree",
         ),
-        (lambda: parse_video(asdict(video(timebase="0/1"))), "no rate"),
-        (lambda: parse_video(asdict(video(timebase="-25/1"))), "no rate"),
+        (lambda: parse_video(asdict(video(timebase="0/1"))), "not a rate"),
+        (lambda: parse_video(asdict(video(timebase="-25/1"))), "not a rate"),
     ],
 )
 def test_impossible_values_are_refused(make: Callable[[], object], said: str) -> None:
