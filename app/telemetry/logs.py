@@ -12,13 +12,14 @@ from contextvars import ContextVar
 from sentiloc.app.settings import Settings
 
 job_id_context: ContextVar[str | None] = ContextVar("job_id", default=None)
-# The values of a query, and the token after /shared/ and /embed/.
-_VALUES = re.compile(r"(?<=[?&])([^=&]*=)[^&]+")
+# The values of a query, and the token after /shared/ and /embed/. No name reaches over a later `?`, so that the work
+# grows only with the text's length.
+_VALUES = re.compile(r"(?<=[?&])([^=&?]*=)[^&]+")
 _TOKEN = re.compile(r"(/(?:shared|embed)/)[^/?]+")
-# An API key but for its id, a webhook's secret, and the login in a URL.
-_SECRETS = re.compile(
-    r"(?<=sentiloc_)([0-9a-z]{12}_)[\w-]+|(?<=whsec_)()[\w+/=-]+|(?<=://)()[^\s/@\"']*:[^\s@\"']*(?=@)"
-)
+# An API key but for its id, and a webhook's secret.
+_KEYS = re.compile(r"(?<=sentiloc_)([0-9a-z]{12}_)[\w-]+|(?<=whsec_)()[\w+/=-]+")
+# What may be the login in a URL; with `@` it is one. Matched whole, so that the work grows only with the text's length.
+_LOGIN = re.compile(r"://[^\s/@\"':]*:[^\s@\"']*@?")
 # Line breaks that JSON allows in texts, and control characters of terminals.
 _CONTROLS = {code: f"\\u{code:04x}" for code in (*range(0x7F, 0xA0), 0x2028, 0x2029)}
 request_id_context: ContextVar[str | None] = ContextVar("request_id", default=None)
@@ -86,7 +87,8 @@ def without_keys(text: str) -> str:
     # Nearly all lines have none of the marks, and looking for them costs much less.
     if "sentiloc_" not in text and "whsec_" not in text and "@" not in text:
         return text
-    return _SECRETS.sub(lambda found: f"{found[1] or ''}…", text)
+    without = _KEYS.sub(lambda found: f"{found[1] or ''}…", text)
+    return _LOGIN.sub(lambda found: "://…@" if found[0].endswith("@") else found[0], without)
 
 
 def configure_logging(settings: Settings) -> None:
