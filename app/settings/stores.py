@@ -71,9 +71,16 @@ class StoreSettings(BaseSettings):
     @field_validator("data_dir")
     @classmethod
     def _is_folder(cls, value: Path) -> Path:
-        place = value.expanduser()
-        # It need not exist yet.
-        if Path(place).exists() and not Path(place).is_dir():
+        try:
+            place = value.expanduser()
+            # It need not exist yet.
+            is_folder = place.is_dir() or not place.exists()
+        except RuntimeError:
+            raise ValueError("must not begin with the home folder of an unknown user") from None
+        except OSError:
+            # This user may not look into it. A command that only needs Redis need not, either.
+            return value
+        if not is_folder:
             raise ValueError("must be a folder")
         return value
 

@@ -45,6 +45,7 @@ def test_contradictions_are_refused(changes: dict[str, float], reason: str) -> N
         ("allowed_hosts", '["https://a.example"]', "is not a name without a port"),
         ("allowed_hosts", '["a.example:8000"]', "is not a name without a port"),
         ("data_dir", str(Path(__file__)), "must be a folder"),
+        ("data_dir", "~nobody-has-this-name/a", "the home folder of an unknown user"),
         ("storage_endpoint", "s3.example.org", "must be a URL"),
         ("redis_url", "localhost:6379", "must begin with redis://"),
         ("redis_url", "redis://:geheim@host:x/0", "must be redis://host:port/database"),
@@ -66,6 +67,12 @@ def test_an_unusable_value_is_refused(
     finally:
         get_settings.cache_clear()
     assert "geheim" not in str(caught.value)
+
+
+def test_a_data_folder_that_cannot_be_looked_at_stops_no_command() -> None:
+    """Such as one that another user made: `sentiloc keys` needs only Redis."""
+    name = f"/{'x' * 300}"
+    assert str(Settings(data_dir=Path(name)).data_dir) == name
 
 
 def test_values_of_use_are_taken() -> None:
