@@ -235,8 +235,8 @@ class Eraser:
         self._redis.zremrangebyscore(forgotten_key(self._prefix), "-inf", now - _FORGOTTEN_SECONDS)
 
     def _entries(self, name: str, owner: str | None, key: RecordKey) -> Iterator[str | None]:
-        """The ids in an index that belong to the owner, with a None after each page, so that a long walk can be
-        interrupted.
+        """The ids in an index that belong to the owner. Without an owner, a None follows each page, so that a long walk
+        can be interrupted.
         """
         return iter(self._page(name, owner, 0, 0)) if owner else self._unowned(name, key)
 

@@ -164,7 +164,7 @@ async function order(path, body) {
 export const FINAL = ["succeeded", "failed", "cancelled"];
 export const getJob = (id) => read(`${API}/jobs/${id}`);
 export const listJobs = (query) => read(`${API}/jobs?${new URLSearchParams(query)}`);
-// Cached, because a job that has ended does not change.
+// Cancelling a job that has ended changes nothing.
 export const cancelJob = (id) => post(`${API}/jobs/${id}/cancel`, {});
 export const deleteJob = (id) => checked(`${API}/jobs/${id}`, { method: "DELETE" });
 export const modelCard = async (name) => (await checked(new URL(`cards/${encodeURIComponent(name)}`, import.meta.url).pathname)).text();

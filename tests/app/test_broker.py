@@ -96,13 +96,16 @@ def test_a_worker_outlives_a_redis_that_is_full(settings: Settings, redis: Redis
     message = redis.lindex(queue, 0)
     with listening(settings) as process:
         wait_for(lambda: redis.llen(noted) == 1)
-        with redis.pipeline() as pipe:
-            pipe.lpush(queue, str(message))
-            pipe.config_set("maxmemory", 1)
-            pipe.execute()
-        wait_for(lambda: redis.llen(queue) == 0)
-        time.sleep(0.5)
-        redis.config_set("maxmemory", 0)
+        try:
+            with redis.pipeline() as pipe:
+                pipe.lpush(queue, str(message))
+                pipe.config_set("maxmemory", 1)
+                pipe.execute()
+            wait_for(lambda: redis.llen(queue) == 0)
+            time.sleep(0.5)
+        finally:
+            # Other tests use the same Redis.
+            redis.config_set("maxmemory", 0)
         dispatcher.send("second")
         wait_for(lambda: redis.llen(noted) == 2 or process.poll() is not None)
         assert process.poll() is None

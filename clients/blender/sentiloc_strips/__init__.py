@@ -32,10 +32,10 @@ FINAL = {"succeeded", "failed", "cancelled"}
 # Statuses of a server or proxy that is busy or restarting.
 PASSING = {429, 502, 503, 504}
 POLL_SECONDS = 1.0
-# A server that restarts, or a short network failure, must not end the wait for a job.
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 60.0  # A restart or a short network failure must not end the wait for a job.
 # Bytes read at once: a video of several gigabytes must not be held in memory.
 PIECE = 1 << 20
+_FOREIGN = "This is not an answer from Sentiloc. Is the address right?"
 
 
 class ServerError(Exception):
@@ -134,13 +134,11 @@ class Server:
         except urllib.error.HTTPError as error:
             raise ServerError(_detail(error), passes=error.code in PASSING) from error
         except (ValueError, http.client.InvalidURL) as error:
-            raise ServerError(
-                f"This is not an answer from Sentiloc. Is the address right? ({error})"
-            ) from error
+            raise ServerError(f"{_FOREIGN} ({error})") from error
         except (OSError, http.client.HTTPException) as error:
             raise ServerError(f"The server does not answer: {error}", passes=True) from error
         if not isinstance(found, dict) or not fields <= found.keys():
-            raise ServerError("This is not an answer from Sentiloc. Is the address right?")
+            raise ServerError(_FOREIGN)
         return found
 
 
