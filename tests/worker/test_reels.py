@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
+import time
 from dataclasses import replace
 from fractions import Fraction
 from math import floor
@@ -437,16 +437,25 @@ def test_of_old_folders_only_those_of_killed_workers_go(tmp_path: Path) -> None:
     names = (
         "reel-ab12cd_3.unfinished",
         "reel-in_use_1.unfinished",
+        "reel-by_older.unfinished",
         "reel-holidays",
         "reel-2026-summer.unfinished",
     )
+    hour, days = (time.time() - seconds for seconds in (3600, 200_000))
     for name in names:
         (tmp_path / name).mkdir()
         (tmp_path / name / "reel.mp4").touch()
-        os.utime(tmp_path / name, (0, 0))
+    with _locked(tmp_path / names[0]):
+        pass
     (tmp_path / "reel-of_now_5.unfinished").mkdir()
-    with _locked(tmp_path / names[1], fcntl.LOCK_SH):
+    with _locked(tmp_path / names[1]):
+        for name in names:
+            os.utime(tmp_path / name, (hour, hour))
         assert delete_abandoned(tmp_path) == 1
-    assert [(tmp_path / name).exists() for name in names] == [False, True, True, True]
+        assert [(tmp_path / name).exists() for name in names] == [False, True, True, True, True]
+        for name in names[1:]:
+            os.utime(tmp_path / name, (days, days))
+        assert delete_abandoned(tmp_path) == 1
+    assert [(tmp_path / name).exists() for name in names] == [False, True, False, True, True]
     assert (tmp_path / "reel-of_now_5.unfinished").exists()
     assert delete_abandoned(tmp_path / "missing") == 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import logging
-import os
 import re
 import shutil
 import tempfile
@@ -25,8 +24,12 @@ _PIECE = 1 << 20
 _PREFIX, _SUFFIX = "reel-", ".unfinished"
 # Only these folders are ever deleted: the user's folder may contain other files.
 _OWN_FOLDER = re.compile(rf"{_PREFIX}\w{{8}}{re.escape(_SUFFIX)}")
+_LOCK = "lock"
+"""A file in each folder: on network file systems, locks of folders are not seen by other machines."""
 _YOUNG_SECONDS = 60.0
-"""Age up to which a folder may not have its lock yet."""
+"""Age up to which the lock file may not be locked yet."""
+# Older workers made no lock file, and some file systems have no locks. No rendering takes a day.
+_ABANDONED_SECONDS = 86_400.0
 
 
 class Keeper(Protocol):
@@ -59,7 +62,7 @@ def rendered(
         made = stack.enter_context(
             tempfile.TemporaryDirectory(_SUFFIX, _PREFIX, folder, ignore_cleanup_errors=True)
         )
-        stack.enter_context(_locked(Path(made), fcntl.LOCK_SH))
+        stack.enter_context(_locked(Path(made)))
         with keeper.waiting_outside():
             paths = {key: str(stack.enter_context(storage.local_path(key))) for key in keys}
         path = Path(made) / "reel.mp4"
@@ -72,26 +75,36 @@ def delete_abandoned(folder: Path) -> int:
     """Delete the unfinished reels in `folder` that killed workers left behind; returns their number."""
     count = 0
     for found in folder.glob(f"{_PREFIX}*{_SUFFIX}"):
-        # The folder that another sweep deleted first is gone, and one that is locked belongs to a worker that renders.
-        with suppress(FileNotFoundError, BlockingIOError):
-            is_young = time.time() - found.stat().st_mtime < _YOUNG_SECONDS
-            if is_young or not _OWN_FOLDER.fullmatch(found.name):
-                continue
-            with _locked(found, fcntl.LOCK_EX | fcntl.LOCK_NB):
+        # Another sweep may have deleted the folder first.
+        with suppress(FileNotFoundError):
+            if _OWN_FOLDER.fullmatch(found.name) and _is_abandoned(found):
                 shutil.rmtree(found, ignore_errors=True)
                 count += 1
     return count
 
 
 @contextmanager
-def _locked(folder: Path, kind: int) -> Iterator[None]:
-    """Lock a folder while the context lasts; the system unlocks it when this process dies."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, kind)
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold the lock of a folder while the context lasts; the system releases it when this process dies."""
+    with (folder / _LOCK).open("w+b") as file:
+        with suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_SH)
         yield
-    finally:
-        os.close(handle)
+
+
+def _is_abandoned(folder: Path) -> bool:
+    age = time.time() - folder.stat().st_mtime
+    if age < _YOUNG_SECONDS:
+        return False
+    try:
+        # Opened for writing, because NFS requires that for an exclusive lock.
+        with (folder / _LOCK).open("r+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+    except BlockingIOError:
+        return False
+    except OSError:
+        return age > _ABANDONED_SECONDS
 
 
 def upload(storage: Storage, path: Path, key: str) -> None:
