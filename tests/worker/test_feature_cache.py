@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import time
-from dataclasses import replace
+from dataclasses import fields, make_dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -303,6 +303,16 @@ def test_whatever_changes_features_changes_the_identity(pipeline: SentimentPipel
         replace(extractor, limits=replace(extractor.limits, threads=7)),
     ):
         assert same.identity == extractor.identity
+
+
+def test_entries_of_versions_with_fewer_facts_of_a_video_are_not_used(
+    pipeline: SentimentPipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They would state default values as if they had been measured."""
+    now = pipeline.extractor.identity
+    fewer = [(one.name, one.type) for one in fields(VideoInfo) if one.name != "first_picture"]
+    monkeypatch.setattr("sentiloc.worker.extraction.extract.VideoInfo", make_dataclass("VideoInfo", fewer))
+    assert pipeline.extractor.identity != now
 
 
 def test_without_a_folder_or_with_no_room_there_is_no_cache(tmp_path: Path) -> None:

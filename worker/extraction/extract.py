@@ -9,11 +9,12 @@ import json
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.package import extractor_id, shipped_models_dir
+from sentiloc.model.segments import VideoInfo
 from sentiloc.model.spec import FaceStream, ModelSpec
 from sentiloc.model.weights import IMAGENET_I3D, cached_weights, require_i3d, sha256
 from sentiloc.worker.children import decoders
@@ -67,11 +68,13 @@ class Extractor:
     def identity(self) -> str:
         """Everything that features depend on besides the file, as JSON.
 
-        `networks` has the graphs' digests and the device.
+        `networks` has the graphs' digests and the device. The names of the video's facts, which are cached with the
+        features, are a part, so that entries of versions that measured fewer facts are not used.
         """
         # Limits of size and length affect what is decoded; limits of time and memory do not.
         limits = {name: value for name, value in asdict(self.limits).items() if name.startswith("max_")}
-        parts = (REVISION, self.spec.features_hash, asdict(self.request), limits, self.networks)
+        facts = [one.name for one in fields(VideoInfo)]
+        parts = (REVISION, self.spec.features_hash, asdict(self.request), limits, self.networks, facts)
         return json.dumps(parts, sort_keys=True)
 
     def extract(
