@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sentiloc.model.data.text import look_alikes, read_json, real_number
+from sentiloc.model.data.text import listed, look_alikes, read_json, real_number
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.evaluation.diagnosis import ErrorBreakdown, error_breakdown
 from sentiloc.model.evaluation.metrics import (
@@ -80,8 +80,9 @@ def read_ground_truth(path: Path, subset: str = "test") -> GroundTruth:
         if not isinstance(entry, dict) or entry.get("subset", subset) == subset
     }
     if not any(truth.values()):
-        names = {entry.get("subset") for entry in database.values() if isinstance(entry, dict)}
-        others = ", ".join(sorted(map(repr, names - {None, subset})))
+        # Texts, because a JSON value may be a list, which no set can contain.
+        names = {f"{entry['subset']!r:.40}" for entry in database.values() if "subset" in entry}
+        others = listed(sorted(names - {repr(subset), repr(None)}))
         raise SentilocError(
             ErrorCode.INVALID_DATA,
             f"{path.name}: no segment in subset {subset!r}" + (f"; it has {others}" if others else ""),

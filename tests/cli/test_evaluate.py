@@ -150,6 +150,7 @@ def test_means_are_over_five_tious_whatever_a_table_prints(tmp_path: Path) -> No
         ({}, FOUND, 'truth.json: needs an object under "database"'),
         ({"database": {"a": {"subset": "test"}}}, FOUND, "a needs a list"),
         ({"database": {"a": {"subset": "val", "annotations": []}}}, FOUND, "no segment in subset 'test'"),
+        ({"database": {"a": {"subset": ["test"], "annotations": []}}}, FOUND, "it has ['test']"),
         (TRUTH, [], 'found.json: needs an object under "results"'),
         (TRUTH, {"results": {"a": {}}}, "a has no list"),
         (TRUTH, {"results": {"a": [3]}}, "needs a label and"),
