@@ -47,7 +47,11 @@ def test_the_import_loads_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    "start", ["import sentiloc.worker.runtime.onnx_session", "import recipes, bench, onnxruntime"]
+    "start",
+    [
+        "import sentiloc.worker.runtime.onnx_session",
+        *(f"import {package}, onnxruntime" for package in ("recipes", "experiments", "bench")),
+    ],
 )
 def test_onnx_runtime_sends_no_telemetry(tmp_path: Path, start: str) -> None:
     bare = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
