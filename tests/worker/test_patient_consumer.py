@@ -31,7 +31,8 @@ def test_a_worker_does_not_press_a_redis_that_is_full(redis_url: str, tmp_path: 
         try:
             wait_for(lambda: refusals() > 0)
             time.sleep(2)
-            assert refusals() == 1
+            # Celery itself would try ten times in this time.
+            assert refusals() <= 3
         finally:
             process.kill()
             process.wait()

@@ -734,7 +734,7 @@ def test_a_worker_that_waits_for_redis_does_not_hang(
     ended = threading.Event()
     monkeypatch.setattr("sentiloc.worker.jobs.runner.end_hung_process", ended.set)
     # Any processor time counts, so that this waiting looks hung whatever else the machine does.
-    stall = {"stall_busy_seconds": 1.0, "stall_cpu_seconds": 0.0}
+    stall = {"stall_busy_seconds": 2.0, "stall_cpu_seconds": 0.0}
     quick = settings.model_copy(update={**stall, "redis_timeout_seconds": 0.3, "lease_seconds": 30.0})
 
     def work(path: Path, report: Callable[[str, float], None]) -> Answer:
