@@ -51,7 +51,7 @@ def train_short(faces: FaceMaterial, without: Collection[str], run: Path) -> Pat
 
 
 def measure_network(faces: FaceMaterial, models: Path, data: Path, run: Path) -> dict[str, Any]:
-    """Figures of one expression network: on unseen faces, and of FSENet on its embeddings, in per cent."""
+    """The metrics of one expression network: on unseen faces, and of FSENet on its embeddings, in per cent."""
     network = models / "expression" / NETWORK_FILE
     session = onnxruntime.InferenceSession(network, providers=["CPUExecutionProvider"])
     material = Material(data=data, run=run, expression=network)
@@ -69,7 +69,7 @@ def measure_network(faces: FaceMaterial, models: Path, data: Path, run: Path) ->
 
 
 def main() -> None:
-    """Train and measure both networks, print the figures and write the JSON."""
+    """Train and measure both networks, print the metrics and write the JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--run", type=Path, required=True, help="run folder of a finished build")

@@ -43,9 +43,9 @@ class RuntimeConfig:
         threads: Threads of the networks and of the decoder; None means the number of processors that this process may
             use.
         face_looks: Maximum number of frames of a snippet that are searched for faces by a package that finds sentiment;
-        None means the value of its spec. Fewer frames cost less, but change segments.
+            None means the value of its spec. Fewer frames cost less, but change segments.
         visual_stride: With N, the visual network of a package that finds sentiment reads every N-th snippet. The others
-        get interpolated features.
+            get interpolated features.
         visual_by_shots: The visual network also reads the first snippet of each shot, and no features are interpolated
             between shots.
         gpu_memory_bytes: Maximum GPU memory of the visual network.
