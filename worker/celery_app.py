@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-import time
 from typing import Any
 
 from celery.signals import setup_logging, worker_process_init, worker_ready, worker_shutting_down
-from celery.worker.consumer import Consumer
 from redis import RedisError
 
 from sentiloc.app.jobs.broker import Dispatcher, make_celery
@@ -20,6 +18,7 @@ from sentiloc.app.telemetry.tracing import configure_tracing
 from sentiloc.worker.config import runtime_config
 from sentiloc.worker.extraction.array_cache import ArrayCache
 from sentiloc.worker.jobs.claiming import take_from_dead_owner
+from sentiloc.worker.jobs.consumer import PatientConsumer
 from sentiloc.worker.jobs.presence import PresenceThread
 from sentiloc.worker.jobs.process import drain_after, end_with_parent, start_beating
 from sentiloc.worker.jobs.runner import JobRunner
@@ -32,21 +31,6 @@ logger = logging.getLogger(__name__)
 settings = get_settings()
 celery_app = make_celery(settings)
 celery_app.conf.include = ["sentiloc.worker.tasks"]
-# Pause between two attempts to listen, if Redis can be reached but refuses.
-_REFUSED_SECONDS = 3.0
-
-
-class PatientConsumer(Consumer):  # type: ignore[misc]
-    """Takes messages. If Redis refuses writes, Celery itself would retry five times a second and log a traceback each
-    time.
-    """
-
-    def on_connection_error_before_connected(self, exc: Exception) -> None:
-        """As in Celery, then a pause."""
-        super().on_connection_error_before_connected(exc)
-        time.sleep(_REFUSED_SECONDS)
-
-
 celery_app.conf.worker_consumer = PatientConsumer
 
 _runner: JobRunner | None = None

@@ -7,14 +7,18 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from sentiloc.app.redis.client import connect
 from sentiloc.app.settings import Settings
 from tests.support.services import ROOT, sentiloc_environment, wait_for
 
-WORKER = "from sentiloc.worker.celery_app import celery_app; celery_app.Worker(pool_cls='solo', quiet=True).start()"
+SERVING = "from sentiloc.worker.celery_app import celery_app; celery_app.Worker(pool_cls='solo', quiet=True).start()"
+COMMANDS = {"serving": ("-c", SERVING), "extraction": ("-m", "sentiloc.worker.bulk.process", "run", "1")}
 
 
-def test_a_worker_does_not_press_a_redis_that_is_full(redis_url: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("worker", COMMANDS)
+def test_a_worker_does_not_press_a_redis_that_is_full(redis_url: str, tmp_path: Path, worker: str) -> None:
     log = tmp_path / "log"
 
     def refusals() -> int:
@@ -23,7 +27,7 @@ def test_a_worker_does_not_press_a_redis_that_is_full(redis_url: str, tmp_path: 
     with connect(Settings(redis_url=redis_url)) as redis, log.open("wb") as output:
         redis.config_set("maxmemory", 1)
         process = subprocess.Popen(
-            [sys.executable, "-c", WORKER],
+            [sys.executable, *COMMANDS[worker]],
             env=sentiloc_environment(redis_url=redis_url, data_dir=tmp_path),
             cwd=ROOT,
             stderr=output,

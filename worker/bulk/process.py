@@ -21,6 +21,7 @@ from sentiloc.worker.bulk.ledger import Ledger
 from sentiloc.worker.bulk.making import Bench, is_made, load_maker
 from sentiloc.worker.bulk.queue import EXTRACT_TASK, ExtractionQueue
 from sentiloc.worker.config import runtime_config
+from sentiloc.worker.jobs.consumer import PatientConsumer
 from sentiloc.worker.jobs.process import end_with_parent
 
 
@@ -58,6 +59,7 @@ def make_worker(run: str, processes: int) -> Any:
     """The Celery worker of one extraction."""
     settings = get_settings()
     queue = ExtractionQueue(settings, run)
+    queue.celery.conf.worker_consumer = PatientConsumer
 
     @queue.celery.task(name=EXTRACT_TASK)  # type: ignore[untyped-decorator]
     def extract(folder: str, split: str, name: str, video: str) -> None:
