@@ -152,9 +152,9 @@ class Clip:
 
     def counted_at(self, rate: Fraction, ahead: Fraction, margin: Fraction = Fraction(0)) -> tuple[int, int]:
         """The clip's first frame and number of frames in its source, counted at `rate`. No frame shows a picture from
-        outside the cut. A program that shows the nearest picture shows each picture half a source frame before its
-        time: that is `ahead`. A program that shows pictures which begin slightly later needs a `margin` at the end.
-        Both are in frames of the source.
+        outside the cut. A program may show each picture `ahead` of its time: by half a frame if it shows the nearest
+        picture. A program that shows pictures which begin slightly later needs a `margin` at the end. Both are in
+        frames of the source.
         """
         scale = rate / self.source.base.rate
         ends = (self.first - ahead, self.until - ahead - margin)

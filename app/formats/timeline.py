@@ -303,9 +303,8 @@ def _source_start(video: VideoInfo, base: Timebase) -> int:
     own = max(1, round(video.fps), frames + 1)
     scaled = frames * base.nominal // own if own != base.nominal else frames
     if base.drop_frame and minutes % 10 and seconds == 0:
-        scaled = max(
-            scaled, 2 * base.nominal // 30
-        )  # In drop frame, the first frame numbers of such a minute do not exist.
+        # The first frame numbers of such a minute do not exist.
+        scaled = max(scaled, 2 * base.nominal // 30)
     return base.parse(f"{hours % _DAY_HOURS:02}:{minutes:02}:{seconds:02}:{scaled:02}")
 
 
