@@ -271,6 +271,10 @@ def test_errors_cross_processes(kind: type[Client]) -> None:
         with pytest.raises(ApiError) as refused:
             client.status("abc")
         caught += [waited.value, refused.value]
+    with scripted(answer(200, BATCH)) as server, kind(server.url) as client:
+        with pytest.raises(BatchTimeoutError) as late:
+            client.wait_batch("b1", timeout=0.0)
+        caught.append(late.value)
     for error in caught:
         copied = pickle.loads(pickle.dumps(error))
         assert type(copied) is type(error)

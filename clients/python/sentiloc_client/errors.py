@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copyreg
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -95,7 +94,14 @@ class ClientError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle what it holds: the arguments of the constructor differ from `args`, which pickle would pass."""
-        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
+        return _unpickled, (type(self), self.args), self.__dict__
+
+
+def _unpickled(kind: type[ClientError], args: tuple[Any, ...]) -> ClientError:
+    error = kind.__new__(kind, *args)
+    # `TimeoutError` sets its `args` only in the constructor.
+    error.args = args
+    return error
 
 
 class ConnectionFailedError(ClientError):
