@@ -106,14 +106,10 @@ def parse_calibration(text: str) -> Calibration:
 def fit_calibration(scores: ArrayLike, correct: ArrayLike, method: Fit = "isotonic") -> Calibration:
     """Fit to scores (N,) and whether each was right (N,); one pair at least, or ValueError."""
     x, y = np.asarray(scores, dtype=np.float64), np.asarray(correct, dtype=np.float64)
-    if (
-        x.ndim != 1
-        or x.shape != y.shape
-        or not x.size
-        or not np.isfinite(x).all()
-        or not np.isin(y, (0, 1)).all()
-    ):
+    if x.ndim != 1 or x.shape != y.shape or not x.size:
         raise ValueError(f"cannot calibrate scores {x.shape} on outcomes {y.shape}")
+    if not np.isfinite(x).all() or not np.isin(y, (0, 1)).all():
+        raise ValueError("cannot calibrate: scores must be finite, and outcomes 0 or 1")
     if method == "isotonic":
         return _fit_isotonic(x, y)
     if method == "smooth":

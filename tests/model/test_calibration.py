@@ -182,7 +182,7 @@ def test_an_empty_fit_is_refused() -> None:
         fit_calibration([], [])
     with pytest.raises(ValueError, match="cannot compare"):
         expected_calibration_error([0.5], [True, False])
-    with pytest.raises(ValueError, match="cannot calibrate"):
+    with pytest.raises(ValueError, match="outcomes 0 or 1"):
         fit_calibration([0.5, 0.6], [1, np.nan])
 
 

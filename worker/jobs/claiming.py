@@ -71,7 +71,7 @@ class Claims:
         return found
 
     def leave(self, record: JobRecord) -> None:
-        """Leave a job, which failed for a fault of this worker, to other workers that have the model for a while.
+        """For a while, leave a job that met a fault of this worker to other workers that have the model.
 
         A worker that lacks the model passes over all jobs of that model anyway. Raises `redis.RedisError`.
         """
