@@ -12,6 +12,8 @@ import pytest
 
 from tests.proofs.review import commands
 from tests.support.services import ROOT
+from tests.worker.test_confine import REFUSED
+from tests.worker.test_lying_decoder import LIES
 
 PAGES = ("docs/security.md", "docs/reliability.md")
 ROWS = 19
@@ -48,3 +50,10 @@ def test_a_named_test_exists(command: str) -> None:
 @pytest.mark.parametrize("module", named(r"`python -m ((?:tests|bench)(?:[.]\w+)+)"))
 def test_a_named_proof_exists(module: str) -> None:
     assert importlib.util.find_spec(module) is not None
+
+
+def test_stated_counts_are_those_of_the_tests() -> None:
+    page = (ROOT / "docs/security.md").read_text(encoding="utf-8")
+    lies = re.findall(r"(\d+) of (\d+) (?:lies are|end in) `corrupt_media`", page)
+    assert lies == [(str(len(LIES)),) * 2] * 2
+    assert re.findall(r"0 of (\d+) attempts succeed", page) == [str(len(REFUSED))] * 2
