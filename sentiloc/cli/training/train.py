@@ -14,7 +14,7 @@ import typer
 from sentiloc.cli.given import given_options
 from sentiloc.cli.training.runs import require_run_folder
 from sentiloc.cli.training.start import load_start, started_network
-from sentiloc.cli.training.train_options import BY_NAME, OPTIONS, RUN
+from sentiloc.cli.training.train_options import BY_NAME, OPTIONS, RUN, read_option_file
 from sentiloc.cli.training.unread import check_given, check_read
 from sentiloc.model.errors import ErrorCode, SentilocError
 
@@ -277,7 +277,7 @@ def read_config(context: typer.Context, path: Path | None) -> Path | None:
     if path is None or context.resilient_parsing:
         return path
     values = {}
-    for key, value in _yaml(path).items():
+    for key, value in read_option_file(path).items():
         name = str(key).replace("-", "_")
         if name not in BY_NAME:
             raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: {key}: there is no such option")
@@ -287,45 +287,6 @@ def read_config(context: typer.Context, path: Path | None) -> Path | None:
         values[name] = value
     context.default_map = {**(context.default_map or {}), **values}
     return path
-
-
-def _yaml(path: Path) -> dict[Any, Any]:
-    import yaml
-
-    from sentiloc.model.data.text import read_text
-
-    try:
-        found = yaml.load(read_text(path), _single_keys(yaml.SafeLoader))  # noqa: S506 - a safe loader
-    except RecursionError as error:
-        raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: not YAML: nested too deeply") from error
-    # A text in the form of a date that is none, such as 2026-13-01, is a plain ValueError.
-    except (yaml.YAMLError, ValueError) as error:
-        # PyYAML's message has several lines and calls the input "<unicode string>".
-        message = " ".join(str(error).replace('"<unicode string>", ', "").split())
-        raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: not YAML: {message}") from error
-    if not isinstance(found, dict):
-        raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: needs one option a line, as `epochs: 40`")
-    return found
-
-
-def _single_keys(loader: type[Any]) -> type[Any]:
-    """A YAML loader that refuses repeated keys; PyYAML itself takes the last one."""
-
-    class SingleKeys(loader):  # type: ignore[misc]
-        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-            from yaml.constructor import ConstructorError
-
-            names = [key.value for key, _ in node.value if isinstance(key.value, str)]
-            twice = [
-                key for key, _ in node.value if isinstance(key.value, str) and names.count(key.value) > 1
-            ]
-            if twice:
-                raise ConstructorError(
-                    None, None, f"{twice[-1].value} is there more than once", twice[-1].start_mark
-                )
-            return super().construct_mapping(node, deep)
-
-    return SingleKeys
 
 
 def _signature() -> inspect.Signature:

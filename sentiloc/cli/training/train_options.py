@@ -10,6 +10,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from sentiloc.app.reasons import plain_reason
 from sentiloc.cli.given import finite
+from sentiloc.model.errors import ErrorCode, SentilocError
 
 RUN, DATA, SIZE = "Run", "Data and labels", "Length and size of the run"
 NETWORK, LOSS = "FSENet: network", "FSENet: labels and losses"
@@ -290,3 +291,43 @@ OPTIONS: tuple[TrainOption, ...] = (
     _O("contrast_weight", float | None, None, "lambda_3 of eq. 14.", GIM, frozenset({"gim"}), _NOT_NEGATIVE),
 )
 BY_NAME = {option.name: option for option in OPTIONS}
+
+
+def read_option_file(path: Path) -> dict[Any, Any]:
+    """The options of a YAML file by name, unchecked. Raises `invalid_data` for what is not YAML or has a key twice."""
+    import yaml
+
+    from sentiloc.model.data.text import read_text
+
+    try:
+        found = yaml.load(read_text(path), _single_keys(yaml.SafeLoader))  # noqa: S506 - a safe loader
+    except RecursionError as error:
+        raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: not YAML: nested too deeply") from error
+    # A text in the form of a date that is none, such as 2026-13-01, is a plain ValueError.
+    except (yaml.YAMLError, ValueError) as error:
+        # PyYAML's message has several lines and calls the input "<unicode string>".
+        message = " ".join(str(error).replace('"<unicode string>", ', "").split())
+        raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: not YAML: {message}") from error
+    if not isinstance(found, dict):
+        raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: needs one option a line, as `epochs: 40`")
+    return found
+
+
+def _single_keys(loader: type[Any]) -> type[Any]:
+    """A YAML loader that refuses repeated keys; PyYAML itself takes the last one."""
+
+    class SingleKeys(loader):  # type: ignore[misc]
+        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+            from yaml.constructor import ConstructorError
+
+            names = [key.value for key, _ in node.value if isinstance(key.value, str)]
+            twice = [
+                key for key, _ in node.value if isinstance(key.value, str) and names.count(key.value) > 1
+            ]
+            if twice:
+                raise ConstructorError(
+                    None, None, f"{twice[-1].value} is there more than once", twice[-1].start_mark
+                )
+            return super().construct_mapping(node, deep)
+
+    return SingleKeys
