@@ -188,6 +188,10 @@ class TestHighlights:
             assert jobs[3] in best
             notes = client.get("/v1/highlights", params={"format": "edl"}).headers["sentiloc-notes"]
             assert "2 videos with weaker moments were not searched" in notes
+        but_one = settings.model_copy(update={"max_highlight_videos": 3})
+        with TestClient(create_app(but_one)) as client:
+            notes = client.get("/v1/highlights", params={"format": "edl"}).headers["sentiloc-notes"]
+            assert notes == "1; 1 video with weaker moments was not searched"
 
     def test_named_jobs_of_too_many_hours_are_refused(self, planted: Planted, settings: Settings) -> None:
         jobs = [planted.job("a.mp4", segment(1, 2), seed=number) for number in range(2)]

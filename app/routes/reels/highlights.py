@@ -171,9 +171,9 @@ def _highlights(query: HighlightQuery, services: Services) -> Response:
     options = SequenceOptions(title=query.title, folder=query.folder)
     answer = write_cut(build_sequence([_clip(one) for one in found], sources, options), query.format)
     if choice.not_searched and "Sentiloc-Notes" not in answer.headers:
-        answer.headers["Sentiloc-Notes"] = (
-            f"1; {choice.not_searched} videos with weaker moments were not searched"
-        )
+        count = choice.not_searched
+        what = "1 video with weaker moments was" if count == 1 else f"{count} videos with weaker moments were"
+        answer.headers["Sentiloc-Notes"] = f"1; {what} not searched"
     return answer
 
 
