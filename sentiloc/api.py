@@ -10,6 +10,7 @@ import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -342,7 +343,7 @@ def _check_readable(path: Path) -> None:
 
 def _check_threads(threads: int | None) -> None:
     """Raise `invalid_data` for what is no number of threads, before a network is blamed for it."""
-    if threads is not None and not (isinstance(threads, int) and threads >= 1):
+    if threads is not None and not (isinstance(threads, Integral) and threads >= 1):
         raise SentilocError(ErrorCode.INVALID_DATA, f"threads is {threads!r}; it is a whole number from 1 on")
 
 

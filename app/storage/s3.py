@@ -247,7 +247,8 @@ def _lock_of(path: Path) -> Path:
 def _is_locked(path: Path) -> bool:
     """Whether a process holds this lock file. One that cannot be opened counts as locked."""
     try:
-        with path.open("rb") as file:
+        # For writing: file systems of a network lock exclusively only what may be written.
+        with path.open("r+b") as file:
             # An exclusive lock fails while the owner holds its shared one.
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return False

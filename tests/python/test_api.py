@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import sentiloc
@@ -172,7 +173,7 @@ def test_a_package_is_found_by_any_path_of_its_folder(
     for name in ("..", Path(".."), "../"):
         assert sentiloc.load_model(name, threads=1).name == "fsenet-starter"
     monkeypatch.chdir(tmp_path)
-    assert sentiloc.load_model(Path("mine"), threads=1).name == "fsenet-starter"
+    assert sentiloc.load_model(Path("mine"), threads=np.int64(1)).name == "fsenet-starter"  # type: ignore[arg-type]
     with pytest.raises(sentiloc.SentilocError, match="no model package 'mine'"):
         sentiloc.load_model("mine")
     with pytest.raises(sentiloc.SentilocError, match="no model package 'other'"):
