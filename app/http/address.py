@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from sentiloc.app.http.lifecycle import Deprecation
 from sentiloc.app.http.problems import ProblemCode, ProblemError
 from sentiloc.app.settings import ROOT_PATH, get_settings
+from sentiloc.app.settings.service import is_network
 
 VERSION_PATH = "/v1"
 UNVERSIONED = frozenset(
@@ -90,7 +91,7 @@ class Addressing:
         self._trusts_all = "*" in trusted
         # Compared before parsing, which would cost more for every request. This also matches the names of test clients.
         self._literals = frozenset(trusted)
-        self._networks = [ip_network(one, strict=False) for one in trusted if _is_network(one)]
+        self._networks = [ip_network(one, strict=False) for one in trusted if is_network(one)]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on under the path of its route."""
@@ -171,11 +172,3 @@ def _deprecated(send: Send, successor: str) -> Send:
         await send(message)
 
     return send_marked
-
-
-def _is_network(text: str) -> bool:
-    try:
-        ip_network(text, strict=False)
-    except ValueError:
-        return False
-    return True

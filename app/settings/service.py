@@ -103,7 +103,7 @@ class ServiceSettings(BaseSettings):
     @classmethod
     def _are_addresses(cls, value: list[str]) -> list[str]:
         for one in value:
-            if one != "*" and not _is_network(one):
+            if one != "*" and not is_network(one):
                 raise ValueError(f"{one!r} is not an address or a network, such as 10.0.0.2 or 10.0.0.0/24")
         return value
 
@@ -142,7 +142,8 @@ class ServiceSettings(BaseSettings):
         return self.api_keys == "on" or (self.api_keys == "auto" and not _is_loopback(self.host))
 
 
-def _is_network(text: str) -> bool:
+def is_network(text: str) -> bool:
+    """Whether a text is an IP address or a network, such as 10.0.0.0/24."""
     try:
         ip_network(text, strict=False)
     except ValueError:

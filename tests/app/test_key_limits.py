@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from fastapi.testclient import TestClient
+from httpx import Response
 from redis import Redis, RedisError
 
 from sentiloc.app.access.caller import Scope
@@ -225,6 +226,33 @@ def test_requests_that_combine_many_jobs_take_turns(
     assert answers == [200, 200, 200]
 
 
+def require_turns(
+    asking: list[threading.Thread],
+    running: threading.Semaphore,
+    may_end: threading.Event,
+    turns: int,
+    ask: Callable[[], Response],
+) -> None:
+    """Of the threads in `asking`, `turns` run at a time, and the request of another caller is answered meanwhile.
+
+    Each that runs releases `running`, and ends after `may_end`.
+    """
+    for thread in asking:
+        thread.start()
+    try:
+        assert all(running.acquire(timeout=60) for _ in range(turns))
+        answers: list[int] = []
+        asked = threading.Thread(target=lambda: answers.append(ask().status_code))
+        asked.start()
+        asked.join(60)
+        assert answers == [200]
+        assert not running.acquire(blocking=False)
+    finally:
+        may_end.set()
+    for thread in [*asking, asked]:
+        thread.join()
+
+
 @pytest.mark.parametrize(
     ("path", "work"),
     [
@@ -254,22 +282,7 @@ def test_slow_requests_of_one_key_leave_threads_to_others(
         asking = [
             threading.Thread(target=client.get, args=[path], kwargs={"headers": mine}) for _ in range(45)
         ]
-        for thread in asking:
-            thread.start()
-        try:
-            assert all(running.acquire(timeout=60) for _ in range(3))
-            answers: list[int] = []
-            asked = threading.Thread(
-                target=lambda: answers.append(client.get("/v1/jobs", headers=other).status_code)
-            )
-            asked.start()
-            asked.join(60)
-            assert answers == [200]
-            assert not running.acquire(blocking=False)
-        finally:
-            may_end.set()
-        for thread in [*asking, asked]:
-            thread.join()
+        require_turns(asking, running, may_end, 3, lambda: client.get("/v1/jobs", headers=other))
 
 
 def test_a_shared_link_leaves_threads_to_others(
@@ -289,20 +302,7 @@ def test_a_shared_link_leaves_threads_to_others(
 
     monkeypatch.setattr("sentiloc.app.routes.reels.share.read_corrected", wait)
     asking = [threading.Thread(target=client.get, args=[path]) for _ in range(45)]
-    for thread in asking:
-        thread.start()
-    try:
-        assert all(running.acquire(timeout=60) for _ in range(16))
-        answers: list[int] = []
-        asked = threading.Thread(target=lambda: answers.append(client.get("/v1/jobs").status_code))
-        asked.start()
-        asked.join(60)
-        assert answers == [200]
-        assert not running.acquire(blocking=False)
-    finally:
-        may_end.set()
-    for thread in [*asking, asked]:
-        thread.join()
+    require_turns(asking, running, may_end, 16, lambda: client.get("/v1/jobs"))
 
 
 def test_turns_are_given_back_and_forgotten() -> None:
