@@ -178,13 +178,12 @@ class UploadStore:
         return record
 
     def _settle_presigned(self, record: UploadRecord) -> UploadRecord:
-        if self._storage.size(record.source_key) is None and not self._storage.move(
-            # Moved first, so that the presigned form can no longer change the video.
-            record.incoming_key,
-            record.source_key,
-        ):
-            return record
         size = self._storage.size(record.source_key)
+        if size is None:
+            # Moved first, so that the presigned form can no longer change the video. The object is also missing if
+            # another request, or the sweep, has just moved it, so the size decides.
+            self._storage.move(record.incoming_key, record.source_key)
+            size = self._storage.size(record.source_key)
         return record if size is None else self.complete(self.set_length(record, size))
 
     def end(self, record: UploadRecord) -> bool:

@@ -73,6 +73,26 @@ def test_a_presigned_upload_becomes_one_job(stored_away: TestClient, store: JobS
     assert httpx.get(video.headers["location"]).status_code == 404
 
 
+def test_a_request_and_the_sweep_settle_one_upload_at_once(
+    stored_away: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services: Services = stored_away.app.state.services  # type: ignore[attr-defined]
+    form = stored_away.post("/uploads/presign", json={"name": "a.mp4"}).json()
+    assert httpx.post(form["url"], data=form["fields"], files={"file": VIDEO}).status_code == 204
+    move = services.storage.move
+
+    def move_late(key: str, target: str) -> bool:
+        # The sweep comes between the look for the video and its move.
+        monkeypatch.setattr(services.storage, "move", move)
+        services.upload_jobs.sweep()
+        return move(key, target)
+
+    monkeypatch.setattr(services.storage, "move", move_late)
+    job = stored_away.post("/localize", json={"upload": form["id"]})
+    assert job.status_code == 202, job.text
+    assert job.json()["source"]["bytes"] == len(VIDEO)
+
+
 def test_pieces_end_in_the_object_store(stored_away: TestClient, tmp_path: Path) -> None:
     headers = {"Tus-Resumable": "1.0.0", "Content-Type": "application/offset+octet-stream"}
     created = stored_away.post(
