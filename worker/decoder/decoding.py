@@ -17,8 +17,10 @@ from av.video.frame import VideoFrame
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.worker.decoder.disposable import disposable_test
 from sentiloc.worker.decoder.findings import Seen, draft_warning, find_warnings
-from sentiloc.worker.decoder.frames import Clock, SnippetBuilder, brightness, shape_of
-from sentiloc.worker.decoder.looks.fields import Fields
+from sentiloc.worker.decoder.frames import Clock, SnippetBuilder
+from sentiloc.worker.decoder.pictures.fields import Fields
+from sentiloc.worker.decoder.pictures.luma import brightness
+from sentiloc.worker.decoder.pictures.scaling import shape_of
 from sentiloc.worker.decoder.request import DecodeRequest
 from sentiloc.worker.decoder.selection import KeyframeSelection, Selection
 from sentiloc.worker.decoder.selection import Samples as Looks

@@ -9,7 +9,7 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 
 from sentiloc.worker.decoder.disposable import IsDisposable, disposable_test
-from sentiloc.worker.decoder.frames import ColourScaler, fit, shape_of
+from sentiloc.worker.decoder.pictures.scaling import ColourScaler, fit, shape_of
 from sentiloc.worker.decoder.request import ROUNDING_SECONDS
 from sentiloc.worker.decoder.selection import Moment, Selection
 from sentiloc.worker.decoder.source.media import Media, pixel_aspect

@@ -14,7 +14,7 @@ from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
-from sentiloc.worker.decoder.frames import brightness
+from sentiloc.worker.decoder.pictures.luma import brightness
 from sentiloc.worker.decoder.request import DecodeLimits
 from sentiloc.worker.timeline.shots import GRID, Grid
 

@@ -1,1 +1,0 @@
-"""Prepares pictures for display: deinterlaced, and in the colours of ordinary screens."""
