@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from redis import Redis
 
 from sentiloc.app.access.caller import current_caller
+from sentiloc.app.jobs.found import write_corrected
 from sentiloc.app.jobs.keys import job_key
 from sentiloc.app.jobs.options import Label
 from sentiloc.app.redis.scripts import Scripts
@@ -133,7 +134,7 @@ class FeedbackStore:
         """
         # repr keeps every digit, so the time can be compared exactly.
         args: list[str | float] = [MAX_ENTRIES, kept.model_dump_json(), repr(kept.at), kept.job_id]
-        args.append("" if seen is None else repr(float(seen)))
+        args += ["" if seen is None else repr(float(seen)), _summary(kept)]
         return Added(cast("int", self._scripts.run("add_feedback", self._keys(kept.job_id), args)))
 
     def withdraw(self, job_id: str, seen: float | None = None) -> Added:
@@ -193,6 +194,14 @@ class FeedbackStore:
 
     def _key(self, job_id: str) -> str:
         return f"{self._prefix}feedback:{job_id}"
+
+
+def _summary(kept: KeptFeedback) -> str:
+    """What the job's record states about the correction; empty if it has no segments."""
+    segments = kept.feedback.segments
+    if segments is None:
+        return ""
+    return write_corrected(kept.at, [(one.label, one.end - one.start) for one in segments])
 
 
 def training_files(all_kept: Iterable[KeptFeedback]) -> dict[str, str]:

@@ -10,7 +10,7 @@ from enum import StrEnum
 from sentiloc.app.access.caller import current_caller
 from sentiloc.app.http.address import current_base
 from sentiloc.app.ids import new_id
-from sentiloc.app.jobs.found import LabelFound, read_found
+from sentiloc.app.jobs.found import Corrected, LabelFound, read_corrected, read_found
 from sentiloc.app.jobs.idempotency import IdempotencyKey
 from sentiloc.app.jobs.options import JobOptions, read_options
 from sentiloc.app.telemetry.tracing import current_traceparent
@@ -166,6 +166,7 @@ class JobRecord:
     `asked` are the options as submitted; `options` are the same with the current metadata and tags.
     `knows_options` is False if a newer release has recorded options that this one does not have.
     `duration` (seconds) and `found` are those of the result; None without one, and for jobs of older versions.
+    `corrected` sums up the last correction with segments.
     """
 
     id: str
@@ -198,6 +199,7 @@ class JobRecord:
     rerun_of: str | None = None
     duration: float | None = None
     found: Mapping[str, LabelFound] | None = None
+    corrected: Corrected | None = None
     asked: JobOptions = field(default_factory=JobOptions)
     video_expires_at: float | None = None
     result_expires_at: float | None = None
@@ -260,6 +262,7 @@ def parse_record(fields: Mapping[str, str]) -> JobRecord:
         rerun_of=fields.get("rerun_of") or None,
         duration=_time(fields, "duration"),
         found=read_found(fields.get("found")),
+        corrected=read_corrected(fields.get("corrected")),
         video_expires_at=_time(fields, "uploads_until"),
         result_expires_at=_time(fields, "results_until"),
         record_expires_at=_time(fields, "records_until"),

@@ -32,6 +32,7 @@ _EXAMPLE_JOB: dict[str, Any] = {
     "labels_found": None,
     "duration": None,
     "found": None,
+    "corrected": None,
     "batch_id": None,
     "rerun_of": None,
     "waiting": None,
@@ -100,6 +101,20 @@ class LabelFoundBody(Body):
     confidence: float = Field(ge=0, le=1, description="Of the best segment")
 
 
+class LabelCorrectedBody(Body):
+    """The segments of one label in a correction."""
+
+    segments: int = Field(ge=1)
+    seconds: float = Field(ge=0, description="Seconds of all segments together")
+
+
+class CorrectedBody(Body):
+    """The last correction that has segments, summarized by label. No label: the person saw no sentiment."""
+
+    at: datetime
+    labels: dict[AnyLabel, LabelCorrectedBody]
+
+
 class JobBody(Body):
     """A job."""
 
@@ -126,6 +141,9 @@ class JobBody(Body):
     duration: float | None = Field(None, ge=0, description="Seconds of the video; null without a result")
     found: dict[AnyLabel, LabelFoundBody] | None = Field(
         None, description="The job's own segments, summarized by label; null without a result"
+    )
+    corrected: CorrectedBody | None = Field(
+        None, description="What a person corrected the segments to; null if nobody has"
     )
     batch_id: str | None = Field(None, description="The batch that the job belongs to")
     rerun_of: str | None = Field(None, description="The job whose video this job localizes again")
@@ -161,6 +179,7 @@ def job_body(record: JobRecord, queue_position: int | None, base: str | None = N
         labels_found=_labels(record),
         duration=record.duration,
         found=_found(record),
+        corrected=_corrected(record),
         batch_id=record.batch_id,
         rerun_of=record.rerun_of,
         waiting=_waiting(record.waiting),
@@ -208,6 +227,16 @@ def _found(record: JobRecord) -> dict[str, LabelFoundBody] | None:
         label: LabelFoundBody(segments=one.segments, seconds=one.seconds, confidence=one.confidence)
         for label, one in record.found.items()
     }
+
+
+def _corrected(record: JobRecord) -> CorrectedBody | None:
+    if record.corrected is None:
+        return None
+    labels = {
+        label: LabelCorrectedBody(segments=one.segments, seconds=one.seconds)
+        for label, one in record.corrected.labels.items()
+    }
+    return CorrectedBody(at=moment(record.corrected.at), labels=labels)
 
 
 class JobListBody(Body):

@@ -155,6 +155,30 @@ def test_withdrawn_feedback_is_gone(client: TestClient, job: str) -> None:
     assert client.get(path, params={"corrected": True}).json() == client.get(path).json()
 
 
+def corrected(client: TestClient, job: str) -> Any:
+    """What the job and its entry in the list state about its correction."""
+    (listed,) = client.get("/jobs").json()["jobs"]
+    shown = client.get(job).json()["corrected"]
+    assert listed["corrected"] == shown
+    return shown and shown["labels"]
+
+
+def test_a_job_states_what_it_was_corrected_to(client: TestClient, job: str) -> None:
+    assert corrected(client, job) is None
+    before = client.get(job).headers["etag"]
+    client.post(f"{job}/feedback", json={"segments": SEGMENTS})
+    expected = {"negative": {"segments": 1, "seconds": 1.5}, "positive": {"segments": 1, "seconds": 6.4}}
+    assert corrected(client, job) == expected
+    assert client.get(job).headers["etag"] != before
+    # Points leave the segments of the last correction as they are.
+    client.post(f"{job}/feedback", json={"points": POINTS})
+    assert corrected(client, job) == expected
+    client.post(f"{job}/feedback", json={"segments": []})
+    assert corrected(client, job) == {}
+    client.delete(f"{job}/feedback")
+    assert corrected(client, job) is None
+
+
 BAD: list[Any] = [
     {},
     {"note": "x"},

@@ -1,4 +1,5 @@
--- KEYS: the job's list, the index, the job. ARGV: most entries, entry, time, job id, time of the entry it replaces.
+-- KEYS: the job's list, the index, the job. ARGV: most entries, entry, time, job id, time of the entry it replaces,
+-- summary of its segments ('' if it has none).
 -- Returns 0 if the list is full or the job is gone, 1 if stored, 2 if the latest entry is not the stated one.
 if redis.call('EXISTS', KEYS[3]) == 0 or redis.call('LLEN', KEYS[1]) >= tonumber(ARGV[1]) then return 0 end
 if ARGV[5] ~= '' then
@@ -7,4 +8,5 @@ if ARGV[5] ~= '' then
 end
 redis.call('RPUSH', KEYS[1], ARGV[2])
 redis.call('ZADD', KEYS[2], ARGV[3], ARGV[4])
+if ARGV[6] ~= '' then redis.call('HSET', KEYS[3], 'corrected', ARGV[6]) end
 return 1

@@ -6,4 +6,5 @@ if ARGV[2] ~= '' then
 end
 redis.call('DEL', KEYS[1])
 redis.call('ZREM', KEYS[2], ARGV[1])
+redis.call('HDEL', KEYS[3], 'corrected')
 return 1

@@ -129,6 +129,22 @@ class LabelFound:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LabelCorrected:
+    """The segments of one label in a correction: their number and their total seconds."""
+
+    segments: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Corrected:
+    """The last correction of a job's segments by a person, summarized by label."""
+
+    at: datetime
+    labels: Mapping[str, LabelCorrected]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """A job as it was when the server answered."""
 
@@ -149,6 +165,7 @@ class Job:
     links: Links
     duration: float | None = None
     found: Mapping[str, LabelFound] | None = None
+    corrected: Corrected | None = None
     batch_id: str | None = None
     rerun_of: str | None = None
     video_expires_at: datetime | None = None

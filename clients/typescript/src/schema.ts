@@ -168,6 +168,12 @@ export interface CorrectSegment {
   confidence?: number | null;
 }
 
+/** The last correction that has segments, summarized by label. No label: the person saw no sentiment. */
+export interface CorrectedBody {
+  at: string;
+  labels: Record<string, unknown>;
+}
+
 /** Scores over time: value i covers [i·step, (i+1)·step) seconds. */
 export interface CurveBody {
   /** Seconds per value */
@@ -513,6 +519,8 @@ export interface JobBody {
   duration: number | null;
   /** The job's own segments, summarized by label; null without a result */
   found: Record<string, unknown> | null;
+  /** What a person corrected the segments to; null if nobody has */
+  corrected: CorrectedBody | null;
   /** The batch that the job belongs to */
   batch_id: string | null;
   /** The job whose video this job localizes again */
@@ -632,6 +640,13 @@ export interface KeyRequest {
   weight?: number;
   /** Places `s3://bucket/prefix` whose videos the key may name */
   s3_prefixes?: string[];
+}
+
+/** The segments of one label in a correction. */
+export interface LabelCorrectedBody {
+  segments: number;
+  /** Seconds of all segments together */
+  seconds: number;
 }
 
 /** The segments of one label. */
