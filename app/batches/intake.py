@@ -59,14 +59,30 @@ class BatchIntake:
         try:
             # Before any check: a repeated request must succeed even if its uploads are used up by the first
             # one.
-            seen = key and self.batches.seen(key, current_caller().key_id)
-            if seen:
-                # The first request may have been told to try again because too few replicas had the batch.
-                self.upload_jobs.submitter.replicate()
-                return seen, False
-            return self._accept(self._new_batch(asked, key, find_upload))
+            seen = self._seen(key)
+            return self._new(asked, key, find_upload) if seen is None else (seen, False)
         except KeyReusedError as error:
             raise IdempotencyConflict from error
+
+    def _new(
+        self, asked: BatchRequest, key: IdempotencyKey | None, find_upload: FindUpload
+    ) -> tuple[BatchRecord, bool]:
+        try:
+            return self._accept(self._new_batch(asked, key, find_upload))
+        except ProblemError:
+            # The same request may have been accepted meanwhile, and have used up the uploads.
+            seen = self._seen(key)
+            if seen is None:
+                raise
+            return seen, False
+
+    def _seen(self, key: IdempotencyKey | None) -> BatchRecord | None:
+        """The batch of an idempotency key, if any; raises `KeyReusedError` if the request was a different one."""
+        record = None if key is None else self.batches.seen(key, current_caller().key_id)
+        if record is not None:
+            # The first request may have been told to try again because too few replicas had the batch.
+            self.upload_jobs.submitter.replicate()
+        return record
 
     def _accept(self, batch: NewBatch) -> tuple[BatchRecord, bool]:
         try:

@@ -240,6 +240,24 @@ def test_an_upload_taken_while_its_batch_is_recorded_refuses_the_batch(
     assert client.get("/batches").json()["batches"] == []
 
 
+def test_a_batch_that_is_sent_again_while_it_is_recorded_is_one_batch(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The repeated request has found no batch; then the first one is recorded, and uses up the upload."""
+    ready, seen = upload(client, b"video"), BatchStore.seen
+    first: list[str] = []
+
+    def seen_early(batches: BatchStore, *given: Any) -> BatchRecord | None:
+        monkeypatch.setattr(BatchStore, "seen", seen)
+        first.append(send(client, [{"upload": ready}], "once").json()["id"])
+        return None
+
+    monkeypatch.setattr(BatchStore, "seen", seen_early)
+    again = send(client, [{"upload": ready}], "once")
+    assert again.status_code == 202, again.text
+    assert [again.json()["id"]] == first
+
+
 def test_uploads_that_the_storage_does_not_show_are_a_passing_fault(
     client: TestClient, settings: Settings, store: JobStore
 ) -> None:
