@@ -195,7 +195,7 @@ class Retention:
         parts = (keys[start : start + _BATCH] for start in range(0, len(keys), _BATCH))
         orphans = [key for part in parts for key in orphans_among(part)]
         # These do not count towards the bound: Redis has records of them, and a client can create any number of them.
-        ended = {key for key in orphans if is_incoming(key) and self._upload_state(key) is not None}
+        ended = {key for key in orphans if source_owner(key) and self._upload_state(key) is not None}
         doubtful = len(orphans) - len(ended)
         # Both conditions: a few orphans may be the majority of a young service, and many may be a small
         # share of a large one.
@@ -223,8 +223,7 @@ class Retention:
         return [
             key
             for (key, _), state, has_job in zip(owned, answers[::2], answers[1::2], strict=True)
-            # A presigned form may still be writing to an open upload.
-            if (state != UploadState.OPEN if is_incoming(key) else state is None and not has_job)
+            if _is_orphaned_video(key, state, has_job=bool(has_job))
         ]
 
     def _upload_state(self, key: str) -> str | None:
@@ -261,6 +260,16 @@ class Retention:
     def _now(self) -> float:
         seconds, micros = self._store.redis.time()
         return float(seconds + micros / 1e6)
+
+
+def _is_orphaned_video(key: str, state: str | None, *, has_job: bool) -> bool:
+    """Whether a video belongs to no job and no upload. `state` is that of its upload; None if Redis knows none."""
+    if is_incoming(key):
+        # A presigned form may still be writing to an open upload.
+        return state != UploadState.OPEN
+    # A process that was killed while it moved a video may leave it to an upload that was ended meanwhile, or whose job
+    # was deleted.
+    return state not in (UploadState.OPEN, UploadState.COMPLETE) and not has_job
 
 
 def _is_named(file: re.Match[str], kept: str) -> bool:

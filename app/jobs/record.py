@@ -90,7 +90,7 @@ class NewJob:
     `source_bytes` is 0 for a video that a worker still has to fetch from `source_url`. By default a new job belongs to
     the API key and the trace of the request that creates it. `base` is the root path and version of that request, for
     the links in its webhook. `reel` is the plan of a reel as JSON; a job with a plan renders it and has no video of its
-    own.
+    own. `is_of_upload` is True for the job of a resumable upload, which has the upload's id.
     """
 
     id: str = field(default_factory=new_job_id)
@@ -106,6 +106,7 @@ class NewJob:
     trace: str = field(default_factory=current_traceparent)
     base: str = field(default_factory=_current_base)
     reel: str = ""
+    is_of_upload: bool = False
     idempotency: IdempotencyKey | None = None
 
     def fields(self) -> dict[str, str]:

@@ -53,8 +53,8 @@ class JobStore(Leases):
         If the same request was sent before with the same idempotency key, its job is returned instead; that job has
         another id. An upload with the job's id is marked as used in the same atomic step.
 
-        Raises `KeyReusedError` when the key came with another request, `UploadEndedError` when the upload is gone,
-        `QueueFullError` when the API key has too many queued jobs.
+        Raises `KeyReusedError` when the key came with another request, `UploadEndedError` when the upload is gone or
+        its job was deleted, `QueueFullError` when the API key has too many queued jobs.
         After a `redis.RedisError` the job may still have been recorded: look up `job.id`.
         """
         offset = FIRST_BATCH_SEQUENCE if job.options.priority is Priority.BATCH else 0
@@ -63,7 +63,8 @@ class JobStore(Leases):
         key = job.idempotency
         digest, seconds = ("", 0) if key is None else (key.digest, key.seconds)
         extra = [] if key is None else [job_request(self.prefix, job.key_id, key.text)]
-        found = self.run("submit", job.id, offset, digest, seconds, max_queued, *changes, extra=extra)
+        limits = (max_queued, int(job.is_of_upload))
+        found = self.run("submit", job.id, offset, digest, seconds, *limits, *changes, extra=extra)
         if found == _UPLOAD_ENDED:
             raise UploadEndedError
         if found == _KEY_FULL:

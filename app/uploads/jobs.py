@@ -60,12 +60,16 @@ class UploadJobs:
             options=options,
             # The owner is the upload's, because the sweep runs without a request.
             key_id=upload.key_id,
+            is_of_upload=True,
             idempotency=key,
         )
         try:
             record = self.submitter.submit(new)
         except UploadEndedError as error:
             raise UploadGone from error
+        # Another request may have created the upload's job meanwhile.
+        if record.id == upload.id and record.asked != options:
+            raise UploadUsed
         # With an idempotency key the store may return the job of an earlier request, which has another id.
         return record, record.id == upload.id
 
@@ -96,9 +100,10 @@ class UploadJobs:
         for upload_id in takewhile(lambda _: not failures.are_hopeless, self.uploads.expired()):
             upload = self.uploads.find(upload_id)
             if upload is not None:
-                logger.info("upload %s has expired", upload_id)
+                # A request may have reset the expiry since the list was read.
                 with failures.kept():
-                    self.uploads.end(upload)
+                    if self.uploads.end(upload, only_expired=True):
+                        logger.info("upload %s has expired", upload_id)
         for upload_id in self.uploads.waiting():
             upload = self.uploads.find(upload_id)
             if upload is not None:

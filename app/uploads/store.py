@@ -155,8 +155,13 @@ class UploadStore:
             self._storage.adopt(self._path(record.id), record.source_key)
         if self._storage.size(record.source_key) != record.length:
             raise SentilocError(ErrorCode.SOURCE_MISSING, "The upload's bytes are no longer stored.")
+        return self._note_complete(record)
+
+    def _note_complete(self, record: UploadRecord) -> UploadRecord:
+        """Record that the video is in the storage, with its length; raises `UploadGone` if the upload was ended."""
         try:
-            self._change(record.id, {"state": UploadState.COMPLETE})
+            # The length, too: another request may have stated a different one meanwhile.
+            self._change(record.id, {"state": UploadState.COMPLETE, "length": str(record.length)})
         except UploadGone:
             # The video was moved here after the other request had deleted it.
             self._storage.delete(record.source_key)
@@ -184,10 +189,12 @@ class UploadStore:
             # another request, or the sweep, has just moved it, so the size decides.
             self._storage.move(record.incoming_key, record.source_key)
             size = self._storage.size(record.source_key)
-        return record if size is None else self.complete(self.set_length(record, size))
+        return record if size is None else self._note_complete(replace(record, length=size))
 
-    def end(self, record: UploadRecord) -> bool:
+    def end(self, record: UploadRecord, *, only_expired: bool = False) -> bool:
         """Remove an upload and its bytes; False if a job owns them, in which case nothing is removed.
+
+        With `only_expired`, also False for an upload whose expiry was reset meanwhile.
 
         One atomic step checks that no job owns the bytes and sets the record to `gone`, before the bytes are deleted.
         So a job that is submitted at the same moment either finds the upload gone or keeps its video. Raises
@@ -195,7 +202,8 @@ class UploadStore:
         forgotten.
         """
         keys = [self._key(record.id), self._index, job_key(self._settings.redis_prefix, record.id)]
-        if not self._scripts.run("end_upload", keys, [record.id, _REMEMBER_GONE_SECONDS]):
+        limit = time.time() if only_expired else ""
+        if not self._scripts.run("end_upload", keys, [record.id, _REMEMBER_GONE_SECONDS, limit]):
             return False
         try:
             self._delete_bytes(record)

@@ -69,6 +69,20 @@ def test_files_of_forms_that_were_used_again_do_not_stop_the_sweep(settings: Set
     assert all(path.exists() for path in job)
 
 
+def test_videos_of_uploads_that_have_ended_go(settings: Settings, redis: Redis) -> None:
+    """A process that moves a video and is killed after another one has ended the upload leaves its video."""
+    few = settings.model_copy(update={"max_orphans": 1})
+    job = job_with_files(few, redis)
+    states = [UploadState.GONE, UploadState.USED, UploadState.GONE, UploadState.COMPLETE]
+    files = {new_job_id(): state for state in states}
+    for upload_id, state in files.items():
+        redis.hset(upload_key(few.redis_prefix, upload_id), "state", state)
+    videos = [old_file(few, source_key(upload_id)) for upload_id in files]
+    reaper_of(few, redis).delete_orphans()
+    assert [path.exists() for path in videos] == [False, False, False, True]
+    assert all(path.exists() for path in job)
+
+
 def test_a_service_with_another_folder_deletes_nothing(
     settings: Settings, redis: Redis, tmp_path: Path
 ) -> None:

@@ -24,6 +24,8 @@ from sentiloc.client import Client, JobOptions
 from tests.app.asking import VIDEO, assert_problem
 from tests.support.s3_server import KINDS, s3_server, s3_settings
 
+VERSION = {"Tus-Resumable": "1.0.0"}
+
 
 @pytest.fixture(scope="module", params=KINDS)
 def s3_url(request: pytest.FixtureRequest) -> Iterator[str]:
@@ -91,6 +93,31 @@ def test_a_request_and_the_sweep_settle_one_upload_at_once(
     job = stored_away.post("/localize", json={"upload": form["id"]})
     assert job.status_code == 202, job.text
     assert job.json()["source"]["bytes"] == len(VIDEO)
+
+
+def test_an_upload_that_is_ended_while_its_video_is_moved_leaves_none(
+    stored_away: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services: Services = stored_away.app.state.services  # type: ignore[attr-defined]
+    form = stored_away.post("/uploads/presign", json={}).json()
+    send(form, VIDEO)
+    delete, move = services.storage.delete, services.storage.move
+
+    def delete_early(key: str) -> None:
+        # The upload is ended, but the bytes that the form wrote are still there when the other request copies them.
+        if key.endswith(".src"):
+            delete(key)
+
+    def move_late(key: str, target: str) -> bool:
+        monkeypatch.setattr(services.storage, "move", move)
+        monkeypatch.setattr(services.storage, "delete", delete_early)
+        assert stored_away.delete(f"/uploads/{form['id']}", headers=VERSION).status_code == 204
+        monkeypatch.setattr(services.storage, "delete", delete)
+        return move(key, target)
+
+    monkeypatch.setattr(services.storage, "move", move_late)
+    assert_problem(stored_away.post("/localize", json={"upload": form["id"]}), 410, "upload_gone")
+    assert list(services.storage.older_than("uploads", -60)) == []
 
 
 def test_pieces_end_in_the_object_store(stored_away: TestClient, tmp_path: Path) -> None:

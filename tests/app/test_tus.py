@@ -28,7 +28,7 @@ from sentiloc.app.services import Services
 from sentiloc.app.settings import Settings
 from sentiloc.app.uploads.jobs import UploadJobs
 from sentiloc.app.uploads.problems import UploadGone, UploadUsed
-from sentiloc.app.uploads.record import upload_key
+from sentiloc.app.uploads.record import UploadRecord, upload_key
 from sentiloc.app.uploads.store import INCOMING, UploadBusyError
 from sentiloc.model.errors import ErrorCode, SentilocError
 from tests.app.asking import VIDEO, assert_problem, storage_deletes_nothing
@@ -625,6 +625,42 @@ def test_an_upload_does_not_expire_while_its_bytes_flow(settings: Settings, stor
         sent = send(client, path, 0, slowly(path))
         assert sent.status_code == 204, sent.text
         assert video_of(client, path) == VIDEO
+
+
+def test_a_sweep_spares_an_upload_whose_bytes_arrive_meanwhile(
+    client: TestClient, store: JobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sweep has listed the upload as expired; before its turn comes, a chunk resets the expiry."""
+    path, uploads = begin(client), services(client).uploads
+    record = uploads.find(path.rpartition("/")[2])
+    assert record is not None
+    store.redis.zadd(f"{store.prefix}uploads", {record.id: 1})
+    assert uploads.expired() == [record.id]
+    find = uploads.find
+
+    def find_late(upload_id: str) -> UploadRecord | None:
+        monkeypatch.setattr(uploads, "find", find)
+        assert send(client, path, 0, VIDEO[:HALF]).status_code == 204
+        return find(upload_id)
+
+    monkeypatch.setattr(uploads, "find", find_late)
+    services(client).upload_jobs.sweep()
+    assert offset(client, path) == HALF
+
+
+def test_the_length_that_was_sent_counts(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two requests state a length. The one that completes the upload decides, whatever the other has recorded."""
+    path, uploads = begin(client), services(client).uploads
+    record, complete = uploads.find(path.rpartition("/")[2]), uploads.complete
+    assert record is not None
+
+    def complete_late(upload: UploadRecord) -> UploadRecord:
+        uploads.set_length(record, HALF)
+        return complete(upload)
+
+    monkeypatch.setattr(uploads, "complete", complete_late)
+    assert send(client, path, 0, VIDEO).status_code == 204
+    assert localize(client, path).json()["source"]["bytes"] == len(VIDEO)
 
 
 def test_an_upload_that_is_erased_while_its_bytes_flow_is_gone(client: TestClient, store: JobStore) -> None:

@@ -6,12 +6,15 @@ import time
 
 import pytest
 
+from sentiloc.app.housekeeping.erasure import Receipt
+from sentiloc.app.housekeeping.retention import delete_with_files
 from sentiloc.app.http.problems import ProblemError
 from sentiloc.app.jobs.options import JobOptions
-from sentiloc.app.jobs.record import JobState, NewJob, new_job_id
-from sentiloc.app.jobs.store import UploadEndedError
+from sentiloc.app.jobs.record import JobRecord, JobState, NewJob, new_job_id
+from sentiloc.app.jobs.store import JobStore, UploadEndedError
 from sentiloc.app.services import Services
 from sentiloc.app.settings import Settings
+from sentiloc.app.uploads.problems import UploadUsed
 from sentiloc.app.uploads.record import UploadRecord, UploadState
 
 VIDEO = b"video"
@@ -41,6 +44,17 @@ def complete_upload(services: Services) -> UploadRecord:
     return services.uploads.settle(record)
 
 
+def job_of(record: UploadRecord) -> NewJob:
+    return NewJob(
+        id=record.id,
+        source_key=record.source_key,
+        source_name="a",
+        source_bytes=5,
+        model="m",
+        is_of_upload=True,
+    )
+
+
 def state_of(services: Services, record: UploadRecord) -> UploadState:
     found = services.uploads.find(record.id)
     assert found is not None
@@ -50,9 +64,7 @@ def state_of(services: Services, record: UploadRecord) -> UploadState:
 def test_a_recorded_job_has_used_its_upload(services: Services) -> None:
     """The store does both in one step, so a crash right after it leaves a consistent state."""
     record = complete_upload(services)
-    services.store.submit(
-        NewJob(id=record.id, source_key=record.source_key, source_name="a", source_bytes=5, model="m")
-    )
+    services.store.submit(job_of(record))
     assert state_of(services, record) is UploadState.USED
     assert services.uploads.waiting() == []
     services.upload_jobs.sweep()
@@ -71,9 +83,8 @@ def test_a_late_end_of_an_upload_leaves_the_job_its_video(services: Services) ->
 def test_an_upload_that_was_ended_gets_no_job(services: Services) -> None:
     stale = complete_upload(services)
     assert services.uploads.end(stale)
-    new = NewJob(id=stale.id, source_key=stale.source_key, source_name="a", source_bytes=5, model="m")
     with pytest.raises(UploadEndedError):
-        services.store.submit(new)
+        services.store.submit(job_of(stale))
     assert services.store.get(stale.id) is None
     with pytest.raises(ProblemError):
         services.upload_jobs.localize(stale, JobOptions())
@@ -86,3 +97,31 @@ def test_the_upload_s_job_is_found_again(services: Services) -> None:
     assert (again.id, is_new) == (first.id, False)
     with pytest.raises(ProblemError, match="other options"):
         services.upload_jobs.localize(record, JobOptions(threshold=0.9))
+
+
+@pytest.mark.parametrize("how", ["deleted", "erased"])
+def test_a_late_request_makes_no_job_without_a_video(services: Services, how: str) -> None:
+    """It has read the upload before another request created its job, which was then deleted with the video."""
+    stale = complete_upload(services)
+    services.upload_jobs.localize(stale, JobOptions())
+    services.store.cancel(stale.id)
+    if how == "deleted":
+        assert delete_with_files(services.store, services.storage, [stale.id])
+    else:
+        services.eraser.erase(Receipt(None))
+    with pytest.raises(UploadEndedError):
+        services.store.submit(job_of(stale))
+    assert services.store.get(stale.id) is None
+
+
+def test_two_requests_with_other_options_at_once(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    record, submit = complete_upload(services), JobStore.submit
+
+    def submit_late(store: JobStore, job: NewJob, max_queued: int = 0) -> JobRecord:
+        monkeypatch.setattr(JobStore, "submit", submit)
+        services.upload_jobs.localize(record, JobOptions(threshold=0.9))
+        return store.submit(job, max_queued)
+
+    monkeypatch.setattr(JobStore, "submit", submit_late)
+    with pytest.raises(UploadUsed):
+        services.upload_jobs.localize(record, JobOptions())

@@ -119,6 +119,10 @@ local function next_turn(priority, key_id, sequence)
   end
   return turn, step
 end
+-- Whether an upload can become a job. It cannot if it was ended, if its job was deleted, or if its owner was erased.
+local function is_complete_upload(upload)
+  return redis.call('HGET', prefix .. 'upload:' .. upload, 'state') == 'complete'
+end
 -- An upload that has become this job.
 local function use_upload()
   local upload = prefix .. 'upload:' .. id

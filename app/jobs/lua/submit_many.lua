@@ -18,7 +18,7 @@ local shared, rows = cjson.decode(ARGV[6]), cjson.decode(ARGV[7])
 local uploads = cjson.decode(ARGV[8])
 for _, upload in ipairs(uploads) do
   if redis.call('EXISTS', prefix .. 'job:' .. upload) == 1 then return {'used', upload} end
-  if redis.call('HGET', prefix .. 'upload:' .. upload, 'state') == 'gone' then return {'gone', upload} end
+  if not is_complete_upload(upload) then return {'gone', upload} end
 end
 local made = cjson.decode(ARGV[5])
 local owner = ''
