@@ -1,6 +1,6 @@
 """Measure the error of each export's boundaries in frames: `python -m tests.proofs.formats [-o FILE]`.
 
-Forty frame rates from 1 to 240, each constant and with one frame in a hundred missing, with and without a start
+42 frame rates from 1 to 240, each constant and with one frame in a hundred missing, with and without a start
 timecode, with and without drop frame. The service's own rate meter reads the time stamps of two hours and chooses the
 timeline's rate. Twenty segments off the frame grid are rendered and read back: by OpenTimelineIO (its own reader, and
 its adapters for FCP7 XML and EDL timecode), webvtt-py, pympi and the csv module. Rounding to frames costs at most half
