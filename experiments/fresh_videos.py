@@ -15,7 +15,7 @@ from pathlib import Path
 
 import cv2
 
-from experiments.starter import ROOT, calibration_error, make_videos, video_lines
+from experiments.starter import RESULTS, calibration_error, make_videos, video_lines
 from sentiloc.model.package import load_package, shipped_models_dir
 from sentiloc.worker.config import RuntimeConfig
 from sentiloc.worker.pipelines.sentiment import load_sentiment_pipeline
@@ -55,7 +55,7 @@ def main() -> None:
     found = {folder.name: measure(folder, arguments.videos) for folder in arguments.models}
     text = json.dumps(found, indent=1)
     print(text)
-    (ROOT / "bench" / "results" / "fresh_videos.json").write_text(text + "\n", encoding="utf-8")
+    (RESULTS / "fresh_videos.json").write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

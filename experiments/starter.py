@@ -46,6 +46,7 @@ from sentiloc.worker.config import CacheConfig, RuntimeConfig
 from sentiloc.worker.pipelines.sentiment import SentimentPipeline, load_sentiment_pipeline
 
 ROOT = Path(__file__).parents[1]
+RESULTS = Path(__file__).parent / "results"
 COMPOSED, JOINED = 12, 10
 # Never changed, so that all releases are measured on the same videos.
 COMPOSED_SEED, JOINED_SEED = 7, 8
@@ -262,7 +263,7 @@ def _hear(pipeline: SentimentPipeline, audio: FloatArray, heard: BoolArray) -> i
     )
 
 
-def encoder_lines(data: Path, package: Path, results: Path) -> list[Line]:
+def encoder_lines(data: Path, package: Path) -> list[Line]:
     """The extractors alone: FER+ is measured here, speech is read from the last results of `experiments.sound`."""
     accuracy = scores(
         open_session(package / "expression.onnx"), read_ferplus(data / "faces" / "ferplus_dev.npz").report
@@ -272,12 +273,13 @@ def encoder_lines(data: Path, package: Path, results: Path) -> list[Line]:
         Line(what=f"unseen FER+ images, 8 classes, {name}, %", value=100 * accuracy[key], target=88)
         for name, key in shares.items()
     ]
-    if (results / "sound.json").exists():
-        recall = json.loads((results / "sound.json").read_text(encoding="utf-8"))["mean_unweighted_recall"][
-            "clean"
-        ]
-        lines.append(Line(what="unseen speakers, encoder: mean recall, %", value=100 * recall, target=65))
-    return lines
+    return [*lines, encoder_speech_line(RESULTS / "sound.json")]
+
+
+def encoder_speech_line(results: Path) -> Line:
+    """Unseen speakers through the audio encoder alone, from the results of `experiments.sound`."""
+    recall = json.loads(results.read_text(encoding="utf-8"))["mean_unweighted_recall"]["clean"]
+    return Line(what="unseen speakers, encoder: mean recall, %", value=100 * recall, target=65)
 
 
 def make_videos(data: Path, videos: Path, *, composed: tuple[int, int], joined: tuple[int, int]) -> None:
@@ -296,12 +298,12 @@ def calibration_error(graded: Sequence[tuple[float, bool]]) -> float:
 
 
 def measure(
-    data: Path, videos: Path, results: Path, pipeline: SentimentPipeline, *, joined_count: int = JOINED
+    data: Path, videos: Path, pipeline: SentimentPipeline, *, joined_count: int = JOINED
 ) -> list[Line]:
     """Every line of the table. The extractors belong to the starter, so other packages get no lines for them."""
     make_videos(data, videos, composed=(COMPOSED, COMPOSED_SEED), joined=(joined_count, JOINED_SEED))
     is_starter = pipeline.model_name == STARTER
-    lines = encoder_lines(data, ROOT / "exported" / "expression", results) if is_starter else []
+    lines = encoder_lines(data, ROOT / "exported" / "expression") if is_starter else []
     lines.append(speech_line(pipeline, data / "speech"))
     composed, graded = video_lines(pipeline, videos / "composed", "composed MP4s", 55)
     joined, more = video_lines(pipeline, videos / "joined", "joined MP4s, unseen actors", 60)
@@ -330,15 +332,13 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--videos", type=Path, required=True, help="folder for the evaluation MP4s")
     parser.add_argument("--joined", type=int, default=JOINED, help="number of joined MP4s")
-    parser.add_argument("--results", type=Path, default=ROOT / "bench" / "results")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the table as JSON")
     add_package_options(parser)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.WARNING)
     cv2.setNumThreads(1)
     pipeline = open_package(arguments)
-    lines = measure(
-        arguments.data, arguments.videos, arguments.results, pipeline, joined_count=arguments.joined
-    )
+    lines = measure(arguments.data, arguments.videos, pipeline, joined_count=arguments.joined)
     print_table(lines)
     rows = [
         {
