@@ -7,7 +7,6 @@ import re
 import subprocess
 import sys
 import tomllib
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -135,14 +134,18 @@ def anchors(page: Path) -> set[str]:
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_wrapped_line_begins_a_list(path: Path) -> None:
-    """`the exit status is`, and `1. Later runs` on the next line, are shown as a list."""
+    """`the exit status is`, and `1. Later runs` on the next line, are shown as a list; so is `12. Later` in a list."""
     lines = path.read_text(encoding="utf-8").splitlines()
-    found = [
-        line
-        for before, line in pairwise(lines)
-        if re.match(r"\s*1[.)] ", line) and before.strip() and not before.startswith("#")
-    ]
-    assert found == []
+    numbers = [int(found[1]) if (found := re.match(r"\s*(\d+)[.)] ", line)) else None for line in lines]
+    seen: set[int] = set()
+    lost = []
+    for before, line, number in zip(["", *lines], lines, numbers, strict=False):
+        if not before.strip() or before.startswith("#"):
+            seen = set() if number is None else {number}
+        elif number is not None:
+            lost += [] if number - 1 in seen else [line]
+            seen.add(number)
+    assert lost == []
 
 
 def test_modules_that_documents_run_are_there() -> None:
