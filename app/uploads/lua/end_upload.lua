@@ -2,10 +2,7 @@
 -- present time to end it only if it has expired, else ''.
 -- Returns 0 for an upload that a job owns or that has not expired. Returns 1 for any other: it is gone, and stays in the
 -- index as one that has expired until its bytes are deleted (see forget_upload.lua).
-if ARGV[3] ~= '' then
-  local state, expiry = unpack(redis.call('HMGET', KEYS[1], 'state', 'expires_at'))
-  if state and state ~= 'gone' and tonumber(expiry) > tonumber(ARGV[3]) then return 0 end
-end
+if ARGV[3] ~= '' and tonumber(redis.call('ZSCORE', KEYS[2], ARGV[1]) or '0') > tonumber(ARGV[3]) then return 0 end
 local owner = redis.call('HGET', KEYS[1], 'key_id') or ''
 local is_owned = redis.call('EXISTS', KEYS[3]) == 1
 if redis.call('EXISTS', KEYS[1]) == 1 then
