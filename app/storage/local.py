@@ -341,8 +341,11 @@ def _is_unfinished(path: Path) -> bool:
 
 
 def _written(path: Path) -> float:
+    """The time of a file's last write, or of its last copy: a copy is a link, which has the time of its file."""
     try:
-        return path.stat().st_mtime
+        status = path.stat()
     except FileNotFoundError:
         # A file that was deleted meanwhile counts as new, so it is left alone.
         return float("inf")
+    # Making a link changes the status of the file.
+    return status.st_ctime if status.st_nlink > 1 else status.st_mtime

@@ -7,10 +7,11 @@ in the usual way of AWS clients (environment, profile, instance role).
 from __future__ import annotations
 
 import fcntl
+import os
 import re
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -95,26 +96,39 @@ class S3Storage:
     @contextmanager
     def local_path(self, key: str) -> Iterator[Path]:
         """A local copy that is deleted with the context; raises `source_missing`."""
-        # The lock file and the copy are two files, because the download replaces its target.
-        path = self._staging / "copies" / secrets.token_hex(8)
-        copy = path.with_name(f"{path.name}{_COPY}")
-        with faults_are_typed():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            lock = path.open("xb")
-        with lock:
+        with self._locked_place() as place:
+            # The lock file and the copy are two files, because the download replaces its target.
+            copy = place.with_name(f"{place.name}{_COPY}")
             try:
-                with faults_are_typed():
-                    # The operating system releases the lock when the process ends, even if it is killed. The sweep
-                    # deletes unlocked copies.
-                    fcntl.flock(lock, fcntl.LOCK_SH)
-                    with self._asking():
-                        self._client.download_file(self._bucket, self._name(key), str(copy), Config=_DOWNLOAD)
+                with faults_are_typed(), self._asking():
+                    self._client.download_file(self._bucket, self._name(key), str(copy), Config=_DOWNLOAD)
                 yield copy
             finally:
                 # What cannot be removed is swept later, and must not hide the error that ends the context.
-                for left in (copy, path):
+                with suppress(OSError):
+                    copy.unlink(missing_ok=True)
+
+    @contextmanager
+    def _locked_place(self) -> Iterator[Path]:
+        """A new lock file, whose copy no sweep deletes while the context lasts."""
+        while True:
+            path = self._staging / "copies" / secrets.token_hex(8)
+            with faults_are_typed():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                lock = path.open("xb")
+            with lock:
+                try:
+                    with faults_are_typed():
+                        # The operating system releases the lock when the process ends, even if it is killed.
+                        fcntl.flock(lock, fcntl.LOCK_SH)
+                        is_swept = os.fstat(lock.fileno()).st_nlink == 0
+                    # A sweep may come between the making of the file and its lock.
+                    if not is_swept:
+                        yield path
+                        return
+                finally:
                     with suppress(OSError):
-                        left.unlink(missing_ok=True)
+                        path.unlink(missing_ok=True)
 
     def read(self, key: str) -> bytes:
         """The whole object; raises `source_missing`."""
@@ -205,19 +219,23 @@ class S3Storage:
             for name in ("uploads", "results")
             for key in self._staged.older_than(name, older_than_seconds)
         ]
-        unlocked = self._unlocked()
-        locks = [path for path in unlocked if path == _lock_of(path)]
-        count += delete_all([*left, *(path for path in unlocked if path not in locks)], failures)
-        delete_all(locks, failures)
+        count += delete_all(left, failures) + self._delete_copies(failures)
         failures.raise_first()
         return count
 
-    def _unlocked(self) -> list[Path]:
-        """The copies of processes that were killed, and their lock files."""
+    def _delete_copies(self, failures: Failures) -> int:
+        """Delete the copies of processes that were killed, and their lock files; returns the number of copies."""
         found = (self._staging / "copies").glob("*")
         # Only our own files: a user may keep others in a folder of this name.
-        own = (path for path in found if _OWN_COPY.fullmatch(path.name) and path.is_file())
-        return [path for path in own if not _is_locked(_lock_of(path))]
+        own = [path for path in found if _OWN_COPY.fullmatch(path.name) and path.is_file()]
+        count = 0
+        for lock in sorted({_lock_of(path) for path in own}):
+            with _taken(lock) as is_free:
+                if is_free:
+                    copies = [path for path in own if path != lock and _lock_of(path) == lock]
+                    count += delete_all(copies, failures)
+                    delete_all([lock], failures)
+        return count
 
     @contextmanager
     def _asking(self) -> Iterator[None]:
@@ -244,18 +262,21 @@ def _lock_of(path: Path) -> Path:
     return path.with_name(path.name.partition(".")[0])
 
 
-def _is_locked(path: Path) -> bool:
-    """Whether a process holds this lock file. One that cannot be opened counts as locked."""
-    try:
-        # For writing: file systems of a network lock exclusively only what may be written.
-        with path.open("r+b") as file:
+@contextmanager
+def _taken(lock: Path) -> Iterator[bool]:
+    """Take a lock file while the context lasts; False if a process holds it, or if it cannot be opened."""
+    with ExitStack() as stack:
+        try:
+            # For writing: file systems of a network lock exclusively only what may be written.
+            file = stack.enter_context(lock.open("r+b"))
             # An exclusive lock fails while the owner holds its shared one.
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return False
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
+            is_free = True
+        except FileNotFoundError:
+            is_free = True
+        except OSError:
+            is_free = False
+        yield is_free
 
 
 def _connect_seconds(settings: Settings) -> float:

@@ -71,6 +71,26 @@ def test_unclaimed_files_are_removed_in_time(client: TestClient, store: JobStore
     )
 
 
+def test_a_copy_of_an_old_video_is_left_to_its_new_job(
+    client: TestClient, store: JobStore, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sweep comes when the copy exists and its job is not yet recorded."""
+    first = upload(client).json()["id"]
+    _age(settings.data_dir / "uploads" / f"{first}.src")
+    reaper = Reaper(settings, store, LocalStorage(settings.data_dir), Dispatcher(settings, store.redis))
+    copy = LocalStorage.copy
+
+    def copy_and_sweep(storage: LocalStorage, key: str, target: str) -> bool:
+        done = copy(storage, key, target)
+        reaper.delete_orphans()
+        return done
+
+    monkeypatch.setattr(LocalStorage, "copy", copy_and_sweep)
+    again = client.post(f"/jobs/{first}/rerun")
+    assert again.status_code == 202, again.text
+    assert client.get(f"/jobs/{again.json()['id']}/video").content == VIDEO
+
+
 def _age(path: Path) -> None:
     past = time.time() - 7200
     os.utime(path, (past, past))

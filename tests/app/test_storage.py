@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -196,6 +198,25 @@ def test_copies_of_killed_processes_are_swept_and_others_are_not(s3_url: str, tm
         holder.wait()
         assert storage.sweep(3600) == 1
         assert own.read_bytes() == b"x" * 1000
+    assert files(tmp_path) == []
+
+
+def test_a_sweep_leaves_a_copy_that_is_about_to_be_locked(
+    s3_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = s3_settings(s3_url, tmp_path)
+    storage, lock = make_storage(settings), fcntl.flock
+    put(storage, KEY, b"x" * 1000)
+
+    def lock_late(file: Any, operation: int) -> None:
+        monkeypatch.setattr("sentiloc.app.storage.s3.fcntl.flock", lock)
+        make_storage(settings).sweep(3600)
+        lock(file, operation)
+
+    monkeypatch.setattr("sentiloc.app.storage.s3.fcntl.flock", lock_late)
+    with storage.local_path(KEY) as copy:
+        assert make_storage(settings).sweep(3600) == 0
+        assert copy.read_bytes() == b"x" * 1000
     assert files(tmp_path) == []
 
 
