@@ -71,11 +71,15 @@ class Answers:
 
 
 class FileAnswer(Response):
-    """A file response that answers `If-None-Match`, and whose plain-text errors about ranges become problems."""
+    """A file response that answers `If-None-Match`, and whose plain-text errors about ranges become problems.
 
-    def __init__(self, response: FileResponse) -> None:
+    `gone` is raised if the file is deleted before it is opened.
+    """
+
+    def __init__(self, response: FileResponse, gone: Exception) -> None:
         super().__init__()
         self._response = response
+        self._gone = gone
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the file, a part of it, 304, or the problem."""
@@ -87,17 +91,29 @@ class FileAnswer(Response):
             return
         refused: dict[str, str] | None = None
         status = 200
+        # The status is sent with the first bytes, because the file is opened after it.
+        held: Message | None = None
 
         async def watch(message: Message) -> None:
-            nonlocal refused, status
+            nonlocal refused, status, held
             if message["type"] == "http.response.start" and message["status"] in _RANGE_ERRORS:
                 status = message["status"]
                 refused = {k: v for k, v in MutableHeaders(scope=message).items() if k == "content-range"}
+            elif message["type"] == "http.response.start":
+                held = message
             # The plain-text body of the refused answer is dropped.
             elif refused is None:
+                if held is not None:
+                    begun, held = held, None
+                    await send(begun)
                 await send(message)
 
-        await self._response(_without_unknown_ranges(scope), receive, watch)
+        try:
+            await self._response(_without_unknown_ranges(scope), receive, watch)
+        except FileNotFoundError as error:
+            if held is None:
+                raise
+            raise self._gone from error
         if refused is not None:
             problem = problem_response(status, ProblemCode.BAD_RANGE, _RANGE_ERRORS[status], refused)
             await problem(scope, receive, send)

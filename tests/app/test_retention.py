@@ -7,11 +7,13 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
 from sentiloc.app.housekeeping.retention import Retention, keep_seconds
+from sentiloc.app.http.answers import FileAnswer
 from sentiloc.app.jobs.record import JobRecord, NewJob
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.main import create_app
@@ -201,6 +203,21 @@ def test_a_deleted_job_leaves_no_file(client: TestClient, store: JobStore, setti
     record = done(client, store, settings)
     assert client.delete(f"/jobs/{record.id}").status_code == 204
     assert not [path for path in Path(settings.data_dir).rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("asked", [{}, {"Range": "bytes=1-2"}, {"Range": "bytes=1-2,4-5"}])
+def test_a_video_that_is_deleted_before_it_is_sent_is_gone(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, asked: dict[str, str]
+) -> None:
+    job = upload(client).json()["id"]
+
+    def answer_late(*given: Any, **named: Any) -> FileAnswer:
+        for status in (200, 204):
+            assert client.delete(f"/jobs/{job}").status_code == status
+        return FileAnswer(*given, **named)
+
+    monkeypatch.setattr("sentiloc.app.routes.results.videos.FileAnswer", answer_late)
+    assert_problem(client.get(f"/jobs/{job}/video", headers=asked), 410, "source_missing")
 
 
 @pytest.mark.parametrize("path", ["/jobs/{}", "/jobs?all=true"])

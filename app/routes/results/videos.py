@@ -10,10 +10,11 @@ from fastapi.responses import FileResponse, RedirectResponse
 
 from sentiloc.app.http.answers import FileAnswer
 from sentiloc.app.http.etags import NOT_MODIFIED
+from sentiloc.app.http.problems import ProblemError
 from sentiloc.app.routes.deps import NO_STORE
 from sentiloc.app.routes.results.problems import missing
 from sentiloc.app.services import Services
-from sentiloc.model.errors import SentilocError
+from sentiloc.model.errors import ErrorCode, SentilocError
 
 # Sandboxed, because an uploaded file may really be HTML, and must not run as this site.
 VIDEO_HEADERS = {"Cache-Control": "private, no-cache", "Content-Security-Policy": "sandbox"}
@@ -44,6 +45,10 @@ def send_video(
         with services.storage.local_path(key) as path:
             # With its state, the file's ETag is known before it is sent.
             state = path.stat()
-            return FileAnswer(FileResponse(path, media_type=media_type, headers=headers, stat_result=state))
+            response = FileResponse(path, media_type=media_type, headers=headers, stat_result=state)
+            return FileAnswer(response, gone=ProblemError(410, ErrorCode.SOURCE_MISSING, gone))
+    except FileNotFoundError as error:
+        # It was deleted between the look for it and its state.
+        raise ProblemError(410, ErrorCode.SOURCE_MISSING, gone) from error
     except SentilocError as error:
         raise missing(error, gone) from error
