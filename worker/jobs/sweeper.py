@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 _INTERVAL_SECONDS = 600.0
 _LOOK_SECONDS = 15.0
+# By then, the jobs of an erased owner have stopped.
+_STOPPED_SECONDS = 30.0
 # No live job leaves a temporary file untouched for this long, so the writer is dead.
 _UNFINISHED_SECONDS = 3600.0
 
@@ -51,13 +53,15 @@ class Forgetter:
         """Delete the features of erased owners; returns the number of entries. Raises `redis.RedisError`."""
         key = forgotten_key(self._store.prefix)
         found = cast("list[tuple[str, float]]", self._store.redis.zrange(key, 0, -1, withscores=True))
-        count = 0
+        now, count = self._store.redis.time()[0], 0
         for owner, at in found:
             if self._done.get(owner) != at:
                 # Features written after an erasure stay. For a very recent erasure they go, too, because a job that was
                 # running may have written them.
                 count += forget_owner(self._features_dir, owner, at if self._is_first else None)
-                self._done[owner] = at
+                # A job that was running stops within seconds, and may store features until then.
+                if now - at > _STOPPED_SECONDS:
+                    self._done[owner] = at
         self._is_first = False
         return count
 
