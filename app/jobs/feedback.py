@@ -115,6 +115,8 @@ class Added(IntEnum):
     KEPT = 1
     OUTDATED = 2
     """Another client gave feedback first."""
+    GONE = 3
+    """The job was deleted."""
 
 
 class FeedbackStore:

@@ -89,20 +89,20 @@ class UploadWriter:
             # The cause is kept, so that the log shows the original error.
             raise _unread(problem) from problem.__cause__
 
-    async def end(self, record: UploadRecord) -> None:
-        """Remove the upload and stop a request that writes to it. Raises `UploadBusy`."""
+    async def end(self, record: UploadRecord) -> bool:
+        """Remove the upload and stop a request that writes to it; False if it has a job. Raises `UploadBusy`."""
         holder = self._holders.get(record.id)
         if holder is not None:
             # Otherwise the deletion would wait for a slow upload that nobody needs any more.
             holder.scope.cancel()
         try:
             async with self._hold(record):
-                await to_thread.run_sync(self._store.end, record)
+                return await to_thread.run_sync(self._store.end, record)
         except UploadBusyError:
             raise UploadBusy from None
         except UploadElsewhere:
             # The process that holds the bytes removes them when it finds no record of them.
-            await to_thread.run_sync(self._store.end, record)
+            return await to_thread.run_sync(self._store.end, record)
 
     def _room(self, record: UploadRecord, start: int) -> int:
         end = self._settings.max_upload_bytes if record.length is None else record.length

@@ -231,6 +231,19 @@ def test_a_deleted_job_takes_its_feedback_along(client: TestClient, job: str, st
     assert not [key for key in left if "feedback" in key]
 
 
+def test_feedback_on_a_job_that_is_deleted_meanwhile_is_not_found(
+    client: TestClient, job: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add = FeedbackStore.add
+
+    def add_late(store: FeedbackStore, kept: KeptFeedback, seen: float | None = None) -> Added:
+        assert client.delete(job).status_code == 204
+        return add(store, kept, seen)
+
+    monkeypatch.setattr(FeedbackStore, "add", add_late)
+    assert_problem(client.post(f"{job}/feedback", json={"points": POINTS}), 404, "job_not_found")
+
+
 def test_an_export_does_not_read_the_feedback_of_others(redis: Redis, store: JobStore) -> None:
     feedback = FeedbackStore(redis, store.prefix)
     jobs = [

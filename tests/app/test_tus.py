@@ -485,6 +485,26 @@ def test_an_upload_that_is_ended_while_it_is_completed_stays_gone(client: TestCl
     assert_problem(localize(client, f"/uploads/{record.id}"), 410, "upload_gone")
 
 
+def test_an_upload_that_gets_its_job_while_it_is_ended_elsewhere_is_used(
+    client: TestClient, settings: Settings, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """A server without the bytes ends the upload when the one that has them has just created its job."""
+    path = begin(client)
+    elsewhere = settings.model_copy(update={"data_dir": tmp_path_factory.mktemp("other")})
+    with TestClient(create_app(elsewhere)) as other:
+        uploads = services(other).uploads
+        end = uploads.end
+
+        def end_late(record: UploadRecord, *, only_expired: bool = False) -> bool:
+            send(client, path, 0, VIDEO)
+            assert localize(client, path).status_code == 202
+            return end(record, only_expired=only_expired)
+
+        uploads.end = end_late  # type: ignore[method-assign]
+        assert_problem(other.delete(path, headers=VERSION), 409, "upload_used")
+    assert video_of(client, path) == VIDEO
+
+
 def test_an_upload_that_has_got_its_job_keeps_it(client: TestClient, store: JobStore) -> None:
     path = begin(client)
     record = services(client).uploads.find(path.rpartition("/")[2])

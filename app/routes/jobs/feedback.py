@@ -204,4 +204,6 @@ def _keep(services: Services, job_id: str, feedback: Feedback, seen: float | Non
         raise FeedbackOutdated
     if added is Added.FULL:
         raise FeedbackFull
+    if added is Added.GONE:
+        raise JobNotFound
     return kept

@@ -312,9 +312,11 @@ async def terminate(upload_id: UploadId, request: Request, services: ServicesDep
     if record.state is UploadState.USED:
         raise UploadUsed("This upload has a job. Cancel or delete the job instead.")
     if record.state is UploadState.OPEN and not record.presigned:
-        await services.upload_writer.end(record)
+        is_ended = await services.upload_writer.end(record)
+    else:
+        is_ended = await to_thread.run_sync(services.uploads.end, record)
     # A job may have been created since the record was read.
-    elif not await to_thread.run_sync(services.uploads.end, record):
+    if not is_ended:
         raise UploadUsed("This upload has a job. Cancel or delete the job instead.")
     return Response(status_code=204, headers={"Tus-Resumable": tus.VERSION})
 
