@@ -20,7 +20,7 @@ from sentiloc.app.jobs.broker import Dispatcher
 from sentiloc.app.jobs.checks import check_webhook, require_possible
 from sentiloc.app.jobs.idempotency import IdempotencyKey, KeyReusedError, make_key
 from sentiloc.app.jobs.options import JobOptions, Priority
-from sentiloc.app.jobs.record import NewJob, new_job_id
+from sentiloc.app.jobs.record import NewJob, expected_cost, new_job_id, written_cost
 from sentiloc.app.jobs.store import QueueFullError
 from sentiloc.app.jobs.submit import IdempotencyConflict
 from sentiloc.app.outbound.client import Outbound
@@ -34,7 +34,7 @@ from sentiloc.model.errors import ErrorCode, SentilocError
 
 FindUpload = Callable[[str], UploadRecord]
 """The upload with this id, if the caller may see it; raises a `ProblemError` otherwise."""
-_OF_ITEM = ("source_key", "source_name", "source_bytes", "source_url", "options")
+_OF_ITEM = ("source_key", "source_name", "source_bytes", "source_url", "options", "cost")
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +184,8 @@ class _Rows:
         except ProblemError as error:
             raise _at(place, error) from error
         text = self._shared_text if options is self._shared else options.canonical()
-        values = zip(_OF_ITEM, (*source[1:], text), strict=True)
+        cost = written_cost(expected_cost(int(source[3]), options.time_range))
+        values = zip(_OF_ITEM, (*source[1:], text, cost), strict=True)
         return (source[0], *(part for pair in values for part in pair))
 
     def _of_url(self, item: BatchItem) -> tuple[str, ...]:

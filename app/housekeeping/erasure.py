@@ -25,6 +25,7 @@ from sentiloc.app.access.usage import forget_earlier_months
 from sentiloc.app.batches.store import BatchStore, batch_key
 from sentiloc.app.housekeeping.retention import delete_ended
 from sentiloc.app.jobs.keys import job_key
+from sentiloc.app.jobs.options import Priority
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.storage.failures import Failures
 from sentiloc.app.storage.local import Storage
@@ -133,7 +134,8 @@ class Eraser:
         if receipt.complete:
             # Last: a person who has to call again must still be signed in.
             receipt.sessions = end_sessions(self._redis, self._prefix, owner) if owner else 0
-            self._redis.hdel(f"{self._prefix}turns", f"interactive {owner or ''}", f"batch {owner or ''}")
+            turns = [f"{part}{priority} {owner or ''}" for priority in Priority for part in ("", "owed ")]
+            self._redis.hdel(f"{self._prefix}turns", *turns)
 
     def _jobs(self, owner: str | None, receipt: Receipt, failures: Failures) -> Iterator[None]:
         for job_id in self._jobs_of_key(owner, failures) if owner else self._unowned("jobs", job_key):

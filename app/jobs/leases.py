@@ -14,14 +14,18 @@ from redis import Redis
 from sentiloc.app.access.usage import KEPT_SECONDS, this_month
 from sentiloc.app.jobs.found import Found, write_found
 from sentiloc.app.jobs.keys import events_key, job_key
+from sentiloc.app.jobs.options import TimeRange
 from sentiloc.app.jobs.record import (
     RUNNING,
     JobError,
     JobRecord,
     JobState,
     Lease,
+    cost_of,
+    expected_cost,
     parse_record,
     sources,
+    written_cost,
 )
 from sentiloc.app.redis.scripts import Scripts
 from sentiloc.app.redis.shared_connection import pairs
@@ -140,9 +144,13 @@ class Leases(JobScripts):
         argv = (lease.owner, lease.attempt, segments, keep, f"{until:.3f}")
         return bool(self.run("segments", lease.job_id, *argv))
 
-    def fetched(self, lease: Lease, source_bytes: int) -> bool:
-        """Record the size of the video fetched from the job's URL; False if another worker has the job."""
-        return bool(self.run("fetched", lease.job_id, lease.owner, lease.attempt, source_bytes))
+    def fetched(self, lease: Lease, source_bytes: int, part: TimeRange | None = None) -> bool:
+        """Record the size of the video fetched from the job's URL; False if another worker has the job.
+
+        `part` is what the job processes of it; None: all. The turns of the job's owner follow the size.
+        """
+        cost = written_cost(expected_cost(source_bytes, part))
+        return bool(self.run("fetched", lease.job_id, lease.owner, lease.attempt, source_bytes, cost))
 
     def succeed(
         self,
@@ -157,12 +165,16 @@ class Leases(JobScripts):
     ) -> bool:
         """End the job with a result; False if it was cancelled or another worker has it. May be repeated.
 
-        `media_seconds` are added to the usage of the job's API key, once. `duration` is the video's, in seconds.
+        `media_seconds` are added to the usage of the job's API key, once, and decide the cost of the job's turn; with 0
+        that stays as expected. `duration` is the video's, in seconds.
         """
         labels = listed(sorted(set(labels_found)))
         outcome = ("", "", result_key, labels, round(1000 * media_seconds))
         shown = ("" if duration is None else f"{duration:.3f}", "" if found is None else write_found(found))
-        return self._finish(lease, JobState.SUCCEEDED, *outcome, thumbnails=thumbnails, shown=shown)
+        cost = written_cost(cost_of(media_seconds)) if media_seconds else ""
+        return self._finish(
+            lease, JobState.SUCCEEDED, *outcome, thumbnails=thumbnails, shown=shown, cost=cost
+        )
 
     def fail(self, lease: Lease, error: JobError) -> bool:
         """End the job with an error; False if it was cancelled or another worker has it."""
@@ -175,10 +187,11 @@ class Leases(JobScripts):
         *outcome: str | int,
         thumbnails: int = 0,
         shown: tuple[str, str] = ("", ""),
+        cost: str = "",
     ) -> bool:
         allowed = listed(sources(target))
         charged = (this_month(), KEPT_SECONDS)
-        argv = (lease.owner, lease.attempt, target, allowed, *outcome, *charged, thumbnails, *shown)
+        argv = (lease.owner, lease.attempt, target, allowed, *outcome, *charged, thumbnails, *shown, cost)
         return bool(self.run("finish", lease.job_id, *argv))
 
     def release(self, lease: Lease) -> bool:

@@ -12,9 +12,20 @@ from sentiloc.app.http.address import current_base
 from sentiloc.app.ids import new_id
 from sentiloc.app.jobs.found import Corrected, LabelFound, read_corrected, read_found
 from sentiloc.app.jobs.idempotency import IdempotencyKey
-from sentiloc.app.jobs.options import JobOptions, read_options
+from sentiloc.app.jobs.options import JobOptions, TimeRange, read_options
 from sentiloc.app.telemetry.tracing import current_traceparent
 from sentiloc.model.errors import ErrorCode, SentilocError
+
+# The fair queue counts cost: seconds of media. It charges an estimate when a job is queued, and the difference when the
+# video is fetched and when the job ends.
+# Claiming, fetching, opening and storing take time for the shortest video, too.
+_OF_ANY_JOB = 5.0
+# Four megabits per second, as in most videos for the web. A wrong estimate is corrected when the job ends.
+_BYTES_PER_SECOND = 500_000
+# A video behind a URL, whose size is unknown until a worker fetches it.
+_UNKNOWN_SECONDS = 60.0
+# No estimate lets one wrong guess put off the jobs of a key for longer than this.
+_LONGEST_ESTIMATE = 4 * 3600.0
 
 
 class JobKind(StrEnum):
@@ -90,7 +101,8 @@ class NewJob:
     `source_bytes` is 0 for a video that a worker still has to fetch from `source_url`. By default a new job belongs to
     the API key and the trace of the request that creates it. `base` is the root path and version of that request, for
     the links in its webhook. `reel` is the plan of a reel as JSON; a job with a plan renders it and has no video of its
-    own. `is_of_upload` is True for the job of a resumable upload, which has the upload's id.
+    own. `is_of_upload` is True for the job of a resumable upload, which has the upload's id. `media_seconds` is the
+    length of what is processed, None if it is not known yet.
     """
 
     id: str = field(default_factory=new_job_id)
@@ -107,7 +119,15 @@ class NewJob:
     base: str = field(default_factory=_current_base)
     reel: str = ""
     is_of_upload: bool = False
+    media_seconds: float | None = None
     idempotency: IdempotencyKey | None = None
+
+    @property
+    def cost(self) -> float:
+        """The cost in seconds by which its key takes turns."""
+        if self.media_seconds is not None:
+            return cost_of(self.media_seconds)
+        return expected_cost(self.source_bytes, self.options.time_range)
 
     def fields(self) -> dict[str, str]:
         """The fields of the record that come from the client's request, as stored in Redis."""
@@ -126,7 +146,27 @@ class NewJob:
             "batch": self.batch_id or "",
             "rerun_of": self.rerun_of or "",
             "reel": self.reel,
+            "cost": written_cost(self.cost),
         }
+
+
+def cost_of(media_seconds: float) -> float:
+    """The cost in seconds of a job that processes this much media."""
+    return _OF_ANY_JOB + media_seconds
+
+
+def expected_cost(source_bytes: int, part: TimeRange | None = None) -> float:
+    """The cost in seconds that is expected of a video with this many bytes (0: unknown), or of a part of it."""
+    guess = source_bytes / _BYTES_PER_SECOND if source_bytes else _UNKNOWN_SECONDS
+    seconds = min(guess, _LONGEST_ESTIMATE)
+    if part is not None and part.end is not None:
+        seconds = min(seconds, part.end - part.start)
+    return cost_of(seconds)
+
+
+def written_cost(seconds: float) -> str:
+    """A cost as the job scripts read it."""
+    return f"{seconds:.3f}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

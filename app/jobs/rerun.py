@@ -76,6 +76,7 @@ class Rerunner:
             model=options.model_name or self.settings.model,
             options=options,
             rerun_of=record.id,
+            media_seconds=_length(record, options),
             idempotency=idempotency,
         )
         new = self.submitter.submit_with_video(job, self.storage)
@@ -93,3 +94,10 @@ class Rerunner:
             )
         except ValidationError as error:
             raise InvalidRequest.of_body(error, "options") from error
+
+
+def _length(record: JobRecord, options: JobOptions) -> float | None:
+    """The seconds of media that the new job processes; None if the first job has not found the video's length."""
+    if record.duration is None or options.time_range is None:
+        return record.duration
+    return options.time_range.seconds(record.duration)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import io
+import itertools
 import json
 import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator
 from statistics import median
-from typing import Any
+from typing import Any, cast
 from unicodedata import normalize
 
 import httpx
@@ -26,7 +27,7 @@ from sentiloc.app.batches.record import BatchRecord
 from sentiloc.app.batches.store import BatchStore
 from sentiloc.app.housekeeping.retention import Retention
 from sentiloc.app.jobs.broker import Dispatcher
-from sentiloc.app.jobs.record import JobError
+from sentiloc.app.jobs.record import JobError, cost_of, expected_cost
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.listing.filters import JobFilter
 from sentiloc.app.listing.jobs import collect
@@ -63,6 +64,22 @@ def lines(client: TestClient, batch: dict[str, Any], **query: Any) -> list[dict[
     response = client.get(batch["links"]["results"], params=query)
     assert response.status_code == 200, response.text
     return [json.loads(line) for line in response.text.splitlines()]
+
+
+def test_the_turns_of_a_batch_lie_as_far_apart_as_its_jobs_cost(
+    client: TestClient, store: JobStore, redis: Redis
+) -> None:
+    sent(client, [*urls(1), {"upload": upload(client, bytes(5000))}, *urls(3)[1:]])
+    after = client.post("/localize", json={"url": URL.format(9), "options": {"priority": "batch"}}).json()[
+        "id"
+    ]
+    found = cast("list[tuple[str, float]]", redis.zrange(f"{store.prefix}queue", 0, -1, withscores=True))
+    places = [score for _, score in found]
+    spans = [later - sooner for sooner, later in itertools.pairwise(places)]
+    unknown, known = expected_cost(0) / 60, cost_of(0.01) / 60
+    assert spans == pytest.approx([unknown, known, unknown, unknown], abs=0.001)
+    record = redis.hgetall(f"{store.prefix}job:{after}")
+    assert float(record["turn"]) == pytest.approx(places[-1], abs=0.001)
 
 
 def upload(client: TestClient, data: bytes, name: str = "Y2xpcC5tcDQ=") -> str:

@@ -110,6 +110,16 @@ def test_a_repeated_rerun_gets_its_job_whatever_has_changed(client: TestClient, 
     assert (again.status_code, again.json()["id"]) == (202, second)
 
 
+def test_the_turn_of_a_rerun_has_the_length_of_its_video(
+    client: TestClient, store: JobStore, settings: Settings
+) -> None:
+    first = make(client)
+    store.redis.hset(f"{store.prefix}job:{first}", "duration", "95.000")
+    for options, cost in (({}, "100.000"), ({"time_range": {"start": 80.0}}, "20.000")):
+        again = client.post(f"/jobs/{first}/rerun", json={"options": options}).json()["id"]
+        assert store.redis.hget(f"{store.prefix}job:{again}", "cost") == cost
+
+
 def test_a_rerun_without_a_video(client: TestClient, store: JobStore, settings: Settings) -> None:
     by_url = make(client)
     again = client.post(f"/jobs/{by_url}/rerun").json()

@@ -21,7 +21,7 @@ from sentiloc.app.access.caller import ANYONE, Caller, Scope, set_caller
 from sentiloc.app.http.file_names import sent_disposition
 from sentiloc.app.jobs.found import LabelFound, write_found
 from sentiloc.app.jobs.keys import job_key
-from sentiloc.app.jobs.record import JobRecord, JobState, NewJob, new_job_id
+from sentiloc.app.jobs.record import JobRecord, JobState, NewJob, cost_of, new_job_id
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.main import create_app
 from sentiloc.app.settings import Settings
@@ -300,6 +300,10 @@ class TestReels:
         assert [one["id"] for one in client.get("/v1/reels").json()["reels"]] == [made["id"]]
         assert_problem(client.get(f"/v1/jobs/{made['id']}/result"), 409, "wrong_task")
         assert_problem(client.get(f"/v1/reels/{made['id']}/video"), 409, "result_not_ready")
+
+    def test_its_turn_has_its_length(self, made: dict[str, Any], store: JobStore) -> None:
+        cost = float(str(store.redis.hget(f"{store.prefix}job:{made['id']}", "cost")))
+        assert cost == pytest.approx(cost_of(made["seconds"]), abs=0.001)
 
     def test_it_can_be_cancelled_and_deleted(
         self, client: TestClient, made: dict[str, Any], settings: Settings, run: Callable[[str], JobRecord]

@@ -294,7 +294,8 @@ class JobRunner:
             if self._storage.size(record.source_key) is not None:
                 return
             size = fetch_source(record, self._storage, self._settings, keeper.report)
-        self._retry_write(keeper, lambda: self._store.fetched(record.lease, size))
+        part = record.options.time_range
+        self._retry_write(keeper, lambda: self._store.fetched(record.lease, size, part))
 
     def _fail(self, record: JobRecord, keeper: LeaseKeeper, error: JobError) -> None:
         kept = self._retry_write(keeper, lambda: self._store.fail(record.lease, error))

@@ -52,16 +52,9 @@ wait_no_longer()
 if get('started_at') == '' then redis.call('HSET', job, 'started_at', stamp(now)) end
 put('state', 'decoding', 'stage', 'decoding', 'progress', '0', 'owner', owner, 'claimed_at', stamp(now),
   'lease_until', stamp(now + seconds))
+local place = tonumber(redis.call('ZSCORE', queue, id) or get('turn')) or 0
 leave_queue()
 redis.call('ZADD', leases, stamp(now + seconds), id)
--- The clock of turns never goes back: a job that returns to the queue keeps its earlier turn.
-local priority, turns = get('priority'), prefix .. 'turns'
-local turn = turn_of(get('turn'), priority)
-if turn then
-  if turn > (tonumber(redis.call('HGET', turns, priority)) or 0) then
-    redis.call('HSET', turns, priority, get('turn'))
-  end
-  redis.call('HSET', turns, priority .. ' ' .. get('key_id'), get('turn'))
-end
+serve(place)
 announce('state')
 return redis.call('HGETALL', job)

@@ -17,8 +17,9 @@ if not has_room(key_id, 1, tonumber(ARGV[4])) then return {'key', 'full'} end
 if KEYS[6] then redis.call('SET', KEYS[6], ARGV[2] .. ' ' .. id, 'EX', ARGV[3]) end
 local sequence = string.format('%.0f', redis.call('INCR', prefix .. 'sequence') + tonumber(ARGV[1]))
 local turn = next_turn(fields['priority'], key_id, sequence)
-redis.call('HSET', job, 'id', id, 'seq', sequence, 'turn', stamp(turn), 'created_at', stamp(now), 'attempt', '0',
-  'crashes', '0', 'idempotency', KEYS[6] and string.sub(KEYS[6], #prefix + 1) or '', unpack(ARGV, 6))
+local span = spans_per_second(key_id) * (tonumber(fields['cost']) or 60)
+redis.call('HSET', job, 'id', id, 'seq', sequence, 'turn', stamp(turn), 'span', stamp(span), 'created_at', stamp(now),
+  'attempt', '0', 'crashes', '0', 'idempotency', KEYS[6] and string.sub(KEYS[6], #prefix + 1) or '', unpack(ARGV, 6))
 redis.call('ZADD', jobs, stamp(now), id)
 if key_id ~= '' then redis.call('ZADD', jobs .. ':' .. key_id, stamp(now), id) end
 use_upload()

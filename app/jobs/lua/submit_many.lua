@@ -33,24 +33,22 @@ if owner ~= '' then redis.call('ZADD', batches .. ':' .. owner, stamp(now), ARGV
 local last = redis.call('INCRBY', prefix .. 'sequence', #rows) + tonumber(ARGV[4])
 local alike = {'created_at', stamp(now), 'attempt', '0', 'crashes', '0', queued()}
 for _, part in ipairs(shared) do alike[#alike + 1] = part end
-local turn, step = next_turn(ARGV[9], owner, string.format('%.0f', last - #rows + 1))
+local turn, per_second = next_turn(ARGV[9], owner, string.format('%.0f', last - #rows + 1)), spans_per_second(owner)
 local ids, places, times = {}, {}, {}
 for number, row in ipairs(rows) do
   turn_to(row[1])
-  local fields = {unpack(alike)}
-  for i = 2, #row do fields[#fields + 1] = row[i] end
-  local sequence, place = string.format('%.0f', last - #rows + number), stamp(turn + (number - 1) * step)
-  redis.call('HSET', job, 'id', id, 'seq', sequence, 'turn', place, unpack(fields))
+  local fields, cost = {unpack(alike)}, 60
+  for i = 2, #row, 2 do
+    fields[#fields + 1], fields[#fields + 2] = row[i], row[i + 1]
+    if row[i] == 'cost' then cost = tonumber(row[i + 1]) end
+  end
+  local sequence, place, span = string.format('%.0f', last - #rows + number), stamp(turn), per_second * cost
+  turn = turn + span
+  redis.call('HSET', job, 'id', id, 'seq', sequence, 'turn', place, 'span', stamp(span), unpack(fields))
   write_event('state', 'queued', '', '0', '0')
   ids[number] = id
   places[2 * number - 1], places[2 * number] = place, id
   times[2 * number - 1], times[2 * number] = stamp(now), id
-end
--- Lua passes at most a few thousand values to a call.
-local function in_parts(command, key, values)
-  for first = 1, #values, 1000 do
-    redis.call(command, key, unpack(values, first, math.min(first + 999, #values)))
-  end
 end
 in_parts('RPUSH', members, ids)
 in_parts('ZADD', queue, places)

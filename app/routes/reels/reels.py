@@ -141,6 +141,7 @@ def _submit(services: Services, asked: ReelRequest, key: str | None) -> JobRecor
             model=MODEL,
             options=options,
             reel=plan.to_json(),
+            media_seconds=plan.seconds,
             idempotency=idempotency,
         )
     )
