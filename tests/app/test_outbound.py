@@ -8,12 +8,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from pathlib import Path
 
 import pytest
 import trustme
 
 from sentiloc.app.outbound.addresses import is_public
-from sentiloc.app.outbound.client import Outbound
+from sentiloc.app.outbound.client import MAX_URL, Outbound
 from sentiloc.app.settings import Settings
 from sentiloc.model.errors import ErrorCode, SentilocError
 from tests.support.listeners import listening
@@ -81,6 +83,45 @@ def test_no_connection_leaves_for_an_address_that_is_not_public(address: str) ->
 @pytest.mark.parametrize("address", ["8.8.8.8", "93.184.215.14", "172.32.0.1", "2606:4700::1111", "2a00::1"])
 def test_public_addresses_are(address: str) -> None:
     assert is_public(address)
+    outbound = Outbound(resolver=resolver([address]))
+    assert outbound.resolve("named.example", 80) == outbound.resolve(address, 80) == [address]
+    assert outbound.check(f"http://[{address}]/" if ":" in address else f"http://{address}/")
+
+
+def test_special_ranges_are_closed_to_their_last_address_and_no_further() -> None:
+    ranges = [
+        *(
+            ("10.0.0.0", "10.255.255.255"),
+            ("100.64.0.0", "100.127.255.255"),
+            ("127.0.0.0", "127.255.255.255"),
+        ),
+        *(("169.254.0.0", "169.254.255.255"), ("172.16.0.0", "172.31.255.255"), ("192.0.0.0", "192.0.0.255")),
+        *(("192.0.2.0", "192.0.2.255"), ("192.88.99.0", "192.88.99.255"), ("192.168.0.0", "192.168.255.255")),
+        *(
+            ("198.18.0.0", "198.19.255.255"),
+            ("198.51.100.0", "198.51.100.255"),
+            ("203.0.113.0", "203.0.113.255"),
+        ),
+        *(("168.63.129.16", "168.63.129.16"), ("224.0.0.0", "255.255.255.255"), ("0.0.0.0", "0.255.255.255")),
+        *(
+            ("2001::", "2001:1ff:" + ":".join(["ffff"] * 6)),
+            ("2001:db8::", "2001:db8:" + ":".join(["ffff"] * 6)),
+        ),
+        *(("2002::", "2002:" + ":".join(["ffff"] * 7)), ("3fff::", "3fff:fff:" + ":".join(["ffff"] * 6))),
+        *(("::", "1fff:" + ":".join(["ffff"] * 7)), ("4000::", ":".join(["ffff"] * 8))),
+    ]
+    for first, last in ranges:
+        start, end = ip_address(first), ip_address(last)
+        assert (is_public(first), is_public(last)) == (False, False)
+        beside = [start - 1] if int(start) else []
+        beside += [end + 1] if int(end) < 2**end.max_prefixlen - 1 else []
+        neighbours = [str(address) for address in beside if not any(_holds(pair, address) for pair in ranges)]
+        assert all(map(is_public, neighbours)), neighbours
+
+
+def _holds(pair: tuple[str, str], address: IPv4Address | IPv6Address) -> bool:
+    first, last = map(ip_address, pair)
+    return first.version == address.version and int(first) <= int(address) <= int(last)
 
 
 @pytest.mark.parametrize(
@@ -117,6 +158,28 @@ def test_a_listener_on_loopback_is_not_called(url: str) -> None:
         assert listener.connections == 0
 
 
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        *((f"http://8.8.8.8/a{char}b", "malformed") for char in "\x00\n \x7f"),
+        ("http://8.8.8.8/" + "a" * (MAX_URL - 14), "malformed"),
+        *((f"http://8.8.8.8:{port}/", "malformed") for port in (0, 65536)),
+        *((url, "must begin with") for url in ("ftp://8.8.8.8/", "ws://8.8.8.8/", "//8.8.8.8/")),
+        *((f"https://{user}@8.8.8.8/", "user name") for user in ("me", "me:secret", ":secret")),
+        *((f"http://{host}/", "neither a name") for host in ("134744072", "8.0x8", "a%41.com")),
+    ],
+)
+def test_a_url_that_no_one_needs_is_refused_wherever_it_leads(url: str, reason: str) -> None:
+    with pytest.raises(SentilocError, match=reason) as caught:
+        Outbound().check(url)
+    assert caught.value.code is ErrorCode.URL_FORBIDDEN
+
+
+@pytest.mark.parametrize("rest", [":1/", ":65535/", "/!~?a=b", "/" + "a" * (MAX_URL - 15)])
+def test_a_url_may_be_this_odd(rest: str) -> None:
+    assert Outbound().check(f"http://8.8.8.8{rest}").host == "8.8.8.8"
+
+
 def test_names_are_resolved_only_once() -> None:
     with listening() as listener:
         rebinding = Outbound(allow=["127.0.0.2/32"], resolver=resolver(["127.0.0.2"], ["127.0.0.1"]))
@@ -146,6 +209,32 @@ def test_allowed_networks_are_called_with_the_host_s_name() -> None:
     assert b"x-a: 1\r\n" in request.lower()
 
 
+def test_a_name_is_resolved_by_the_system() -> None:
+    with listening() as listener:
+        url = f"http://localhost:{listener.port}/"
+        assert Outbound(allow=LOOPBACK).send("GET", url, total_seconds=10).body == b"hello"
+
+
+def test_nothing_but_an_address_is_connected_to() -> None:
+    named = Outbound(allow=LOOPBACK, resolver=resolver(["elsewhere"]))
+    assert code_of(named, "http://a.example/") is ErrorCode.URL_FORBIDDEN
+    # Of one version of IP: the other's addresses are compared with none of its networks.
+    assert code_of(Outbound(allow=["::/0"]), "http://127.0.0.1:1/") is ErrorCode.URL_FORBIDDEN
+
+
+def test_no_more_is_read_of_an_answer_than_asked_for() -> None:
+    def flood(stream: socket.socket) -> None:
+        stream.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        while True:
+            stream.sendall(bytes(1000))
+
+    with listening(flood) as listener:
+        started, url = time.monotonic(), f"http://127.0.0.1:{listener.port}/"
+        answer = Outbound(allow=LOOPBACK).send("GET", url, total_seconds=60, max_bytes=5)
+    assert answer.body == bytes(5)
+    assert time.monotonic() - started < 30
+
+
 def test_redirects_are_not_followed() -> None:
     with listening() as inner:
         target = f"http://127.0.0.1:{inner.port}/".encode()
@@ -155,7 +244,7 @@ def test_redirects_are_not_followed() -> None:
         assert inner.connections == 0
 
 
-def test_the_certificate_must_be_the_hosts() -> None:
+def test_the_certificate_must_be_the_hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     authority = trustme.CA()
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("right.example").configure_cert(server)
@@ -170,7 +259,11 @@ def test_the_certificate_must_be_the_hosts() -> None:
         assert outbound.send("GET", url, total_seconds=10).body == b"hello"
         assert names == ["right.example"]
         wrong = f"https://wrong.example:{listener.port}/"
-        assert code_of(outbound, wrong) is ErrorCode.URL_UNREACHABLE
+        with pytest.raises(SentilocError, match="certificate or encryption") as caught:
+            outbound.send("GET", wrong, total_seconds=10)
+        assert caught.value.code is ErrorCode.URL_UNREACHABLE
+        authority.cert_pem.write_to_path(tmp_path / "trusted.pem")
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "trusted.pem"))
         untrusting = Outbound(allow=LOOPBACK, resolver=to_loopback)
         assert code_of(untrusting, url) is ErrorCode.URL_UNREACHABLE
         assert len(listener.requests) == 1
@@ -246,7 +339,14 @@ def test_a_hanging_or_failing_resolver_is_a_typed_error() -> None:
     finally:
         release.set()
     for outbound in (Outbound(resolver=unknown), Outbound(resolver=resolver([]))):
-        assert code_of(outbound, "http://h.example/") is ErrorCode.URL_UNREACHABLE
+        with pytest.raises(SentilocError, match="its host is not known") as caught:
+            outbound.send("GET", "http://h.example/", total_seconds=10)
+        assert caught.value.code is ErrorCode.URL_UNREACHABLE
+    closed = socket.create_server(("127.0.0.1", 0))
+    url = f"http://127.0.0.1:{closed.getsockname()[1]}/"
+    closed.close()
+    with pytest.raises(SentilocError, match="the connection failed"):
+        Outbound(allow=LOOPBACK).send("GET", url, total_seconds=10)
 
 
 def test_a_network_that_is_none_is_refused_by_the_settings() -> None:
