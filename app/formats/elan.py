@@ -5,7 +5,7 @@ from __future__ import annotations
 from xml.etree import ElementTree as ET
 
 from sentiloc.app.formats.media_types import video_type
-from sentiloc.app.formats.timeline import Timeline, milliseconds
+from sentiloc.app.formats.timeline import Timeline, milliseconds, two_digits
 from sentiloc.model.segments import Segment
 
 _SCHEMA = "http://www.mpi.nl/tools/elan/EAFv3.0.xsd"
@@ -65,5 +65,5 @@ def _annotate(tier: ET.Element, slots: ET.Element, number: int, segment: Segment
         {"ANNOTATION_ID": f"a{number + 1}", "TIME_SLOT_REF1": ids[0], "TIME_SLOT_REF2": ids[1]},
     )
     ET.SubElement(annotation, "ANNOTATION_VALUE").text = (
-        "by hand" if segment.source == "person" else f"{segment.confidence:.2f}"
+        "by hand" if segment.source == "person" else two_digits(segment.confidence)
     )

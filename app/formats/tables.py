@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Iterable
 
-from sentiloc.app.formats.timeline import Timeline
+from sentiloc.app.formats.timeline import Timeline, two_digits
 
 CSV_HEADER = ("start", "end", "label", "confidence", "peak", "start_timecode", "end_timecode", "source")
 PREMIERE_HEADER = ("Marker Name", "Description", "In", "Out", "Duration", "Marker Type")
@@ -54,7 +54,7 @@ def audacity_labels(timeline: Timeline) -> str:
     lines = (
         # Six decimals, as Audacity itself writes them.
         f"{segment.start:.6f}\t{segment.end:.6f}\t{segment.label} "
-        f"{'by hand' if marker.by_hand else f'{segment.confidence:.2f}'}\n"
+        f"{'by hand' if marker.by_hand else two_digits(segment.confidence)}\n"
         for segment, marker in zip(timeline.segments, timeline.markers, strict=True)
     )
     return "".join(lines)

@@ -124,7 +124,7 @@ class Marker:
     @property
     def note(self) -> str:
         """`confidence 0.92`, or `by hand`."""
-        return "by hand" if self.by_hand else f"confidence {self.confidence:.2f}"
+        return "by hand" if self.by_hand else f"confidence {two_digits(self.confidence)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,7 +224,16 @@ def sureness(confidence: float, *, by_hand: bool) -> str:
     """`92%`, or `by hand`. A probability below 1 is never shown as `100%`."""
     if by_hand:
         return "by hand"
-    return f"{min(0.99, confidence) if confidence < 1 else 1:.0%}"
+    return f"{_rounded(confidence):.0%}"
+
+
+def two_digits(confidence: float) -> str:
+    """`0.92`. A probability below 1 is never shown as `1.00`."""
+    return f"{_rounded(confidence):.2f}"
+
+
+def _rounded(confidence: float) -> float:
+    return min(0.99, confidence) if confidence < 1 else 1.0
 
 
 def title_of(label: str, sure: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import csv
 import io
+import json
 import re
 from dataclasses import replace
 from fractions import Fraction
@@ -29,12 +30,14 @@ from sentiloc.app.formats.timeline import (
     Timeline,
     TimelineError,
     TimelineOptions,
+    check_options,
     make_timeline,
     without_overlap,
 )
-from sentiloc.model.segments import AudioTrack, Segment, VideoInfo
+from sentiloc.model.segments import AudioTrack, Segment, SegmentSource, VideoInfo
 from tests.proofs.formats import RATES as PROOF_RATES
 from tests.proofs.formats import measure
+from tests.support.written_files import WRITTEN, written_files
 
 TITLE = "Ünï <clip> & |co.mp4"
 RATES = {"23.976": 24000 / 1001, "25": 25.0, "29.97": 30000 / 1001, "59.94": 60000 / 1001, "60": 60.0}
@@ -174,6 +177,39 @@ def test_cues_and_annotations_have_a_length_and_hold_every_label() -> None:
     assert unescape(cue[1]) == "Sad & <glad> 50%"
 
 
+def test_cues_count_hours() -> None:
+    late = Segment(start=36_125.5, end=36_126.0, label="positive", confidence=0.5, peak=36_125.5)
+    made = make_timeline(TITLE, replace(video(), duration=40_000.0), [late])
+    assert "10:02:05.500 --> 10:02:06.000" in FORMATS["vtt"].render(made)
+    assert "10:02:05,500 --> 10:02:06,000" in FORMATS["srt"].render(made)
+
+
+def test_opentimelineio_holds_names_colours_and_what_is_known() -> None:
+    kinds: tuple[tuple[str, float, SegmentSource], ...] = (
+        ("positive", 0.91234, "model"),
+        ("negative", 0.5, "model"),
+        ("surprise", 1.0, "person"),
+    )
+    cut = [
+        Segment(start=at, end=at + 1, label=label, confidence=sure, peak=at, source=source)
+        for at, (label, sure, source) in enumerate(kinds)
+    ]
+    options = TimelineOptions(start_timecode="01:00:00:00")
+    read = oti.adapters.read_from_string(
+        FORMATS["otio"].render(make_timeline(TITLE, video(), cut, options=options)), "otio_json"
+    )
+    (track,), (clip,) = read.tracks, read.find_clips()
+    assert (read.name, clip.name, track.kind) == (TITLE, TITLE, oti.schema.TrackKind.Video)
+    assert read.global_start_time == oti.opentime.RationalTime(90_000, 25)
+    assert clip.media_reference.available_range == clip.source_range
+    colours = oti.schema.MarkerColor
+    assert [(marker.name, marker.color, dict(marker.metadata["sentiloc"])) for marker in clip.markers] == [
+        ("Positive 91%", colours.BLUE, {"label": "positive", "source": "model", "confidence": 0.9123}),
+        ("Negative 50%", colours.RED, {"label": "negative", "source": "model", "confidence": 0.5}),
+        ("Surprise by hand", colours.YELLOW, {"label": "surprise", "source": "person"}),
+    ]
+
+
 def test_tables_read_back() -> None:
     made = timeline(30000 / 1001)
     rows = list(csv.DictReader(io.StringIO(FORMATS["csv"].render(made))))
@@ -277,6 +313,9 @@ def test_a_file_may_start_just_before_midnight(rate: int) -> None:
         (120000 / 1001, "01:00:00:060", "01:00:00:30"),
         (25.0, "25:00:00:10", "01:00:00:10"),
         (25.0, "01:75:00:00", "00:00:00:00"),
+        # Files that count more frames per second than they have, and at a rate below 15.
+        (15.0, "01:00:00:29", "01:00:00:29"),
+        (15000 / 1001, "10:00:00:07", "10:00:00:14"),
     ],
 )
 def test_every_start_timecode_of_a_file_is_exported(fps: float, written: str, start: str) -> None:
@@ -287,6 +326,50 @@ def test_every_start_timecode_of_a_file_is_exported(fps: float, written: str, st
     assert asked.source_start == made.start
     for known in FORMATS.values():
         assert known.render(made)
+
+
+@pytest.mark.parametrize(
+    ("fps", "written", "start"),
+    [
+        (30000 / 1001, "10:01:00;00", "10:01:00;02"),
+        (60000 / 1001, "10:01:00;03", "10:01:00;04"),
+        (60000 / 1001, "10:59:00;05", "10:59:00;05"),
+        (30000 / 1001, "10:10:00;01", "10:10:00;01"),
+        (30000 / 1001, "10:01:01;00", "10:01:01;00"),
+        (30000 / 1001, "10:01:00:00", "10:01:00:00"),
+    ],
+)
+def test_a_file_that_begins_at_a_dropped_number_begins_at_the_next(
+    fps: float, written: str, start: str
+) -> None:
+    made = timeline(fps, written)
+    assert made.base.timecode(made.start) == start
+
+
+@pytest.mark.parametrize(
+    ("known", "written", "drops"),
+    [
+        *((None, "01:00:00;00", True), (None, "01:00:00:00", False), (None, None, True)),
+        *((True, "01:00:00:00", True), (False, "01:00:00;00", False)),
+    ],
+)
+def test_a_file_says_whether_it_drops_numbers(known: bool | None, written: str | None, drops: bool) -> None:
+    of_file = replace(video(30000 / 1001, written), drop_frame=known)
+    assert make_timeline(TITLE, of_file, []).base.drop_frame is drops
+
+
+def test_a_segment_at_the_very_end_is_the_last_frame() -> None:
+    cut = Segment(start=699.985, peak=699.99, end=700.0, label="positive", confidence=0.5)
+    (marker,) = make_timeline(TITLE, video(), [cut]).markers
+    assert (marker.start, marker.end) == (17_499, 17_500)
+
+
+def test_a_silent_video_has_no_sound_in_a_sequence() -> None:
+    root = ElementTree.fromstring(
+        FORMATS["fcp7"].render(make_timeline(TITLE, replace(video(), has_audio=False), []))
+    )
+    assert root.find(".//audio") is None
+    assert {link.text for link in root.iter("linkclipref")} <= {"video-1"}
 
 
 @given(st.integers(1, 40), st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), max_size=30))
@@ -302,6 +385,8 @@ def test_moved_markers_stay_inside_the_video(frames: int, spans: list[tuple[int,
     assert len(apart) == min(len(cut), frames)
     assert all(marker.start < marker.end <= frames for marker in apart)
     assert all(marker.end <= after.start for marker, after in pairwise(apart))
+    if len({marker.start for marker in made.markers}) == len(cut):
+        assert [marker.start for marker in apart] == sorted(marker.start for marker in made.markers)
 
 
 class TestTimelineOptions:
@@ -362,6 +447,32 @@ class TestTimelineOptions:
     def test_impossible_options_are_refused(self, options: dict[str, Any]) -> None:
         with pytest.raises(TimelineError, match=r"\."):
             timeline(**options)
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"fps": 26.0}, "23.976, 24, 25, 29.97, .*60.$"),
+            ({"fps": 0.0}, "fps is 0; "),
+            ({"fps": 25.0, "drop_frame": True}, "no drop frame at 25 frames per second; "),
+            ({"start_timecode": "24:00:00:00"}, "not a timecode"),
+        ],
+    )
+    def test_what_is_wrong_for_every_video_is_refused_before_it_is_known(
+        self, options: dict[str, Any], message: str
+    ) -> None:
+        with pytest.raises(TimelineError, match=message):
+            check_options(TimelineOptions(**options))
+
+    def test_what_may_be_right_for_a_video_is_not_refused(self) -> None:
+        for options in ({}, {"drop_frame": True}, {"fps": 60.0, "start_timecode": "23:59:59:59"}):
+            check_options(TimelineOptions(**options))
+        assert timeline(fps=60.0).base == Timebase(rate=Fraction(60))
+
+    def test_a_refusal_names_the_counting(self) -> None:
+        with pytest.raises(
+            TimelineError, match=r"00:01:00;00 does not exist at 29\.97 .*second, drop frame\."
+        ):
+            timeline(fps=29.97, start_timecode="00:01:00;00")
 
     def test_a_start_timecode_of_the_file_is_counted_at_the_timeline_s_rate(self) -> None:
         assert (
@@ -448,7 +559,14 @@ def test_ranges_can_be_seen_in_final_cut() -> None:
     assert ranges == [(mark.attrib["start"], mark.attrib["duration"]) for mark in clip.iter("marker")]
 
 
+def test_every_format_is_written_as_before() -> None:
+    """No program that reads most of them runs here: see `tests/support/written_files.py`."""
+    written = json.loads(WRITTEN.read_text(encoding="utf-8"))
+    assert written_files() == written
+
+
 def test_no_two_formats_share_a_file_name() -> None:
     names = {known.file_name("a.b.mp4") for known in FORMATS.values()}
     assert len(names) == len(FORMATS)
     assert {"a.b.csv", "a.b.premiere.csv", "a.b.edl", "a.b.audacity.txt"} <= names
+    assert FORMATS["edl"].file_name("clip") == "clip.edl"
