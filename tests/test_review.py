@@ -52,6 +52,14 @@ def test_a_named_proof_exists(module: str) -> None:
     assert importlib.util.find_spec(module) is not None
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_every_attack_names_its_own_command(page: str) -> None:
+    """A row is moved or put between others more easily than a reference to the row above."""
+    lines = (ROOT / page).read_text(encoding="utf-8").splitlines()
+    table = [line.strip("| ").split(" | ") for line in lines if line.startswith("| ")]
+    assert [cells[0] for cells in table if len(cells) == 4 and cells[2] == "the same"] == []
+
+
 def test_stated_counts_are_those_of_the_tests() -> None:
     page = (ROOT / "docs/security.md").read_text(encoding="utf-8")
     lies = re.findall(r"(\d+) of (\d+) (?:lies are|end in) `corrupt_media`", page)

@@ -1,4 +1,4 @@
-"""Rows 13 and 14: addresses that must not be called, and jobs and keys that must look non-existent.
+"""Addresses that must not be called, and jobs and keys that must look non-existent.
 
     python -m tests.proofs.gates [--work runs/gates]
 

@@ -2,7 +2,7 @@
 
     python -m tests.proofs.soak [--jobs 500] [--keep 60] [--work runs/soak]
 
-Row 17. The worker's child is not replaced during the run. Every fifth video is broken. After the last job the
+The worker's child is not replaced during the run. Every fifth video is broken. After the last job the
 command waits until retention (`SENTILOC_KEEP_*_SECONDS`) has taken files and records away.
 """
 

@@ -2,7 +2,7 @@
 
     python -m tests.proofs.upload_abuse [--gigabytes 5] [--work runs/abuse]
 
-Rows 11 and 12. The upload exceeds the default limit of 2 GiB; the memory is the API's resident size during the upload.
+The upload exceeds the default limit of 2 GiB; the memory is the API's resident size during the upload.
 """
 
 from __future__ import annotations
