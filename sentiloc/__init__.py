@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sentiloc.api import Model as Model
+    from sentiloc.api import Progress as Progress
     from sentiloc.api import Result as Result
     from sentiloc.api import formats as formats
     from sentiloc.api import list_models as list_models
@@ -28,36 +29,57 @@ if TYPE_CHECKING:
     from sentiloc.model.errors import ErrorCode as ErrorCode
     from sentiloc.model.errors import SentilocError as SentilocError
     from sentiloc.model.results.result import Curve as Curve
+    from sentiloc.model.results.result import ModelIdentity as ModelIdentity
+    from sentiloc.model.results.result import SegmentOptions as SegmentOptions
+    from sentiloc.model.results.task_result import SeriesCurve as SeriesCurve
+    from sentiloc.model.results.warnings import ResultWarning as ResultWarning
+    from sentiloc.model.segments import AudioTrack as AudioTrack
     from sentiloc.model.segments import Evidence as Evidence
     from sentiloc.model.segments import Segment as Segment
     from sentiloc.model.segments import VideoInfo as VideoInfo
     from sentiloc.worker.config import CacheConfig as CacheConfig
     from sentiloc.worker.config import RuntimeConfig as RuntimeConfig
     from sentiloc.worker.decoder.request import DecodeLimits as DecodeLimits
+    from sentiloc.worker.pipelines.base import TimeRange as TimeRange
+    from sentiloc.worker.runtime.device import Device as Device
+    from sentiloc.worker.runtime.device import Precision as Precision
 
     __version__ = version()
 
 _PLACES = {
-    "sentiloc.api": ("Model", "Result", "formats", "list_models", "load_model"),
+    "sentiloc.api": ("Model", "Progress", "Result", "formats", "list_models", "load_model"),
     "sentiloc.model.errors": ("ErrorCode", "SentilocError"),
-    "sentiloc.model.results.result": ("Curve",),
-    "sentiloc.model.segments": ("Evidence", "Segment", "VideoInfo"),
+    "sentiloc.model.results.result": ("Curve", "ModelIdentity", "SegmentOptions"),
+    "sentiloc.model.results.task_result": ("SeriesCurve",),
+    "sentiloc.model.results.warnings": ("ResultWarning",),
+    "sentiloc.model.segments": ("AudioTrack", "Evidence", "Segment", "VideoInfo"),
     "sentiloc.worker.config": ("CacheConfig", "RuntimeConfig"),
     "sentiloc.worker.decoder.request": ("DecodeLimits",),
+    "sentiloc.worker.pipelines.base": ("TimeRange",),
+    "sentiloc.worker.runtime.device": ("Device", "Precision"),
 }
 _MODULE_OF = {name: module for module, names in _PLACES.items() for name in names}
 
 __all__ = [
+    "AudioTrack",
     "CacheConfig",
     "Curve",
     "DecodeLimits",
+    "Device",
     "ErrorCode",
     "Evidence",
     "Model",
+    "ModelIdentity",
+    "Precision",
+    "Progress",
     "Result",
+    "ResultWarning",
     "RuntimeConfig",
     "Segment",
+    "SegmentOptions",
     "SentilocError",
+    "SeriesCurve",
+    "TimeRange",
     "VideoInfo",
     "__version__",
     "formats",

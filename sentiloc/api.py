@@ -6,14 +6,24 @@ Formats and the results of other tasks are imported where they are used: a comma
 from __future__ import annotations
 
 import json
+import math
 import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sentiloc.model.arguments import (
+    flag,
+    instance,
+    number,
+    pair_of_seconds,
+    place,
+    refused,
+    text,
+    whole_number,
+)
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.package import UnknownPackageError, list_packages, load_package, shipped_models_dir
 from sentiloc.model.results.changed import changed_options
@@ -33,6 +43,11 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str, float], None]
 """Called with the stage ("decoding", "extracting", "localizing") and the total progress, 0 to 1."""
+
+
+_DEEPEST_INDENT = 80
+# Far more than any container has, and within what a decoder counts.
+_MOST_TRACKS = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +144,8 @@ class Result:
         Raises:
             SentilocError: There is no such format, or the timeline options are impossible.
         """
+        if video is not None:
+            video = place("video", video)
         asked = self._asked(name, start_timecode=start_timecode, drop_frame=drop_frame, fps=fps)
         if asked is None:
             return self.to_json()
@@ -159,15 +176,15 @@ class Result:
 
     def _asked(self, name: str, **counting: Any) -> tuple[Format, TimelineOptions] | None:
         """A format with its checked timeline options; None for JSON, which has no timeline."""
-        if name == "json" and all(value is None for value in counting.values()):
+        if isinstance(name, str) and name == "json" and all(value is None for value in counting.values()):
             return None
         from sentiloc.app.formats import FORMATS
         from sentiloc.app.formats.timeline import TimelineOptions
 
-        if name not in formats():
+        if not isinstance(name, str) or name not in formats():
             detail = f"no format {name!r}; there are: {', '.join(formats())}"
             raise SentilocError(ErrorCode.INVALID_DATA, detail)
-        options = TimelineOptions(**counting)
+        options = TimelineOptions(**_checked_counting(**counting))
         # Checked even if the format ignores them, and before pictures are decoded for a report.
         self._timeline(options)
         return None if name == "json" else (FORMATS[name], options)
@@ -206,6 +223,8 @@ class Result:
 
     def to_json(self, indent: int | None = 2) -> str:
         """`to_dict` as text."""
+        if indent is not None:
+            indent = int(number("indent", indent, 0, _DEEPEST_INDENT, "a number of spaces, or None"))
         return json.dumps(self.to_dict(), indent=indent, allow_nan=False) + "\n"
 
 
@@ -274,13 +293,20 @@ class Model:
         Raises:
             SentilocError: The video cannot be read, or an option is invalid; `code` says which.
         """
-        path = Path(video)
+        path = place("video", video)
+        if time_range is not None:
+            time_range = pair_of_seconds("time_range", time_range)
+        if audio_track is not None:
+            audio_track = whole_number("audio_track", audio_track, _MOST_TRACKS)
+        if progress is not None and not callable(progress):
+            raise refused("progress", progress, "a function")
+        is_draft = flag("draft", draft)
         _check_readable(path)
         default = self._pipeline.default_options
         options = changed_options(default, default.labels, threshold, min_length, merge_gap, labels)
         with self._lock:
             found = self._pipeline.localize(
-                path, progress or _ignore, options, time_range, audio_track, is_draft=draft
+                path, progress or _ignore, options, time_range, audio_track, is_draft=is_draft
             )
         return Result(found, path.name)
 
@@ -305,13 +331,15 @@ def load_model(
     Raises:
         SentilocError: The package, its weights or its device is missing; the detail says what to do.
     """
+    if not isinstance(name, str):
+        name = place("name", name)
     changes: dict[str, Any] = {"device": device, "threads": threads}
     if cache is not None:
-        changes["cache"] = CacheConfig(folder=Path(cache))
+        changes["cache"] = CacheConfig(folder=place("cache", cache))
     used = replace(
-        config or RuntimeConfig(), **{name: value for name, value in changes.items() if value is not None}
+        RuntimeConfig() if config is None else instance("config", config, RuntimeConfig),
+        **{name: value for name, value in changes.items() if value is not None},
     )
-    _check_threads(used.threads)
     folder, models_dir = Path(name), used.models_dir
     if _is_place(name):
         if not folder.is_dir():
@@ -341,10 +369,16 @@ def _check_readable(path: Path) -> None:
     raise SentilocError(ErrorCode.SOURCE_MISSING, f"there is no video file {str(path)!r}")
 
 
-def _check_threads(threads: int | None) -> None:
-    """Raise `invalid_data` for what is no number of threads, before a network is blamed for it."""
-    if threads is not None and not (isinstance(threads, Integral) and threads >= 1):
-        raise SentilocError(ErrorCode.INVALID_DATA, f"threads is {threads!r}; it is a whole number from 1 on")
+def _checked_counting(start_timecode: object, drop_frame: object, fps: object) -> dict[str, Any]:
+    """The arguments of a timeline, each of its type."""
+    checked: dict[str, Any] = {}
+    if start_timecode is not None:
+        checked["start_timecode"] = text("start_timecode", start_timecode, "a text, HH:MM:SS:FF")
+    if drop_frame is not None:
+        checked["drop_frame"] = flag("drop_frame", drop_frame)
+    if fps is not None:
+        checked["fps"] = number("fps", fps, -math.inf, math.inf, "a number of frames per second")
+    return checked
 
 
 def _is_place(name: str | Path) -> bool:

@@ -9,8 +9,20 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
+from sentiloc.model.arguments import (
+    LARGEST,
+    LONGEST_SECONDS,
+    MOST_THREADS,
+    flag,
+    instance,
+    number,
+    place,
+    refused,
+    text,
+    whole_number,
+)
 from sentiloc.worker.decoder.request import DecodeLimits
 from sentiloc.worker.runtime.cpu import available_cpus
 from sentiloc.worker.runtime.device import Device, Precision
@@ -18,6 +30,8 @@ from sentiloc.worker.runtime.device import Device, Precision
 if TYPE_CHECKING:
     from sentiloc.app.settings import Settings
 
+_PRECISIONS = f"one of {', '.join(get_args(Precision))}"
+_WHOLE_NUMBERS = {"threads": MOST_THREADS, "face_looks": LARGEST, "gpu_memory_bytes": LARGEST}
 DEFAULT_MODEL = "fsenet-starter"
 _PREFIX = "SENTILOC_"
 # Read where they are used, not by `Settings`.
@@ -31,6 +45,13 @@ class CacheConfig:
     folder: Path
     max_bytes: int = 2 * 1024**3
     max_age_seconds: float = 86_400.0
+
+    def __post_init__(self) -> None:
+        seconds = "a number of seconds from 0 on"
+        object.__setattr__(self, "folder", place("folder", self.folder))
+        object.__setattr__(self, "max_bytes", whole_number("max_bytes", self.max_bytes))
+        age = number("max_age_seconds", self.max_age_seconds, 0, LONGEST_SECONDS, seconds)
+        object.__setattr__(self, "max_age_seconds", age)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,10 +88,27 @@ class RuntimeConfig:
     cache: CacheConfig | None = None
     limits: DecodeLimits = field(default_factory=DecodeLimits)
 
+    def __post_init__(self) -> None:
+        # A wrong value would otherwise be ignored, or be noticed in a network or a decoder.
+        text("device", self.device, f"one of {', '.join(get_args(Device))}")
+        if text("precision", self.precision, _PRECISIONS) not in get_args(Precision):
+            raise refused("precision", self.precision, _PRECISIONS)
+        for name, most in _WHOLE_NUMBERS.items():
+            if (value := getattr(self, name)) is not None:
+                object.__setattr__(self, name, whole_number(name, value, most))
+        for name in ("models_dir", "work_dir"):
+            if (value := getattr(self, name)) is not None:
+                object.__setattr__(self, name, place(name, value))
+        object.__setattr__(self, "visual_stride", whole_number("visual_stride", self.visual_stride))
+        object.__setattr__(self, "visual_by_shots", flag("visual_by_shots", self.visual_by_shots))
+        if self.cache is not None:
+            instance("cache", self.cache, CacheConfig)
+        instance("limits", self.limits, DecodeLimits)
+
     @property
     def thread_count(self) -> int:
         """The configured number of threads, by default the number of processors that this process may use."""
-        return self.threads or available_cpus()
+        return self.threads or min(available_cpus(), MOST_THREADS)
 
     @property
     def decode_limits(self) -> DecodeLimits:

@@ -8,6 +8,8 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings
 
+from sentiloc.model.arguments import MOST_THREADS
+
 
 class ModelSettings(BaseSettings):
     """The model and the hardware that runs it."""
@@ -43,5 +45,8 @@ class ModelSettings(BaseSettings):
         description="The visual network also reads the first snippet of each shot, whatever the stride",
     )
     threads: int | None = Field(
-        None, ge=1, description="Inference threads; default: the number of CPUs that the process may use"
+        None,
+        ge=1,
+        le=MOST_THREADS,
+        description="Inference threads; default: the number of CPUs that the process may use",
     )

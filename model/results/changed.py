@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from typing import Any
 
+from sentiloc.model.arguments import LONGEST_SECONDS, number, texts
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.results.result import SegmentOptions
 
@@ -22,19 +23,17 @@ def changed_options(
 
     `known` are the labels of the model: `default` may show fewer.
     """
-    if threshold is not None and not 0 <= threshold <= 1:
-        raise SentilocError(ErrorCode.INVALID_DATA, f"threshold {threshold:g} is not between 0 and 1")
+    changes: dict[str, Any] = {}
+    if threshold is not None:
+        changes["threshold"] = number("threshold", threshold, 0, 1, "a number from 0 to 1")
     for name, seconds in (("min_length", min_length), ("merge_gap", merge_gap)):
-        # JSON has no infinity, so it would only fail when the result is written.
-        if seconds is not None and not 0 <= seconds < math.inf:
-            raise SentilocError(ErrorCode.INVALID_DATA, f"{name} {seconds:g} is not a number of seconds")
-    if isinstance(labels, str):
-        # A string is a sequence, too, of its letters.
-        raise SentilocError(ErrorCode.INVALID_DATA, f"labels is a list, such as [{labels!r}]")
-    labels = None if labels is None else tuple(labels)
+        if seconds is not None:
+            # JSON has no infinity, so it would only fail when the result is written.
+            changes[name] = number(name, seconds, 0, LONGEST_SECONDS, "a number of seconds from 0 on")
+    if labels is not None:
+        labels = texts("labels", labels, f"a list of labels, such as [{next(iter(known), '')!r}]")
+        changes["labels"] = tuple(sorted(set(labels)))
     if unknown := sorted(set(labels or ()) - set(known)):
         detail = f"no label {', '.join(unknown)}; the model has: {', '.join(known)}"
         raise SentilocError(ErrorCode.INVALID_DATA, detail)
-    changes = {"threshold": threshold, "min_length": min_length, "merge_gap": merge_gap}
-    chosen = {name: value for name, value in changes.items() if value is not None}
-    return replace(default, **chosen, labels=default.labels if labels is None else tuple(sorted(set(labels))))
+    return replace(default, **changes)

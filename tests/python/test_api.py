@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import math
 import os
 import pickle
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +15,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +25,7 @@ from docs.tools.drawn_clip import draw_clip
 from sentiloc.app.formats import FORMATS
 
 SECONDS = 8.0
+NAME = re.compile(r"\b[A-Z]\w+")
 HEAVY = ("numpy", "onnxruntime", "av", "cv2", "fastapi", "celery", "torch")
 
 
@@ -196,7 +201,9 @@ def failures(model: sentiloc.Model, clip: Path) -> Iterator[tuple[str, str]]:
         "threshold": lambda: model.localize(clip, threshold=1.5),
         "min_length": lambda: model.localize(clip, min_length=-1),
         "no label": lambda: model.localize(clip, labels=["joy"]),
-        "labels is a list": lambda: model.localize(clip, labels="positive"),
+        "labels is 'positive'; it is a list of labels, such as ['negative']": lambda: model.localize(
+            clip, labels="positive"
+        ),
         "begins at 1000 s; the video ends at": lambda: model.localize(clip, time_range=(1000, None)),
         "time range": lambda: model.localize(clip, time_range=(3.0, 3.0)),
         "no format": lambda: model.localize(clip).to("doc"),
@@ -217,6 +224,131 @@ def failures(model: sentiloc.Model, clip: Path) -> Iterator[tuple[str, str]]:
 def test_invalid_arguments_are_refused_with_a_reason(model: sentiloc.Model, clip: Path) -> None:
     for words, detail in failures(model, clip):
         assert words in detail
+
+
+def wrong_arguments(model: sentiloc.Model, result: sentiloc.Result, clip: Path) -> dict[str, list[object]]:
+    """Wrong values of every argument of the Python API."""
+    texts: list[object] = ["x", "", b"x"]
+    numbers: list[object] = [math.nan, math.inf, -math.inf, 10**400, 1j]
+    others: list[object] = [object(), [], {"a": 1}, np.array([0.0, 1.0])]
+    no_number = [*texts, *numbers, *others, True]
+    no_path: list[object] = [1, b"x", "\0", "\ud800", *others]
+    no_flag: list[object] = ["false", 0, 1, 2.0, *others]
+    return {
+        "threshold": no_number,
+        "min_length": no_number,
+        "merge_gap": no_number,
+        "labels": ["positive", 1, [1], ["positive", 3], np.array(1.0), b"x"],
+        "time_range": ["ab", 1, (1,), (0, "1"), (None, 1), (0, True), (0, 1, 2), np.array(1.0), {"a": 1}],
+        "audio_track": [*no_number, 0, -1, 1.0],
+        "draft": no_flag,
+        "progress": [0, "", [], "print"],
+        "video": no_path,
+        "start_timecode": [1, b"x", *others],
+        "drop_frame": no_flag,
+        "fps": no_number,
+        "indent": [-1, 10**9, *others, *texts, *numbers],
+        "name": [None, 1, b"x", *others],
+        "threads": [*no_number, 0, 1.0, 10**6],
+        "cache": no_path,
+        "config": [0, "", {}, {"threads": 1}],
+    }
+
+
+ASKED: dict[str, Callable[[sentiloc.Model, sentiloc.Result, Path, dict[str, Any]], object]] = {
+    "localize": lambda model, _, clip, given: model.localize(**{"video": clip, **given}),
+    "recut": lambda _, result, __, given: result.recut(**given),
+    "to": lambda _, result, __, given: result.to("html", **given),
+    "to_json": lambda _, result, __, given: result.to_json(**given),
+    "load_model": lambda _, __, ___, given: sentiloc.load_model(**given),
+}
+TAKEN = {
+    "localize": "video threshold min_length merge_gap labels time_range audio_track draft progress",
+    "recut": "threshold min_length merge_gap labels",
+    "to": "start_timecode drop_frame fps video",
+    "to_json": "indent",
+    "load_model": "name threads cache config",
+}
+
+
+@pytest.mark.parametrize("function", ASKED)
+def test_a_wrong_argument_ends_in_one_error_that_names_it(
+    model: sentiloc.Model, result: sentiloc.Result, clip: Path, function: str
+) -> None:
+    wrong = wrong_arguments(model, result, clip)
+    for argument in TAKEN[function].split():
+        for value in wrong[argument]:
+            with pytest.raises(sentiloc.SentilocError, match=rf"^{argument}\b.* is ") as raised:
+                ASKED[function](model, result, clip, {argument: value})
+            assert raised.value.code is sentiloc.ErrorCode.INVALID_DATA
+            assert "\n" not in raised.value.detail
+            assert len(raised.value.detail) < 250
+
+
+CONFIGURED: dict[type, dict[str, list[object]]] = {
+    sentiloc.RuntimeConfig: {
+        "device": [None, ["cpu"]],
+        "precision": [None, "float64", ["float32"]],
+        "threads": [0, 1.5, True, 10**6],
+        "face_looks": [0, "1", True],
+        "visual_stride": [None, 0, 0.5],
+        "visual_by_shots": [None, 1, "no"],
+        "models_dir": [0, "\0"],
+        "work_dir": [0, b"x"],
+        "cache": ["folder", False],
+        "limits": [None, {}],
+    },
+    sentiloc.CacheConfig: {"folder": [None, 1], "max_bytes": [0, 1.5], "max_age_seconds": [-1, math.inf]},
+    sentiloc.DecodeLimits: {
+        **{
+            name: [None, "1", 0, -1, math.inf, math.nan]
+            for name in sentiloc.DecodeLimits.__dataclass_fields__
+        },
+        "max_frame_pixels": [2**31, 1.5],
+        "cpu_seconds": [10**30, -1, 1.5],
+    },
+}
+
+
+@pytest.mark.parametrize("kind", CONFIGURED, ids=lambda kind: kind.__name__)
+def test_a_wrong_configuration_is_refused_before_a_video_is_blamed(kind: type, tmp_path: Path) -> None:
+    whole = {"folder": tmp_path} if kind is sentiloc.CacheConfig else {}
+    for argument, values in CONFIGURED[kind].items():
+        for value in values:
+            with pytest.raises(sentiloc.SentilocError, match=rf"^{argument} is .*; it is ") as raised:
+                kind(**{**whole, argument: value})
+            assert raised.value.code is sentiloc.ErrorCode.INVALID_DATA
+
+
+def test_numbers_of_numpy_are_numbers(
+    model: sentiloc.Model, result: sentiloc.Result, clip: Path, tmp_path: Path
+) -> None:
+    limits = sentiloc.DecodeLimits(max_frames=np.int64(10_000), max_duration_seconds=np.float32(60))  # type: ignore[arg-type]
+    cache = sentiloc.CacheConfig(folder=str(tmp_path))  # type: ignore[arg-type]
+    config = sentiloc.RuntimeConfig(threads=np.int64(1), limits=limits, cache=cache)  # type: ignore[arg-type]
+    cut: dict[str, Any] = {
+        "threshold": np.float32(0.5),
+        "min_length": np.int64(0),
+        "labels": np.array(["positive"]),
+    }
+    asked: dict[str, Any] = {
+        "draft": np.bool_(True),
+        "time_range": np.array([0.0, 4.0]),
+        "audio_track": np.int64(1),
+    }
+    found = sentiloc.load_model(config=config).localize(clip, **asked, **cut)
+    assert json.loads(found.to_json())["options"] == json.loads(result.recut(**cut).to_json())["options"]
+
+
+def test_every_type_of_the_annotations_has_a_public_name() -> None:
+    """A user can annotate what a function takes and what a result holds."""
+    members = [*vars(sentiloc.Result).items(), *vars(sentiloc.Model).items()]
+    public = [one.fget if isinstance(one, property) else one for name, one in members if name[0] != "_"]
+    functions = [one for one in (*public, sentiloc.load_model) if inspect.isfunction(one)]
+    held = [*functions, sentiloc.RuntimeConfig, sentiloc.VideoInfo]
+    names = {name for one in held for hint in one.__annotations__.values() for name in NAME.findall(hint)}
+    assert names - {"Any", "Mapping", "None", "Path", "Sequence"} <= set(sentiloc.__all__)
+    assert len(names) > 10
 
 
 def test_the_argument_is_named_for_a_device_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,6 +62,11 @@ class TestLimits:
     def test_short_waits_add_up_to_the_wall_time(self, clip: Path) -> None:
         assert failure(clip, DecodeLimits(threads=1, wall_seconds=1e-6)) == ErrorCode.RESOURCE_LIMIT
 
+    def test_more_processors_than_threads_of_a_sandbox(self, clip: Path) -> None:
+        """The default number of threads is that of the processors: 192 on a current server."""
+        few = DecodeLimits(threads=1, max_duration_seconds=60)
+        assert sum(1 for _ in decode(clip, REQUEST, replace(few, threads=192))) > 10
+
     def test_no_progress(self, clip: Path) -> None:
         assert error_of_stopped(clip, DecodeLimits(threads=1, stall_seconds=5)) == ErrorCode.RESOURCE_LIMIT
 
