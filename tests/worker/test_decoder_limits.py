@@ -254,9 +254,22 @@ def test_closing_a_decoder_closes_no_descriptor_of_others(clip: Path) -> None:
 
 @pytest.mark.parametrize(
     ("size", "threads", "expected"),
-    [((640, 360), 2, 1), ((1280, 720), 8, 7), ((720, 1280), 1, 1), ((1920, 1080), 2, 2)],
+    [
+        ((640, 360), 2, 1),
+        ((1280, 720), 8, 7),
+        ((720, 1280), 1, 1),
+        ((1920, 1080), 2, 2),
+        ((1920, 1080), 96, 16),
+    ],
 )
 def test_small_pictures_leave_a_thread_to_the_networks(
     size: tuple[int, int], threads: int, expected: int
 ) -> None:
     assert decoder_threads(*size, threads) == expected
+
+
+def test_a_machine_of_many_processors_decodes_as_others_do(clip: Path) -> None:
+    """Its decoder would start more threads, and hold more pictures, than the sandbox allows."""
+    for threads in (96, 1024):
+        many = replace(LIMITS, threads=threads)
+        assert sum(isinstance(event, SnippetFrames) for event in decode(clip, REQUEST, many)) > 40

@@ -35,8 +35,10 @@ Each decoder gets its own, so they cannot affect each other.
 _CPU_GRACE_SECONDS = 5
 # The media, the shared memory, two pipes, and what the interpreter keeps open.
 _OPEN_FILES = 16
-# FFmpeg starts a few threads per codec. The limit only stops a runaway child.
-_MOST_THREADS = 64
+CODEC_THREADS = 16
+"""The most threads of a decoder, FFmpeg's own maximum. Each holds a picture, which takes memory of the child."""
+# The limit only stops a runaway child.
+_MOST_THREADS = 4 * CODEC_THREADS
 
 
 def confine(limits: DecodeLimits, parent_pid: int) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.worker.decoder.confine import CODEC_THREADS
 from sentiloc.worker.decoder.request import DecodeLimits
 from sentiloc.worker.decoder.source.accepted import (
     AUDIO_CODECS,
@@ -181,4 +182,5 @@ def decoder_threads(width: int, height: int, threads: int) -> int:
     """Threads of the video decoder. Up to 720p one thread fewer is used, because the networks take as long as decoding.
     A second thread adds a tenth to the processor time of decoding.
     """
-    return max(1, threads - 1) if width * height <= _BALANCED_PIXELS else threads
+    wanted = max(1, threads - 1) if width * height <= _BALANCED_PIXELS else threads
+    return min(wanted, CODEC_THREADS)
