@@ -48,5 +48,5 @@ class ModelSettings(BaseSettings):
         None,
         ge=1,
         le=MOST_THREADS,
-        description="Inference threads; default: the number of CPUs that the process may use",
+        description="Inference threads, at most 1024; default: the number of CPUs that the process may use",
     )

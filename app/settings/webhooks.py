@@ -15,7 +15,9 @@ class WebhookSettings(BaseSettings):
         None,
         description="`whsec_…`; signs webhooks of jobs that have neither their own secret nor an API key",
     )
-    webhook_senders: int = Field(8, ge=0, description="Threads that send webhooks, per API process")
+    webhook_senders: int = Field(
+        8, ge=0, le=256, description="Threads that send webhooks, per API process; at most 256"
+    )
     webhook_senders_per_host: int = Field(
         2, ge=1, description="Concurrent deliveries to one host, per API process"
     )

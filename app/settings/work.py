@@ -5,6 +5,9 @@ from __future__ import annotations
 from pydantic import Field
 from pydantic_settings import BaseSettings
 
+# More than any machine has memory for; each process loads the model.
+MOST_PROCESSES = 256
+
 
 class WorkSettings(BaseSettings):
     """How workers hold, repeat and time out jobs, and their processes and caches."""
@@ -70,7 +73,10 @@ class WorkSettings(BaseSettings):
         description="Time that a stopping worker has to finish its job before it puts it back into the queue",
     )
     worker_concurrency: int = Field(
-        1, ge=1, description="Concurrent jobs of one worker; each one loads the model"
+        1,
+        ge=1,
+        le=MOST_PROCESSES,
+        description="Concurrent jobs of one worker, at most 256; each one loads the model",
     )
     worker_niceness: int = Field(
         5,

@@ -39,6 +39,9 @@ def test_contradictions_are_refused(changes: dict[str, float], reason: str) -> N
 @pytest.mark.parametrize(
     ("name", "value", "reason"),
     [
+        ("threads", "100000", "must be at most 1024"),
+        ("worker_concurrency", "100000", "must be at most 256"),
+        ("webhook_senders", "100000", "must be at most 256"),
         ("trusted_proxies", '["proxy.example"]', "'proxy.example' is not an address or a network"),
         ("cors_origins", '["https://a.example/"]', "'https://a.example/' is not a site without a path"),
         ("cors_origins", '["a.example"]', "is not a site without a path"),

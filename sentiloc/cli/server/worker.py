@@ -14,6 +14,7 @@ from sentiloc.app.jobs.schema import check_schema
 from sentiloc.app.redis.client import connect, redis_url
 from sentiloc.app.redis.failures import check_redis
 from sentiloc.app.settings import Settings, get_settings
+from sentiloc.app.settings.work import MOST_PROCESSES
 from sentiloc.app.telemetry.logs import configure_logging
 from sentiloc.cli.options import override, warn_of_unknown_settings
 from sentiloc.model.errors import ErrorCode, SentilocError
@@ -25,7 +26,8 @@ _PATIENCE_SECONDS = 2.0
 
 def worker(
     concurrency: Annotated[
-        int | None, typer.Option(min=1, help="Jobs at a time  [SENTILOC_WORKER_CONCURRENCY, 1]")
+        int | None,
+        typer.Option(min=1, max=MOST_PROCESSES, help="Jobs at a time  [SENTILOC_WORKER_CONCURRENCY, 1]"),
     ] = None,
     check: Annotated[
         bool, typer.Option("--check", help="Only check whether the worker of this machine is ready.")

@@ -41,6 +41,7 @@ def extract(
         int | None,
         typer.Option(
             min=1,
+            max=256,
             help="Number of Celery worker processes; default: extract in this process, one video at a time.",
         ),
     ] = None,
