@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import re
 import ssl
-from typing import cast
+from typing import Any, cast
 
 from redis import (
     AuthenticationError,
@@ -36,9 +37,18 @@ LOADING = "Redis is loading its data."
 NO_PRIMARY = "No Sentinel knows a primary of the name in SENTILOC_REDIS_URL that can be reached."
 FULL = "Redis has used its maxmemory: no job can be accepted. Raise maxmemory, or delete old jobs."
 READS_ONLY = "Redis is a replica, so it takes no jobs: SENTILOC_REDIS_URL must lead to the primary."
+FEW_REPLICAS = (
+    "Redis has too few replicas, so it takes no jobs: see SENTILOC_REDIS_WAIT_REPLICAS, and min-replicas-to-write in "
+    "Redis's configuration."
+)
+NO_DISK = "Redis cannot write to its disk, so it takes no jobs: its log says why."
 NO_ROUTE = "Redis cannot be reached."
 # The client raises some of these as plain errors, depending on the server's version.
 _LOGIN_ERRORS = ("NOAUTH", "WRONGPASS", "NOPERM", "invalid username-password", "without any password")
+
+# Errors for which some versions of the client have no class.
+_REFUSALS = {"NOREPLICAS": FEW_REPLICAS, "MISCONF": NO_DISK}
+_REPLICA = re.compile(r"slave\d+")
 
 
 def reason(error: BaseException) -> str:
@@ -60,20 +70,36 @@ def reason(error: BaseException) -> str:
         return FULL
     if any(isinstance(cause, ReadOnlyError) for cause in causes):
         return READS_ONLY
-    return NO_ROUTE
+    return next((found for mark, found in _REFUSALS.items() if mark in text), NO_ROUTE)
 
 
-def is_full(redis: Redis) -> bool:
-    """Whether Redis refuses new jobs because its memory is full. Raises `redis.RedisError`."""
+def refusal(redis: Redis, replicas: int = 0) -> str | None:
+    """Why a Redis that answers refuses new jobs; None if it takes them. Raises `redis.RedisError`.
+
+    `replicas` is the number of replicas that must hold a job.
+    """
     try:
-        memory = cast("dict[str, int | str]", redis.info("memory"))
+        state = cast("dict[str, Any]", redis.info())
     except ResponseError:
         # A proxy, or the user's rights, may not allow INFO.
-        return False
+        return None
     # Redis does not count its own buffers either.
-    used = int(memory.get("used_memory", 0)) - int(memory.get("mem_not_counted_for_evict", 0))
-    limit = int(memory.get("maxmemory", 0))
-    return memory.get("maxmemory_policy") == "noeviction" and 0 < limit < used
+    used = int(state.get("used_memory", 0)) - int(state.get("mem_not_counted_for_evict", 0))
+    if state.get("maxmemory_policy") == "noeviction" and 0 < int(state.get("maxmemory", 0)) < used:
+        return FULL
+    if state.get("role") == "slave":
+        return READS_ONLY
+    if state.get("aof_last_write_status") == "err":
+        return NO_DISK
+    following = sum(_is_online(value) for name, value in state.items() if _REPLICA.fullmatch(name))
+    # The second figure is there only with `min-replicas-to-write`.
+    if following < replicas or state.get("min_slaves_good_slaves") == 0:
+        return FEW_REPLICAS
+    return None
+
+
+def _is_online(replica: object) -> bool:
+    return isinstance(replica, dict) and replica.get("state") == "online"
 
 
 def check_redis(settings: Settings) -> None:

@@ -16,7 +16,8 @@ from sentiloc.app.jobs.broker import Dispatcher
 from sentiloc.app.jobs.presence import WorkerPresence, alive_workers, beat
 from sentiloc.app.jobs.record import JobError, JobRecord, JobState
 from sentiloc.app.jobs.store import JobStore
-from sentiloc.app.redis.failures import FULL, READS_ONLY, reason
+from sentiloc.app.main import create_app
+from sentiloc.app.redis.failures import FEW_REPLICAS, FULL, READS_ONLY, reason
 from sentiloc.app.settings import Settings
 from sentiloc.app.storage.local import LocalStorage
 from sentiloc.app.webhooks.store import WebhookStore
@@ -88,6 +89,14 @@ def test_workers_still_report_and_readiness_states_the_reason(
         answer = client.get("/readyz")
         assert (answer.status_code, answer.json()["reasons"]) == (503, [FULL])
     assert client.get("/readyz").status_code == 200
+
+
+def test_readiness_says_that_no_replica_can_hold_a_job(settings: Settings, redis: Redis) -> None:
+    """Each job would be refused, because it has to be held by a replica."""
+    ready(redis, settings.redis_prefix)
+    with TestClient(create_app(settings.model_copy(update={"redis_wait_replicas": 1}))) as client:
+        answer = client.get("/readyz")
+    assert (answer.status_code, answer.json()["reasons"]) == (503, [FEW_REPLICAS])
 
 
 def test_expired_jobs_make_room_although_a_message_cannot_be_sent(

@@ -6,14 +6,27 @@ import socket
 from pathlib import Path
 
 import pytest
-from redis import RedisError
+from redis import Redis, RedisError, ResponseError
 
 from sentiloc.app.redis.address import SentinelAddress, sentinel_address
 from sentiloc.app.redis.client import broker_url, connect
-from sentiloc.app.redis.failures import CLUSTER, LOGIN, NO_PRIMARY, NO_ROUTE, TLS, check_redis, reason
+from sentiloc.app.redis.failures import (
+    CLUSTER,
+    FEW_REPLICAS,
+    LOGIN,
+    NO_DISK,
+    NO_PRIMARY,
+    NO_ROUTE,
+    READS_ONLY,
+    TLS,
+    check_redis,
+    reason,
+    refusal,
+)
 from sentiloc.app.settings import Settings
 from sentiloc.model.errors import SentilocError
 from tests.support.servers import redis_on_a_port
+from tests.support.services import wait_for
 
 URL = (
     "rediss+sentinel://jobs:p%40ss@one,[2001:db8::1]:5000/main/3?ssl_ca_certs=/ca.pem&sentinel_password=s%26s"
@@ -106,3 +119,23 @@ def test_a_cluster_is_refused(tmp_path: Path) -> None:
         with pytest.raises(SentilocError, match="cluster mode") as caught:
             check_redis(settings(f"redis://127.0.0.1:{port}", tmp_path))
         assert caught.value.detail == CLUSTER
+
+
+def test_too_few_replicas_are_reported(tmp_path: Path) -> None:
+    (tmp_path / "replica").mkdir()
+    with redis_on_a_port(tmp_path) as port, Redis(port=port) as redis:
+        assert (refusal(redis), refusal(redis, 1)) == (None, FEW_REPLICAS)
+        redis.config_set("min-replicas-to-write", 1)
+        with pytest.raises(RedisError) as caught:
+            redis.set("a", "b")
+        assert (reason(caught.value), refusal(redis)) == (FEW_REPLICAS, FEW_REPLICAS)
+        follows = ("--replicaof", "127.0.0.1", str(port), "--repl-diskless-sync-delay", "0")
+        redis.config_set("repl-diskless-sync-delay", 0)
+        with redis_on_a_port(tmp_path / "replica", *follows) as other, Redis(port=other) as replica:
+            wait_for(lambda: refusal(redis, 1) is None)
+            assert (refusal(redis, 2), refusal(replica)) == (FEW_REPLICAS, READS_ONLY)
+
+
+def test_a_redis_that_cannot_write_to_its_disk_is_reported() -> None:
+    error = ResponseError("MISCONF Errors writing to the AOF file: No space left on device")
+    assert reason(error) == NO_DISK

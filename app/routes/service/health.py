@@ -8,7 +8,7 @@ from fastapi import APIRouter, Response
 from redis import RedisError
 
 from sentiloc.app.jobs.presence import WorkerPresence, alive_workers
-from sentiloc.app.redis.failures import FULL, is_full, reason
+from sentiloc.app.redis.failures import reason, refusal
 from sentiloc.app.schemas.health import HealthBody, ReadyBody, WorkerBody
 from sentiloc.app.services import BareServicesDep, Services
 from sentiloc.app.version import version
@@ -40,14 +40,14 @@ def readyz(response: Response, services: BareServicesDep) -> ReadyBody:
 def _readiness(services: Services) -> ReadyBody:
     try:
         workers = alive_workers(services.store.redis, services.store.prefix)
-        has_room = not is_full(services.store.redis)
+        refused = refusal(services.store.redis, services.settings.redis_wait_replicas)
     except RedisError as error:
         return ReadyBody(ready=False, redis=False, workers=[], reasons=[reason(error)])
     if services.settings.keys_required:
         workers = [_discreet(worker) for worker in workers]
     # One is enough: during an update of the workers, some are always loading.
     served = any(worker.is_ready for worker in workers)
-    reasons = [*([] if has_room else [FULL]), *([] if served else _reasons(workers))]
+    reasons = [*([refused] if refused else []), *([] if served else _reasons(workers))]
     return ReadyBody(
         ready=not reasons, redis=True, workers=[_worker(worker) for worker in workers], reasons=reasons
     )
