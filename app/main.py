@@ -16,7 +16,7 @@ from sentiloc.app.access.guard import KeyGuard, is_signed_in_by_cookie
 from sentiloc.app.access.sessions import SESSION_COOKIE
 from sentiloc.app.housekeeping.reaper import Chore, Reaper
 from sentiloc.app.http.address import Addressing
-from sentiloc.app.http.answers import Answers
+from sentiloc.app.http.answers import Answers, Running
 from sentiloc.app.http.handlers import install_handlers
 from sentiloc.app.http.health_listener import HealthListener
 from sentiloc.app.http.methods import HeadRequests
@@ -80,7 +80,7 @@ ROUTERS = [
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The application with its routes, middleware, error handlers, docs and background threads."""
-    services = Services.from_settings(settings or get_settings())
+    services, running = Services.from_settings(settings or get_settings()), Running()
     app = FastAPI(
         title="Sentiloc",
         version=version(),
@@ -92,7 +92,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redirect_slashes=False,
         # This project has its own spans, metrics and logs of requests; FastAPI's would duplicate them.
         telemetry={"tracing": False, "metrics": False, "logs": False},
-        lifespan=_lifespan(services),
+        lifespan=_lifespan(services, running),
     )
     app.state.services = services
     app.state.routes = [route for routes in ROUTERS for route in routes.routes]
@@ -120,7 +120,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=proxies)
     app.add_middleware(OwnCookies, names=(SESSION_COOKIE, ATTEMPT_COOKIE))
     app.add_middleware(Addressing, root_path=services.settings.root_path, trusted=proxies)
-    app.add_middleware(Answers)
+    app.add_middleware(Answers, running=running)
     install_handlers(app)
     for routes in ROUTERS:
         app.include_router(routes)
@@ -170,7 +170,12 @@ def _health_listener(settings: Settings) -> AbstractAsyncContextManager[None]:
 _SWITCH_SECONDS = 0.0005
 
 
-def _lifespan(services: Services) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+# How long cancelled requests may take to be answered. `sentiloc serve` kills an API that needs two seconds more than
+# SENTILOC_API_SHUTDOWN_SECONDS.
+_CANCELLED_SECONDS = 1.0
+
+
+def _lifespan(services: Services, running: Running) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         sys.setswitchinterval(_SWITCH_SECONDS)
@@ -185,6 +190,8 @@ def _lifespan(services: Services) -> Callable[[FastAPI], AbstractAsyncContextMan
         sender.start()
         async with _health_listener(services.settings):
             yield
+        # Those that were cancelled because their time is over; some still write to the disk.
+        await running.ended(_CANCELLED_SECONDS)
         sender.stop()
         reaper.stop()
         stop_tracing()

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from fastapi import Response
 from starlette.datastructures import Headers, MutableHeaders
@@ -30,30 +34,59 @@ _RANGE_ERRORS = {
     400: "The Range header cannot be read.",
     416: "The file has no such range of bytes.",
 }
+_LOOK_SECONDS = 0.01
 _OF_NOT_MODIFIED = {"etag", "last-modified", "cache-control", "content-security-policy"}
 BAD_RANGES = [(status, ProblemCode.BAD_RANGE, detail) for status, detail in _RANGE_ERRORS.items()]
 
 
-class Answers:
-    """ASGI middleware around the whole application."""
+class Running:
+    """The requests in progress of one event loop."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self) -> None:
+        self._count = 0
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """One more, within the block."""
+        self._count += 1
+        try:
+            yield
+        finally:
+            self._count -= 1
+
+    async def ended(self, seconds: float) -> None:
+        """Wait until none is left, but not for longer than `seconds`."""
+        until = time.monotonic() + seconds
+        while self._count and time.monotonic() < until:
+            await asyncio.sleep(_LOOK_SECONDS)
+
+
+class Answers:
+    """ASGI middleware around the whole application. `running` counts the requests in progress."""
+
+    def __init__(self, app: ASGIApp, running: Running) -> None:
         self._app = app
+        self._running = running
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request; an unexpected error becomes a problem, and the connection stays usable."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started = False
+        with self._running.one():
+            await self._answer(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = chunked = False
         request_id = _request_id(Headers(scope=scope))
         request_id_context.set(request_id)
 
         async def send_safely(message: Message) -> None:
-            nonlocal started
+            nonlocal started, chunked
             if message["type"] == "http.response.start":
                 started = True
                 headers = MutableHeaders(scope=message)
+                chunked = "Content-Length" not in headers
                 headers["X-Request-ID"] = request_id
                 for name, value in _DEFAULTS.items():
                     # A route may set its own policy, as the page and the player do.
@@ -68,6 +101,20 @@ class Answers:
             if started:
                 raise
             await unexpected_response(scope["method"], scope["path"], error)(scope, receive, send_safely)
+        except asyncio.CancelledError:
+            # Only a server that stops cancels a request.
+            if not started:
+                await _stopping()(scope, receive, send_safely)
+            # Such as an event stream, which its client continues elsewhere.
+            elif chunked:
+                await send_safely({"type": "http.response.body", "body": b""})
+            else:
+                raise
+
+
+def _stopping() -> Response:
+    detail = "The server is stopping. Send the request again."
+    return problem_response(503, ProblemCode.BUSY, detail, {"Retry-After": "2", "Connection": "close"})
 
 
 class FileAnswer(Response):
