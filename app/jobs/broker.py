@@ -93,6 +93,9 @@ def make_celery(settings: Settings) -> Celery:
         worker_hijack_root_logger=False,
         # The lease decides who works on a job, not the connection to the broker.
         worker_cancel_long_running_tasks_on_connection_loss=False,
+        # Nobody sends such commands. Their subscription would wait for ever if its Redis becomes a replica while the
+        # worker is busy: the worker would take no further job, and not stop.
+        worker_enable_remote_control=False,
         # The last safety net; the stall checks end hanging work much earlier.
         task_time_limit=settings.job_time_limit_seconds,
         broker_connection_retry=True,

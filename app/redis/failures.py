@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import ssl
-from typing import Any, cast
+from typing import Any
 
 from redis import (
     AuthenticationError,
@@ -79,7 +79,7 @@ def refusal(redis: Redis, replicas: int = 0) -> str | None:
     `replicas` is the number of replicas that must hold a job.
     """
     try:
-        state = cast("dict[str, Any]", redis.info())
+        state: dict[str, Any] = redis.info()
     except ResponseError:
         # A proxy, or the user's rights, may not allow INFO.
         return None

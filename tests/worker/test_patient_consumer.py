@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,27 +19,45 @@ SERVING = "from sentiloc.worker.celery_app import celery_app; celery_app.Worker(
 COMMANDS = {"serving": ("-c", SERVING), "extraction": ("-m", "sentiloc.worker.bulk.process", "run", "1")}
 
 
-@pytest.mark.parametrize("worker", COMMANDS)
-def test_a_worker_does_not_press_a_redis_that_is_full(redis_url: str, tmp_path: Path, worker: str) -> None:
-    log = tmp_path / "log"
-
-    def refusals() -> int:
-        return log.read_text(encoding="utf-8").count("Cannot connect")
-
-    with connect(Settings(redis_url=redis_url)) as redis, log.open("wb") as output:
-        redis.config_set("maxmemory", 1)
+@contextmanager
+def running(worker: str, redis_url: str, folder: Path) -> Iterator[Path]:
+    """A worker of this kind; yields its log."""
+    log = folder / "log"
+    with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, *COMMANDS[worker]],
-            env=sentiloc_environment(redis_url=redis_url, data_dir=tmp_path),
+            env=sentiloc_environment(redis_url=redis_url, data_dir=folder),
             cwd=ROOT,
             stderr=output,
         )
         try:
-            wait_for(lambda: refusals() > 0)
-            time.sleep(2)
-            # Celery itself would try ten times in this time.
-            assert refusals() <= 3
+            yield log
         finally:
             process.kill()
             process.wait()
+
+
+@pytest.mark.parametrize("worker", COMMANDS)
+def test_a_worker_subscribes_to_nothing(redis_url: str, tmp_path: Path, worker: str) -> None:
+    """A subscription has no time limit: it would wait for ever for a Redis that became a replica during a job."""
+    with connect(Settings(redis_url=redis_url)) as redis, running(worker, redis_url, tmp_path):
+        wait_for(lambda: any(client["cmd"] == "brpop" for client in redis.client_list()))
+        assert (redis.pubsub_numpat(), redis.pubsub_channels()) == (0, [])
+
+
+@pytest.mark.parametrize("worker", COMMANDS)
+def test_a_worker_does_not_press_a_redis_that_is_full(redis_url: str, tmp_path: Path, worker: str) -> None:
+    with connect(Settings(redis_url=redis_url)) as redis:
+        redis.config_set("maxmemory", 1)
+        try:
+            with running(worker, redis_url, tmp_path) as log:
+
+                def refusals() -> int:
+                    return log.read_text(encoding="utf-8").count("Cannot connect")
+
+                wait_for(lambda: refusals() > 0)
+                time.sleep(2)
+                # Celery itself would try ten times in this time.
+                assert refusals() <= 3
+        finally:
             redis.config_set("maxmemory", 0)
