@@ -166,7 +166,19 @@ export const getJob = (id) => read(`${API}/jobs/${id}`);
 export const listJobs = (query) => read(`${API}/jobs?${new URLSearchParams(query)}`);
 // Cancelling a job that has ended changes nothing.
 export const cancelJob = (id) => post(`${API}/jobs/${id}/cancel`, {});
-export const deleteJob = (id) => checked(`${API}/jobs/${id}`, { method: "DELETE" });
+// `changes` is a JSON merge patch of name, metadata and tags.
+export const changeJob = (id, changes) => read(`${API}/jobs/${id}`, { method: "PATCH", headers: JSON_BODY, body: JSON.stringify(changes) });
+export const countJobs = (query) => read(`${API}/jobs/summary?${new URLSearchParams(query)}`);
+export const listReels = (query) => read(`${API}/reels?${new URLSearchParams(query)}`);
+// A job that is already gone counts as deleted. For a running job, the first request only cancels it (200).
+export async function deleteForGood(id) {
+  const once = () => checked(`${API}/jobs/${id}`, { method: "DELETE" });
+  try {
+    if ((await once()).status === 200) await once();
+  } catch (error) {
+    if (error.status !== 404) throw error;
+  }
+}
 export const modelCard = async (name) => (await checked(new URL(`cards/${encodeURIComponent(name)}`, import.meta.url).pathname)).text();
 export const getLimits = () => read(`${API}/limits`);
 export const listModels = () => read(`${API}/models`);
@@ -188,6 +200,8 @@ export async function withdrawFeedback(id, tag) {
   return { at: null, tag: response.headers.get("ETag") };
 }
 
+// Another job for the same video.
+export const rerunJob = (id) => order(`${API}/jobs/${id}/rerun`, {});
 export const startReel = (cut) => order(`${API}/reels`, cut);
 export const makeShare = async (id, seconds) => (await checked(`${API}/jobs/${id}/share?seconds=${seconds}`, { method: "POST" })).json();
 export const endShares = (id) => checked(`${API}/jobs/${id}/share`, { method: "DELETE" });
@@ -215,8 +229,8 @@ async function csvRows(id, cut, numbers) {
   });
 }
 
-// The segments alone, without the curves: { start, end, label } each.
-export const getSegments = (id) => csvRows(id, [], ["start", "end"]);
+// The segments alone, with saved corrections and without the curves: { start, end, label } each.
+export const getSegments = (id) => csvRows(id, [["corrected", true]], ["start", "end"]);
 
 // All candidates for segments, before threshold and merging.
 export function getCandidates(id, minLength) {

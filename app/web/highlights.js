@@ -1,6 +1,8 @@
 // Highlights: found by the server, then put into order, trimmed, played, cut and rendered here.
 import { apiKey, ask, cancelJob, fileName, getBlob, getJob, offline, reelPath, startReel, videoPath } from "./api.js";
 import { $, make, pause, reached, sureness } from "./dom.js";
+import { setUpReels, showReels } from "./reels.js";
+import { readRights } from "./rights.js";
 
 const SHORTEST = 0.2;
 const STAGES = { queued: "Waiting for a worker", rendering: "Rendering" };
@@ -270,11 +272,13 @@ async function making(begun = async () => {}) {
   $("render").disabled = rendering = true;
   try {
     await begun();
+    showReels();
     $("made").hidden = $("share-reel").hidden = true;
     $("rendering").hidden = $("stop").hidden = false;
     await follow();
   } finally {
     rendering = false;
+    showReels();
     $("rendering").hidden = $("stop").hidden = true;
     $("render").disabled = moments.length === 0;
   }
@@ -324,4 +328,7 @@ $("cut").addEventListener("click", tried(cut));
 $("render").addEventListener("click", tried(render));
 $("share-reel").addEventListener("click", tried(async () => (await import("./share.js").catch(offline)).openShare(reel.id, reel.title)));
 $("stop").addEventListener("click", tried(async () => void (await cancelJob(reel.id))));
+setUpReels();
+readRights();
 tried(begin)();
+showReels();

@@ -1,11 +1,13 @@
 // The list of jobs on the first screen: searched, filtered and sorted by the server; chosen ones are exported or deleted together.
-import { FINAL, cancelJob, deleteJob, listJobs, offline } from "./api.js";
+import { FINAL, cancelJob, countJobs, deleteForGood, listJobs, offline } from "./api.js";
 import { clock } from "./clock.js";
+import { onSecondPress, pressOnce, restore } from "./confirming.js";
 import { $, make, reached } from "./dom.js";
-import { foundIn, inOrder, nameOf } from "./labels.js";
+import { foundIn, labelsIn, nameOf } from "./labels.js";
 import { isDefault, setUpModels } from "./models.js";
 import { formats, say, text } from "./strings.js";
 import { preview } from "./preview.js";
+import { addTags, readTags, removeTags, tagList, tagsOf } from "./tags.js";
 
 /** @type {Intl.DateTimeFormatOptions} */
 const MOMENT = { dateStyle: "medium", timeStyle: "short" };
@@ -14,7 +16,7 @@ const REFRESH = 4000;
 const SETTLED = 250;
 const STATES = { "": [], working: ["queued", "decoding", "extracting", "localizing"], succeeded: ["succeeded"], failed: ["failed"], cancelled: ["cancelled"] };
 const SORTS = ["-created", "created", "name", "-duration", "-confidence"];
-const FILTERS = ["job-state", "job-label", "job-sort"];
+const FILTERS = ["job-state", "job-label", "job-tag", "job-sort"];
 
 let jobs = [];
 let isRead = false;
@@ -26,6 +28,11 @@ let typing = 0;
 let asked = 0;
 let chosen = new Set();
 let isPacking = false;
+// Every tag that was seen, and what the server counted for which list.
+let tags = new Set();
+// Whether a person has just changed the filter, and waits for the number of videos.
+let isAnswer = false;
+let counted = { of: "", top: "", summary: null };
 // What is being deleted.
 const removing = new Set();
 
@@ -33,16 +40,23 @@ export function setUpJobs() {
   const names = { "": text.anyState, ...say.states, working: say.states.extracting };
   $("job-state").replaceChildren(...Object.keys(STATES).map((state) => new Option(names[state], state)));
   $("job-label").replaceChildren(new Option(text.anyFinding, ""), ...["positive", "negative"].map((label) => new Option(nameOf(label), label)));
+  $("job-tag").replaceChildren(new Option(text.anyTag, ""));
   $("job-sort").replaceChildren(...SORTS.map((sort) => new Option(text.sorts[sort], sort)));
-  for (const id of FILTERS) $(id).addEventListener("change", () => load());
+  for (const id of FILTERS) $(id).addEventListener("change", () => search());
   $("search").addEventListener("input", () => {
     clearTimeout(typing);
-    typing = setTimeout(load, SETTLED);
+    typing = setTimeout(search, SETTLED);
   });
   $("search").placeholder = text.searchJobs;
+  $("chosen-tag").placeholder = text.tagFilter;
   $("more").addEventListener("click", () => load(pages + 1));
   setUpChosen();
   for (const id of ["job-list", "chosen-delete"]) $(id).addEventListener("keydown", pressOnce);
+}
+
+function search() {
+  isAnswer = true;
+  load();
 }
 
 export async function showJobs() {
@@ -59,13 +73,13 @@ export function hideJobs() {
 }
 
 function query(after) {
-  const wanted = [["q", $("search").value.trim()], ["label", $("job-label").value], ["sort", $("job-sort").value], ["cursor", after]];
+  const wanted = [["q", $("search").value.trim()], ["label", $("job-label").value], ["tag", $("job-tag").value], ["sort", $("job-sort").value], ["cursor", after]];
   const states = STATES[$("job-state").value].map((state) => ["state", state]);
   return [["limit", PAGE], ...states, ...wanted.filter(([, value]) => value)];
 }
 
 // The default order is not a filter.
-const isNarrowed = () => Boolean($("search").value.trim() || $("job-state").value || $("job-label").value);
+const isNarrowed = () => ["job-state", "job-label", "job-tag"].some((id) => $(id).value) || Boolean($("search").value.trim());
 
 // All shown pages are read again, because jobs on any of them may have progressed. More pages are read less often.
 async function load(wanted = 1) {
@@ -87,6 +101,7 @@ async function load(wanted = 1) {
     pages = wanted;
     chosen = new Set(jobs.map(({ id }) => id).filter((id) => chosen.has(id)));
     draw();
+    await count(mine);
   } catch (error) {
     why = error.message;
     pause = Math.max(pause, 1000 * (error.retrySeconds ?? 0));
@@ -97,29 +112,90 @@ async function load(wanted = 1) {
   if (goesOn && mine === asked && !$("intake").hidden) timer = setTimeout(() => load(pages), pause);
 }
 
+// A list that is shown to its end is counted here. The server counts longer ones, which takes it a while: only when
+// other videos come to the top.
+async function count(mine) {
+  const [of, top] = [whatIsListed(), jobs.slice(0, PAGE).map(({ id }) => id).join()];
+  if (cursor && (counted.of !== of || counted.top !== top)) {
+    const summary = await countJobs(listed()).catch(() => null);
+    if (mine !== asked) return;
+    if (summary) counted = { of, top, summary };
+  }
+  drawCount();
+}
+
+const listed = () => query().filter(([name]) => !["limit", "sort"].includes(name));
+const whatIsListed = () => JSON.stringify(listed());
+
+function drawCount() {
+  const summary = cursor ? (counted.of === whatIsListed() ? counted.summary : null) : ownCount();
+  const states = summary?.states ?? {};
+  const working = STATES.working.reduce((sum, state) => sum + (states[state] ?? 0), 0);
+  const words = summary?.count ? say.count(summary.count, working, states.failed, !summary.complete) : "";
+  $("job-count").textContent = words;
+  // Screen readers hear the count of what they searched for, not every job that ends.
+  if (isAnswer && summary) {
+    $("job-count-told").textContent = words || text.noMatch;
+    isAnswer = false;
+  }
+  drawTags(Object.keys(summary?.tags ?? {}));
+}
+
+function ownCount() {
+  const states = {};
+  for (const { state } of jobs) states[state] = (states[state] ?? 0) + 1;
+  return { count: jobs.length, states, tags: Object.fromEntries(jobs.flatMap(tagsOf).map((tag) => [tag, 1])), complete: true };
+}
+
+// The filter by tag has every tag of the list; narrowed lists do not know the others.
+function drawTags(found) {
+  const chosenTag = $("job-tag").value;
+  tags = new Set([...(isNarrowed() ? tags : []), ...jobs.flatMap(tagsOf), ...found, ...(chosenTag ? [chosenTag] : [])]);
+  const names = [...tags].sort((a, b) => a.localeCompare(b));
+  const options = [...$("job-tag").options].slice(1).map(({ value }) => value);
+  if (names.join("\n") !== options.join("\n")) {
+    $("job-tag").replaceChildren(new Option(text.anyTag, ""), ...names.map((name) => new Option(name, name)));
+    $("job-tag").value = chosenTag;
+    $("known-tags").replaceChildren(...names.map((name) => make("option", { value: name })));
+  }
+  $("job-tag").hidden = !names.length;
+}
+
+function chooseTag(tag) {
+  if (![...$("job-tag").options].some(({ value }) => value === tag)) $("job-tag").append(new Option(tag, tag));
+  $("job-tag").value = tag;
+  search();
+  $("job-tag").focus();
+}
+
 const isAwaitingSecondPress = () => $("job-list").querySelector("[data-sure]") !== null;
 
 function draw() {
-  const focused = document.activeElement?.closest?.("#job-list li")?.getAttribute("data-id");
-  const part = document.activeElement?.tagName;
+  const row = document.activeElement?.closest?.("#job-list > li");
+  const [focused, place] = [row?.getAttribute("data-id"), row ? parts(row).indexOf(document.activeElement) : -1];
   // A button that waits for its second press is not removed.
   if (!isAwaitingSecondPress()) $("job-list").replaceChildren(...jobs.map(item));
   drawChosen();
-  if (focused) /** @type {HTMLElement} */ ($("job-list").querySelector(`[data-id="${focused}"] ${part}`))?.focus({ preventScroll: true });
+  const again = focused && $("job-list").querySelector(`[data-id="${focused}"]`);
+  if (again && !row.isConnected) parts(again)[place]?.focus({ preventScroll: true });
   $("more").hidden = !cursor;
   const isEmpty = !jobs.length && !isNarrowed();
   for (const id of ["search", ...FILTERS]) $(id).hidden = isEmpty;
+  drawCount();
   // Unknown without a server.
   $("no-jobs").hidden = !isRead || jobs.length > 0;
   $("no-jobs").textContent = isEmpty ? text.noJobs : text.noMatch;
 }
 
+/** @type {(row: Element) => HTMLElement[]} What can have the focus in a row. */
+const parts = (row) => [...row.querySelectorAll("a, button, input")].map((one) => /** @type {HTMLElement} */ (one));
+
 function item(job) {
   const when = new Date(job.created_at);
   const time = make("time", { dateTime: job.created_at, title: when.toLocaleString() }, when.toLocaleString([], MOMENT));
-  const more = [job.duration && clock(job.duration), job.source.bytes && say.size(job.source.bytes), isDefault(job.model) ? null : job.model, job.error?.detail];
+  const more = [job.duration && clock(job.duration), job.source.bytes && say.size(job.source.bytes), isDefault(job.model) ? null : job.model, job.corrected && say.checked(new Date(job.corrected.at)), job.error?.detail];
   const about = make("small", {}, time, more.filter(Boolean).map((words) => ` · ${words}`).join(""));
-  const name = make("div", { class: "name" }, make("a", { href: `#${job.id}` }, job.source.name), about);
+  const name = make("div", { class: "name" }, make("a", { href: `#${job.id}` }, job.source.name), about, tagList(job, chooseTag));
   const row = make("li", {}, box(job), preview(job), name, chip(job), removal(job));
   row.dataset.id = job.id;
   return row;
@@ -137,7 +213,7 @@ function box(job) {
 
 // Labels with their numbers of segments.
 function chip(job) {
-  const labels = job.state === "succeeded" ? inOrder(job.labels_found ?? []) : [];
+  const labels = job.state === "succeeded" ? labelsIn(job) : [];
   const marks = labels.map((label) => make("i", { class: `swatch ${label}` }));
   const working = !["queued", ...FINAL].includes(job.state);
   const words = job.state === "succeeded" ? say.found(foundIn(job)) : say.states[job.state] ?? job.state;
@@ -147,7 +223,7 @@ function chip(job) {
 // A row shown as running may have finished since, so Cancel never deletes.
 function removal(job) {
   const final = FINAL.includes(job.state);
-  const button = make("button", { type: "button", class: "needs-write", "aria-label": (final ? say.removeJob : say.cancelJob)(job.source.name) }, final ? text.remove : text.cancel);
+  const button = make("button", { type: "button", class: "removal needs-write", "aria-label": (final ? say.removeJob : say.cancelJob)(job.source.name) }, final ? text.remove : text.cancel);
   if (final) onSecondPress(button, () => remove([job.id], placeFrom(job.id)));
   else button.addEventListener("click", () => cancel(job.id));
   return button;
@@ -163,7 +239,7 @@ function placeFrom(id) {
 // The element that gets the focus if no row is left. Without any video there is no search field.
 const outside = () => $($("search").hidden ? "url" : "search");
 
-const buttonOf = (id) => $("job-list").querySelector(`[data-id="${id}"] button`);
+const buttonOf = (id) => $("job-list").querySelector(`[data-id="${id}"] .removal`);
 
 async function cancel(id) {
   $("chosen-note").textContent = "";
@@ -189,14 +265,8 @@ async function remove(ids, next) {
   if ([document.body, pressed].includes(document.activeElement)) next()?.focus({ preventScroll: true });
 }
 
-// A job that is already gone counts as deleted. For a running job, the first request only cancels it (200).
 async function deleteOne(id) {
-  try {
-    const { status } = await deleteJob(id);
-    if (status === 200) await deleteJob(id);
-  } catch (error) {
-    if (error.status !== 404) throw error;
-  }
+  await deleteForGood(id);
   chosen.delete(id);
 }
 
@@ -207,47 +277,8 @@ function note(words) {
 }
 
 function drawRemoving() {
-  for (const row of $("job-list").children) row.querySelector("button").disabled = removing.has(row.dataset.id);
+  for (const row of $("job-list").children) row.querySelector(".removal").disabled = removing.has(row.dataset.id);
   $("chosen-delete").disabled = [...chosen].some((id) => removing.has(id));
-}
-
-// A second press confirms, because deleting cannot be undone. The first one counts as long as the button has the focus.
-function onSecondPress(button, act) {
-  // Safari gives the focus of a button that is pressed to what is around it.
-  button.addEventListener("mousedown", (event) => button.dataset.sure && event.preventDefault());
-  button.addEventListener("blur", () => restore(button));
-  button.addEventListener("click", () => confirmed(button) && act());
-}
-
-// A key that is held down neither confirms nor continues with the next row.
-function pressOnce(event) {
-  if (event.repeat && event.key === "Enter") event.preventDefault();
-}
-
-function confirmed(button) {
-  if (button.dataset.sure) {
-    restore(button);
-    return true;
-  }
-  button.dataset.sure = button.textContent;
-  button.textContent = text.sure;
-  // Screen readers read the label, where there is one, instead of the text.
-  const label = button.getAttribute("aria-label");
-  if (label) {
-    button.dataset.label = label;
-    button.setAttribute("aria-label", `${text.sure} ${label}`);
-  }
-  // Safari does not focus a button that is clicked.
-  button.focus();
-  return false;
-}
-
-// Also called when a button is hidden, because it may then lose the focus without an event.
-function restore(button) {
-  button.textContent = button.dataset.sure ?? button.textContent;
-  if (button.dataset.label) button.setAttribute("aria-label", button.dataset.label);
-  delete button.dataset.sure;
-  delete button.dataset.label;
 }
 
 // Several at once
@@ -271,7 +302,29 @@ function setUpChosen() {
     await pack().then((count) => tell(say.packed(count, without)), (error) => tell(error.message));
     isPacking = false;
   });
+  $("chosen-tags").addEventListener("submit", (event) => {
+    event.preventDefault();
+    tagChosen(addTags, say.tagged);
+  });
+  $("chosen-untag").addEventListener("click", () => $("chosen-tags").reportValidity() && tagChosen(removeTags, say.untagged));
   onSecondPress($("chosen-delete"), () => remove([...chosen], () => (chosen.size ? $("chosen-delete") : outside())));
+}
+
+// Changes the tags of all chosen jobs, one after the other, so that a refusal of one leaves the others changed.
+async function tagChosen(change, done) {
+  const words = readTags($("chosen-tag").value);
+  const [ids, failures] = [[...chosen], []];
+  for (const id of ids) await change(id, words).catch((error) => failures.push(error));
+  if (failures.length < ids.length) $("chosen-tag").value = "";
+  await load(pages);
+  note(failures.length ? say.notTagged(failures.length, failures[0].message) : done(ids.length, words));
+}
+
+// The videos with a result above and below one in the list, as it was last shown.
+export function around(id) {
+  const done = jobs.filter((job) => job.state === "succeeded" || job.id === id);
+  const at = done.findIndex((job) => job.id === id);
+  return at < 0 ? [] : [done[at - 1], done[at + 1]];
 }
 
 function drawChosen() {
@@ -280,6 +333,9 @@ function drawChosen() {
   $("choose-all").checked = chosen.size > 0 && chosen.size === jobs.length;
   $("choose-all").indeterminate = chosen.size > 0 && chosen.size < jobs.length;
   $("chosen-acts").hidden = chosen.size === 0;
+  const two = jobs.filter(({ id, state }) => chosen.has(id) && state === "succeeded");
+  $("chosen-compare").hidden = chosen.size !== 2 || two.length !== 2;
+  $("chosen-compare").href = `web/compare.html?${new URLSearchParams(two.map(({ id }, i) => [i ? "second" : "first", id]))}`;
   if (chosen.size === 0) restore($("chosen-delete"));
   $("chosen-count").textContent = say.chosen(chosen.size);
   drawRemoving();

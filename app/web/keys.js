@@ -61,6 +61,9 @@ const isField = (target) => target.closest("input:not([type=range]), select, tex
 const isButton = (target) => target.closest("button, a");
 const moves = (key) => key.startsWith("Arrow") || key === "Home" || key === "End";
 
+// Whether the key belongs to a field, or to the browser.
+export const isTyping = ({ target, ctrlKey, metaKey, altKey }) => ctrlKey || metaKey || altKey || Boolean(isField(target));
+
 // True if the key was handled by the result screen.
 export function pressKey(view, event, save) {
   const { key, target } = event;

@@ -14,8 +14,14 @@ export function setLabels(labels) {
 // As everywhere on the page: positive first, all others as they are.
 export const inOrder = (labels) => labels.toSorted((a, b) => Number(b === "positive") - Number(a === "positive"));
 
-// What was found in a job, in words: how many segments of each label.
-export const foundIn = ({ labels_found: labels, found }) => inOrder(labels ?? []).map((label) => [found?.[label]?.segments, nameOf(label)].filter(Boolean).join(" "));
+// The labels of a job's segments: those that a person corrected them to, or else the model's.
+export const labelsIn = ({ labels_found: found, corrected }) => inOrder(corrected ? Object.keys(corrected.labels) : found ?? []);
+
+// What is in a job, in words: how many segments of each label.
+export function foundIn(job) {
+  const found = job.corrected?.labels ?? job.found;
+  return labelsIn(job).map((label) => [found?.[label]?.segments, nameOf(label)].filter(Boolean).join(" "));
+}
 
 export const signOf = (label) => SIGNS[label] ?? "●";
 export const nameOf = (label) => labelNames[label] ?? label.charAt(0).toUpperCase() + label.slice(1).replaceAll("_", " ");

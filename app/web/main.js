@@ -1,14 +1,15 @@
 // The page: intake → progress → result. The job's id is in the address, so a reload or a shared link continues at the
 // same job.
-import { Problem, cancelJob, getKey, logOut, offline, onKeyNeeded, provider, returnFromSignIn, signIn, signOut, startJobOfUrl } from "./api.js";
+import { Problem, cancelJob, logOut, offline, onKeyNeeded, provider, rerunJob, returnFromSignIn, signIn, signOut, startJobOfUrl } from "./api.js";
 import { $, make, store } from "./dom.js";
 import { droppedFiles, looksLikeVideo, placeOf, refusal } from "./checks.js";
 import { setUpExports } from "./exports.js";
-import { hideJobs, setUpJobs, showJobs } from "./joblist.js";
-import { hasLetterKeys, pressKey, setLetterKeys } from "./keys.js";
+import { around, hideJobs, setUpJobs, showJobs } from "./joblist.js";
+import { hasLetterKeys, isTyping, pressKey, setLetterKeys } from "./keys.js";
 import { jobOptions, setUpQuality, setUpTracks } from "./models.js";
 import { adopt, enqueue, isSending, setUpQueue } from "./queue.js";
 import { follow, showProgress } from "./progress.js";
+import { readRights } from "./rights.js";
 import { help, hints, say, text } from "./strings.js";
 import { Upload } from "./upload.js";
 import { View } from "./view.js";
@@ -39,28 +40,38 @@ function showOnly(name) {
   if (name !== "result") view.close();
 }
 
-// The owner of the key, if the server needs keys. For a read-only key, everything that sends or changes is hidden.
+// The owner of the key, if the server needs keys.
 async function showKey() {
-  const key = await getKey().catch(() => null);
-  const named = Boolean(key?.required && key.id);
-  $("whose").hidden = $("log-out").hidden = !named;
-  if (!named) return;
+  const key = await readRights();
+  $("whose").hidden = $("log-out").hidden = !key;
+  if (!key) return;
   $("whose").textContent = key.person ? say.signedInAs(key.person) : say.keyOf(key.name);
   $("log-out").onclick = key.person ? () => signOut().catch(fail) : logOut;
-  const readOnly = !key.scopes.some((scope) => ["write", "admin"].includes(scope));
-  document.body.dataset.rights = readOnly ? "read" : "write";
-  $("read-only").hidden = !readOnly;
+  $("read-only").hidden = !key.isReadOnly;
 }
 
-// `name` is the name of the video at fault, if there is one.
-function fail(error, name = "") {
+// `name` is the name of the video at fault, if there is one, and `job` its job.
+function fail(error, name = "", job = null) {
   showOnly("problem");
-  const title = say.problem(name);
+  showFacts(job);
+  const title = job?.state === "cancelled" ? say.cancelledTitle(name) : say.problem(name);
   $("problem-title").textContent = title;
   document.title = `${title} · Sentiloc`;
   $("problem-detail").textContent = error.message;
   $("problem-hint").textContent = hints[error.code] ?? "";
   $("again").focus();
+}
+
+function showFacts(job) {
+  $("problem-facts").hidden = $("rerun").hidden = !job;
+  $("rerun-note").textContent = "";
+  if (!job) return;
+  $("problem-facts").replaceChildren(...say.facts(job).flatMap(([what, value]) => [make("dt", {}, what), make("dd", {}, value)]));
+  $("rerun").onclick = () => told("rerun-note", async () => {
+    const { id } = await rerunJob(job.id);
+    if (location.hash.slice(1).startsWith(job.id)) location.hash = id;
+  });
+  showKey();
 }
 
 // Start over: everything that ran before is aborted.
@@ -187,17 +198,30 @@ async function openJob(id, link) {
     const job = await follow(id, signal, () => (stop = cancel));
     if (!job) return;
     stop = goHome;
-    if (job.state === "cancelled") return goHome();
-    if (job.state === "failed") return fail(new Problem(job.error), job.source.name);
+    if (job.state === "cancelled") return fail({ message: text.wasCancelled }, job.source.name, job);
+    if (job.state === "failed") return fail(new Problem(job.error), job.source.name, job);
     showProgress(text.loading, "", 0, "");
     const loaded = await view.load(job);
     if (signal.aborted) return;
     showOnly("result");
     showKey();
     view.open(job, loaded, sent?.id === id ? sent.file : null, link);
+    showAround(id);
     $("timeline").focus({ preventScroll: true });
   } catch (error) {
     if (!signal.aborted) fail(error);
+  }
+}
+
+// Links to the results above and below this one in the list.
+function showAround(id) {
+  const [before, after] = around(id);
+  for (const [link, job, named] of [["video-before", before, say.videoBefore], ["video-after", after, say.videoAfter]]) {
+    $(link).hidden = !job;
+    if (!job) continue;
+    $(link).href = `#${job.id}`;
+    $(link).title = named(job.source.name);
+    $(link).setAttribute("aria-label", $(link).title);
   }
 }
 
@@ -342,7 +366,9 @@ $("letter-keys").addEventListener("change", () => setLetterKeys($("letter-keys")
 $("help-box").querySelector("dl").append(...help.flatMap(([key, what]) => [make("dt", {}, key), make("dd", {}, what)]));
 addEventListener("keydown", (event) => {
   if ($("result").hidden || document.querySelector("dialog[open]")) return;
-  if (event.key === "?" && hasLetterKeys()) $("help-box").showModal();
+  const near = { n: "video-after", p: "video-before" }[event.key];
+  if (near && hasLetterKeys() && !isTyping(event)) $(near).hidden || $(near).click();
+  else if (event.key === "?" && hasLetterKeys()) $("help-box").showModal();
   else if (!pressKey(view, event, save)) return;
   event.preventDefault();
 });

@@ -1,7 +1,7 @@
 // A job's row at a glance: a picture of its first segment, and a bar with all segments. Both are fetched when they come into view.
 import { getBlob, getSegments, thumbnailPath } from "./api.js";
 import { make } from "./dom.js";
-import { toneOf } from "./labels.js";
+import { labelsIn, toneOf } from "./labels.js";
 
 const MOST_KEPT = 300;
 const known = new Map();
@@ -20,18 +20,21 @@ export function preview(job) {
   box.dataset.id = job.id;
   box.dataset.seconds = job.duration;
   if (job.labels_found?.length) box.dataset.found = "yes";
-  if (known.has(job.id)) box.append(...known.get(job.id));
+  if (labelsIn(job).length) box.dataset.shown = "yes";
+  // Segments that a person corrects are drawn again.
+  box.dataset.version = `${job.id} ${job.corrected?.at ?? ""}`;
+  if (known.has(box.dataset.version)) box.append(...known.get(box.dataset.version));
   else watcher.observe(box);
   return box;
 }
 
 async function fill(box) {
-  const { id, seconds, found } = box.dataset;
-  const [picture, segments] = found ? await Promise.all([getBlob(thumbnailPath(id)).catch(() => null), getSegments(id).catch(() => [])]) : [null, []];
+  const { id, seconds, found, shown, version } = box.dataset;
+  const [picture, segments] = await Promise.all([found ? getBlob(thumbnailPath(id)).catch(() => null) : null, shown ? getSegments(id).catch(() => []) : []]);
   const shot = make("img", { alt: "", ...(picture ? { src: URL.createObjectURL(picture.blob) } : {}) });
   const parts = [make("span", { class: "shot" }, shot), bar(segments, Number(seconds))];
   if (known.size >= MOST_KEPT) known.clear();
-  known.set(id, parts);
+  known.set(version, parts);
   box.append(...parts);
 }
 

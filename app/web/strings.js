@@ -40,6 +40,13 @@ export const text = {
   urlPattern: "A full address, with https: in front",
   urlSend: "Analyse",
   jobs: "Videos on this server",
+  tags: "Tags",
+  anyTag: "All tags",
+  tagFilter: "Tag",
+  tagField: "Tag, or several with commas",
+  tagNew: "+ Tag",
+  addTag: "Add tag",
+  removeTag: "Remove tag",
   searchJobs: "Search by name",
   anyState: "All states",
   stateFilter: "State",
@@ -62,6 +69,8 @@ export const text = {
   pause: "Pause",
   resume: "Resume",
   again: "Back to the start",
+  rerun: "Analyse again",
+  wasCancelled: "Somebody cancelled this job before it was done.",
   problemTitle: "That did not work",
   steps: "Steps",
 
@@ -154,6 +163,10 @@ export const text = {
   replaceTheirs: "Replace theirs with mine",
   unsaved: "not saved yet",
 
+  compare: "Compare",
+  reels: "Reels",
+  rendering: "rendering",
+  download: "Download",
   export: "Export",
   exportNote: "All segments on the timeline",
   exportCorrected: "With your saved corrections",
@@ -192,6 +205,7 @@ export const help = [
   ["G", "Go to a timecode"],
   ["V, F", "Mute, full screen"],
   ["[ ]", "Previous or next segment"],
+  ["P N", "Video above or below in the list"],
   ["Home End", "To the start or the end"],
   ["+ − 0", "Zoom in, zoom out, whole video"],
   ["Z", "Zoom to the segment"],
@@ -264,11 +278,27 @@ function because(evidence) {
   return `because of ${named.slice(0, -1).join(", ")} and ${named.at(-1)}`;
 }
 
+const quoted = (words) => words.map((word) => `“${word}”`).join(", ");
+
 const DATE = /** @type {const} */ ({ dateStyle: "medium", timeStyle: "short" });
 
 export const say = {
   shareOf: (name) => `Share ${name}`,
   sharedUntil: (date) => `It works until ${date.toLocaleString([], DATE)}.`,
+  cancelledTitle: (name) => `${name} was cancelled`,
+  // What an operator looks up in the log.
+  facts: (job) => [
+    ["Job", job.id],
+    ["Error code", job.error?.code],
+    ["Model", job.model],
+    ["Sent", new Date(job.created_at).toLocaleString([], DATE)],
+    ["Started", job.started_at && new Date(job.started_at).toLocaleString([], DATE)],
+    ["Ended", job.finished_at && new Date(job.finished_at).toLocaleString([], DATE)],
+    ["Attempts", String(job.attempt)],
+    ["Address", job.source.url],
+    ["Size", job.source.bytes && say.size(job.source.bytes)],
+    ["Kept until", job.expires_at && new Date(job.expires_at).toLocaleString([], DATE)],
+  ].filter(([, value]) => value),
   problem: (name) => (name ? `${name} could not be analysed` : text.problemTitle),
   uploading: (name) => `Sending ${name}`,
   uploaded: (part, speed, left) => [`${reached(part)} %`, speed, left && `about ${left} left`].filter(Boolean).join(" · "),
@@ -309,6 +339,20 @@ export const say = {
     queued: "waiting", decoding: "working", extracting: "working", localizing: "working",
     succeeded: "done", failed: "failed", cancelled: "cancelled",
   },
+  videoBefore: (name) => `Video above in the list: ${name}`,
+  videoAfter: (name) => `Video below in the list: ${name}`,
+  clips: (count) => plural(count, "clip", "clips"),
+  keptUntil: (date) => `kept until ${date.toLocaleDateString([], { dateStyle: "medium" })}`,
+  downloadReel: (title) => `Download ${title}`,
+  reelDeleted: (title) => `${title} is deleted.`,
+  onlyTag: (tag) => `Show only ${tag}`,
+  dropTag: (tag) => `Remove tag ${tag}`,
+  tagged: (count, tags) => `${plural(count, "video has", "videos have")} ${quoted(tags)} now.`,
+  untagged: (count, tags) => `${plural(count, "video is", "videos are")} without ${quoted(tags)} now.`,
+  notTagged: (count, why) => `${plural(count, "video was", "videos were")} not changed: ${why}`,
+  checked: (date) => `checked by a person, ${date.toLocaleString([], DATE)}`,
+  // How many jobs there are, and how many of them work or failed; `isPart` if only the newest were counted.
+  count: (all, working, failed, isPart) => [`${isPart ? "more than " : ""}${plural(all, "video", "videos")}`, working && `${working} not finished`, failed && `${failed} failed`].filter(Boolean).join(", "),
   found: (names) => (names.length ? names.join(", ").toLowerCase() : "nothing stands out"),
   share: (label, count, time) => {
     const isFace = label === "macro" || label === "micro";
@@ -351,5 +395,6 @@ export const say = {
   },
   model: (task, name) => `${{ sentiment: "Sentiment", emotion: "Emotions", expression: "Facial expressions" }[task] ?? task} · ${name}`,
   size: (bytes) => (bytes < 1e6 ? `${Math.ceil(bytes / 1e3)} kB` : bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(2)} GB`),
+  metadata: (given) => Object.entries(given ?? {}).map(([name, value]) => `${name}: ${typeof value === "string" ? value : JSON.stringify(value)}`),
   made: ({ name, version, device }) => `${name} ${version} on ${device}`,
 };

@@ -11,6 +11,7 @@ import { Overview } from "./overview.js";
 import { Player } from "./player.js";
 import { followRow, listSegments, listWarnings, resetList, setUpList, summarize } from "./segments.js";
 import { say, text } from "./strings.js";
+import { TagEditor } from "./tags.js";
 import { findingsOf, segmentsOf } from "./task_findings.js";
 import { Thumbs } from "./thumbs.js";
 import { Transport } from "./transport.js";
@@ -40,6 +41,7 @@ export class View {
     this.editor = new Editor(this);
     this.thumbs = new Thumbs();
     this.transport = new Transport(this);
+    this.tags = new TagEditor($("tags"));
     this.wire();
   }
 
@@ -91,8 +93,10 @@ export class View {
     $("result").dataset.task = findings.task;
     $("editing").hidden = !findings.editable;
     $("result-title").textContent = job.source.name;
+    this.tags.open(job);
+    $("compare").href = `web/compare.html?first=${job.id}`;
     listWarnings(result.warnings ?? [], (seconds) => this.seekFree(seconds));
-    $("made").textContent = [say.made(result.model), say.rate(this.counter, result.video), say.track(result.video.audio_track)].filter(Boolean).join(" · ");
+    $("made").textContent = [say.made(result.model), say.rate(this.counter, result.video), say.track(result.video.audio_track), ...say.metadata(job.options?.metadata)].filter(Boolean).join(" · ");
     document.title = `${job.source.name} · Sentiloc`;
     this.thumbs.open(this.player.open(job, result.video.duration, file), serverPictures(result));
     this.setLoop(false);

@@ -283,3 +283,38 @@ def test_printed_highlights_are_a_list_of_moments(visit: Visitor, job: str) -> N
     page.emulate_media(media="print")
     assert page.is_visible("#moments img") and page.is_hidden("#find") and page.is_hidden("#leave")
     assert page.evaluate("getComputedStyle(document.body).color") == "rgb(20, 32, 44)"
+
+
+def test_reels_are_listed_downloaded_and_deleted(visit: Visitor, service: SteadyService, job: str) -> None:
+    clip = {"job": job, "start": 1.0, "end": 2.0, "label": "positive"}
+    reels = [
+        service.client.post("/reels", json={"title": title, "clips": [clip]}).json()["id"]
+        for title in ("Summer", "Winter")
+    ]
+    for reel in reels:
+        assert service.wait_ended(reel)["state"] == "succeeded"
+    person = visit().go("/web/highlights.html")
+    page = person.page
+    row = page.locator(f"#reel-list li[data-id='{reels[0]}']")
+    assert "done" in row.inner_text() and "1 clip" in row.inner_text()
+    with page.expect_download() as waiting:
+        page.get_by_label("Download Summer").click()
+    assert waiting.value.suggested_filename == "Summer.mp4"
+    assert Path(waiting.value.path()).read_bytes()[4:8] == b"ftyp"
+    found = Axe().run(page).response["violations"]
+    assert found == [], json.dumps(found, indent=1)[:2000]
+    page.get_by_label("Delete Summer").press("Enter")
+    assert service.client.get(f"/reels/{reels[0]}").status_code == 200
+    page.get_by_label("Delete for good? Delete Summer").press("Enter")
+    row.wait_for(state="detached")
+    assert page.inner_text("#reels-told") == "Summer is deleted."
+    assert service.client.get(f"/reels/{reels[0]}").status_code == 404
+    assert page.evaluate("document.activeElement.className").startswith("removal")
+
+
+def test_a_reel_that_is_being_rendered_is_followed_in_the_list(visit: Visitor, job: str) -> None:
+    page = visit().go(f"/web/highlights.html?job={job}").page
+    page.wait_for_selector("#moments li")
+    page.fill("#title", "Followed")
+    page.click("#render")
+    page.wait_for_selector("#reel-list li:has-text('Followed') .chip.succeeded")

@@ -99,6 +99,27 @@ def test_a_video_is_fetched_once_with_a_key(
     assert person.asked.count(("GET", f"/v1/jobs/{job}/video")) == 1
 
 
+def test_a_read_only_key_is_not_offered_a_reel(
+    closed_url: str, visit: Visitor, settings: Settings, job: str
+) -> None:
+    with connect(settings) as redis:
+        keys = KeyStore(redis, settings.redis_prefix)
+        key = keys.create("only looks", [Scope.READ], rate_per_minute=1000).text
+    person = visit()
+    person.url = closed_url
+    page = person.go().page
+    page.fill("#key", key)
+    page.keyboard.press("Enter")
+    page.wait_for_selector("text=Key: only looks")
+    page.goto(f"{closed_url}/web/highlights.html")
+    page.wait_for_selector("#told:text('0 moments')")
+    # Without a moment there is nothing to cut either.
+    page.evaluate("document.querySelector('#leave').hidden = false")
+    page.wait_for_selector("#render", state="hidden")
+    assert page.is_visible("#cut") and page.is_hidden("#crossfade")
+    person.errors.clear()
+
+
 def test_the_key_has_a_name_is_shared_between_tabs_and_logged_out(
     closed_url: str, visit: Visitor, settings: Settings, job: str
 ) -> None:

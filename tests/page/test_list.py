@@ -312,3 +312,159 @@ def test_what_is_under_way_is_nowhere_at_100_percent(visit: Visitor, job: str) -
     page.click(f"#job-list li[data-id='{job}'] a")
     wait_for(lambda: page.title().startswith("99 % "))
     page.unroute_all(behavior="wait")
+
+
+def test_a_row_counts_what_a_person_corrected(visit: Visitor, service: SteadyService, own_job: str) -> None:
+    person = visit().go()
+    page = person.page
+    row = page.locator(f"#job-list > li[data-id='{own_job}']")
+    row.locator(".chip:text('1 positive, 1 negative')").wait_for()
+    row.locator(".mini rect.negative").wait_for(state="attached")
+    segments = [{"start": start, "end": start + 1, "label": "positive"} for start in (1.0, 5.0, 9.0)]
+    service.client.post(f"/jobs/{own_job}/feedback", json={"segments": segments})
+    # The list is read again when it comes back into view.
+    row.locator("a").click()
+    person.wait_result()
+    page.click("#home")
+    row.locator(".chip:text-is('3 positive')").wait_for()
+    assert "checked by a person" in row.inner_text()
+    wait_for(lambda: row.locator(".mini rect.positive").count() == 3)
+    assert row.locator(".mini rect.negative").count() == 0
+
+
+@pytest.fixture(scope="module")
+def tour(service: SteadyService, clip: Path) -> list[str]:
+    """Three jobs that no test deletes."""
+    jobs = [service.submit(clip, f"tour {name}.mp4", threshold=SHOWN_FROM) for name in ("a", "b", "c")]
+    for job in jobs:
+        service.wait_ended(job)
+    return jobs
+
+
+def test_the_list_says_how_many_videos_there_are(
+    visit: Visitor, service: SteadyService, tour: list[str]
+) -> None:
+    page = visit().go().page
+    count = len(service.client.get("/jobs", params={"limit": 100}).json()["jobs"])
+    wait_for(lambda: page.inner_text("#job-count").startswith(f"{count} videos"))
+    page.fill("#search", "tour")
+    wait_for(lambda: page.inner_text("#job-count") == "3 videos")
+    wait_for(lambda: page.text_content("#job-count-told") == "3 videos")
+
+
+def test_a_long_list_is_counted_by_the_server_once(
+    visit: Visitor, service: SteadyService, tour: list[str]
+) -> None:
+    person = visit()
+    page = person.page
+    summary = {"count": 321, "states": {"failed": 2, "queued": 1}, "tags": {"old": 9}, "complete": True}
+    listed = service.client.get("/jobs", params={"q": "tour"}).json() | {"next_cursor": "more"}
+    page.route(re.compile(r"/v1/jobs\?"), lambda route: route.fulfill(json=listed))
+    page.route("**/v1/jobs/summary?**", lambda route: route.fulfill(json=summary))
+    person.go()
+    wait_for(lambda: page.inner_text("#job-count") == "321 videos, 1 not finished, 2 failed")
+    assert "old" in page.locator("#job-tag option").all_text_contents()
+    with page.expect_response(re.compile("summary.*tag=old")):
+        page.select_option("#job-tag", "old")
+    assert len([one for one in person.requests if "/summary" in one]) == 2
+    page.unroute_all(behavior="wait")
+
+
+def tags_of(service: SteadyService, job: str) -> list[str]:
+    tags: list[str] = service.client.get(f"/jobs/{job}").json()["options"]["tags"]
+    return tags
+
+
+def test_videos_are_tagged_together_and_filtered_by_tag(
+    visit: Visitor, service: SteadyService, tour: list[str]
+) -> None:
+    person = visit().go()
+    page = person.page
+    page.fill("#search", "tour")
+    rows = page.locator("#job-list > li")
+    wait_for(lambda: rows.count() == 3)
+    for job in tour[:2]:
+        page.check(f"#job-list > li[data-id='{job}'] > input")
+    page.fill("#chosen-tag", "harbour, day 2")
+    page.press("#chosen-tag", "Enter")
+    page.wait_for_selector("#chosen-note:text('2 videos have “harbour”, “day 2” now.')")
+    assert [tags_of(service, job) for job in tour] == [["harbour", "day 2"]] * 2 + [[]]
+    assert serious(person) == []
+    page.click(f"#job-list > li[data-id='{tour[0]}'] .tag >> text=harbour")
+    wait_for(lambda: rows.count() == 2 and page.input_value("#job-tag") == "harbour")
+    page.select_option("#job-tag", "")
+    page.fill("#chosen-tag", "day 2")
+    page.uncheck(f"#job-list > li[data-id='{tour[1]}'] > input")
+    page.click("#chosen-untag")
+    page.wait_for_selector("#chosen-note:text('1 video is without “day 2” now.')")
+    assert [tags_of(service, job) for job in tour] == [["harbour"], ["harbour", "day 2"], []]
+
+
+def test_a_drawn_list_keeps_the_focus_on_the_same_part_of_a_row(
+    visit: Visitor, service: SteadyService, tour: list[str]
+) -> None:
+    service.client.patch(f"/jobs/{tour[2]}", json={"tags": ["one", "two"]})
+    page = visit().go().page
+    row = page.locator(f"#job-list > li[data-id='{tour[2]}']")
+    row.locator(".removal").focus()
+    old = row.element_handle()
+    page.evaluate("() => document.querySelector('#more').click()")
+    wait_for(lambda: not old.evaluate("one => one.isConnected"))
+    assert row.locator(".removal").evaluate("one => one === document.activeElement")
+
+
+def test_a_failed_job_shows_what_its_operator_needs_and_runs_again(
+    visit: Visitor, service: SteadyService, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken twice.mp4"
+    broken.write_bytes(b"no video")
+    failed = service.submit(broken)
+    service.wait_ended(failed)
+    person = visit().go(f"/#{failed}")
+    page = person.page
+    page.wait_for_selector("#problem-facts:not([hidden])")
+    facts = page.locator("#problem-facts dd").all_inner_texts()
+    assert facts[:3] == [failed, "unsupported_format", "fsenet-starter"]
+    assert serious(person) == []
+    page.click("#rerun")
+    wait_for(lambda: failed not in page.url and page.is_visible("#problem-facts"))
+    again = page.inner_text("#problem-facts dd >> nth=0")
+    assert service.client.get(f"/jobs/{again}").json()["rerun_of"] == failed
+    # An error without a job has none of this.
+    page.goto(person.url + "/#unknown-job-of-22-chars")
+    page.wait_for_selector("#problem-facts", state="hidden")
+    assert page.is_hidden("#rerun")
+    person.errors.clear()
+
+
+def test_a_cancelled_job_says_so(visit: Visitor, service: SteadyService, long_clip: Path) -> None:
+    job = service.submit(long_clip)
+    service.client.post(f"/jobs/{job}/cancel")
+    page = visit().go(f"/#{job}").page
+    page.wait_for_selector("#problem-title:text('long.mp4 was cancelled')")
+    assert page.is_visible("#rerun")
+
+
+def test_from_result_to_result_in_the_order_of_the_list(visit: Visitor, tour: list[str]) -> None:
+    person = visit().go()
+    page = person.page
+    page.fill("#search", "tour")
+    page.select_option("#job-sort", "name")
+    wait_for(
+        lambda: page.locator("#job-list a").all_inner_texts() == ["tour a.mp4", "tour b.mp4", "tour c.mp4"]
+    )
+    page.click("#job-list a >> nth=0")
+    person.wait_result()
+    assert page.is_hidden("#video-before")
+    page.keyboard.press("n")
+    page.wait_for_selector("#result-title:text('tour b.mp4')")
+    person.wait_result()
+    assert page.get_attribute("#video-after", "aria-label") == "Video below in the list: tour c.mp4"
+    page.click("#video-after")
+    page.wait_for_selector("#result-title:text('tour c.mp4')")
+    person.wait_result()
+    assert page.is_hidden("#video-after")
+    # Typed into a field, the letter is text.
+    page.click("#tags > button")
+    page.keyboard.type("p")
+    assert page.input_value("#tags input") == "p"

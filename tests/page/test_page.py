@@ -643,3 +643,25 @@ def test_a_page_at_rest_asks_for_no_frames(visit: Visitor, job: str) -> None:
     assert rests()
     page.keyboard.press("Space")
     person.until("window.frames_asked > 20")
+
+
+def test_a_result_is_tagged_and_shows_its_metadata(
+    visit: Visitor, service: SteadyService, own_job: str
+) -> None:
+    service.client.patch(f"/jobs/{own_job}", json={"tags": ["first"], "metadata": {"reel": 3}})
+    person = visit().open_result(own_job)
+    page = person.page
+    assert page.inner_text("#made").endswith("reel: 3")
+    page.click("#tags > button")
+    page.keyboard.type("second")
+    page.keyboard.press("Enter")
+    tags = page.locator("#tags li")
+    wait_for(lambda: tags.count() == 2)
+    assert page.evaluate("document.activeElement.textContent") == "+ Tag"
+    assert serious(person) == []
+    page.get_by_label("Remove tag first").click()
+    wait_for(lambda: tags.count() == 1)
+    wait_for(
+        lambda: page.evaluate("document.activeElement.getAttribute('aria-label')") == "Remove tag second"
+    )
+    assert service.client.get(f"/jobs/{own_job}").json()["options"]["tags"] == ["second"]
