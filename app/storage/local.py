@@ -21,6 +21,7 @@ from sentiloc.model.errors import ErrorCode, SentilocError
 # Keys come from ids, but a second check here keeps a mistake elsewhere from leaving the folder.
 _KEY = re.compile(r"(uploads|results)/[A-Za-z0-9_-]{8,64}(\.[a-z0-9]{1,8}){0,3}")
 _PART = ".part"
+_NO_VIDEO = "The uploaded file is no longer stored."
 # Only these files are swept: whoever chooses the data folder may keep other files in folders of these names.
 _OWN_KEY = re.compile(
     r"uploads/[A-Za-z0-9_-]{8,64}\.(?:src|incoming)"
@@ -181,13 +182,18 @@ class LocalStorage:
 
     @contextmanager
     def local_path(self, key: str) -> Iterator[Path]:
-        """The file itself; raises `source_missing`."""
+        """The file itself; raises `source_missing`, also for a file that is deleted within the context."""
         path = self._path(key)
         with faults_are_typed():
             is_there = path.is_file()
         if not is_there:
-            raise SentilocError(ErrorCode.SOURCE_MISSING, "The uploaded file is no longer stored.")
-        yield path
+            raise SentilocError(ErrorCode.SOURCE_MISSING, _NO_VIDEO)
+        try:
+            yield path
+        except FileNotFoundError as error:
+            if str(error.filename) != str(path):
+                raise
+            raise SentilocError(ErrorCode.SOURCE_MISSING, _NO_VIDEO) from error
 
     def read(self, key: str) -> bytes:
         """The whole file; raises `source_missing`."""

@@ -20,6 +20,7 @@ import pytest
 
 from sentiloc.app.access.caller import Scope, set_caller
 from sentiloc.app.access.keys import KeyStore
+from sentiloc.app.housekeeping.retention import delete_with_files
 from sentiloc.app.jobs.options import JobOptions, Quality, TimeRange
 from sentiloc.app.jobs.presence import WorkerPresence, beat
 from sentiloc.app.jobs.record import JobRecord, JobState, NewJob
@@ -40,6 +41,7 @@ from sentiloc.worker.jobs.owner import is_dead, new_owner
 from sentiloc.worker.jobs.runner import JobRunner
 from sentiloc.worker.pipelines.registry import Pipelines
 from sentiloc.worker.runtime.steps import count_step
+from tests.support.listeners import ANSWER, listening
 from tests.support.media import make_clip
 from tests.support.services import PATIENCE, ROOT, wait_for
 
@@ -560,6 +562,45 @@ def test_a_result_that_comes_too_late_is_thrown_away(settings: Settings, store: 
     runner(settings, store, work).run(job.id)
     assert get(store, job).state is JobState.CANCELLED
     assert results(settings) == []
+
+
+def test_a_job_that_is_deleted_while_it_runs_is_no_fault_of_the_worker(
+    settings: Settings, store: JobStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    def work(path: Path, report: Callable[[str, float], None]) -> Answer:
+        store.cancel(job.id)
+        delete_with_files(store, LocalStorage(settings.data_dir), [job.id])
+        return Answer()
+
+    job = submit(store, settings)
+    assert runner(settings, store, work).run(job.id)
+    assert store.get(job.id) is None
+    assert "unexpected" not in caplog.text
+    assert list(settings.data_dir.rglob("*.*")) == []
+
+
+@pytest.mark.parametrize("is_deleted", [True, False])
+def test_the_video_of_a_job_that_is_cancelled_while_it_is_fetched_is_not_kept(
+    settings: Settings, store: JobStore, monkeypatch: pytest.MonkeyPatch, is_deleted: bool
+) -> None:
+    """The job ends when all bytes are there and the file is about to become visible."""
+    commit = LocalWriter.commit
+
+    def commit_late(writer: LocalWriter) -> None:
+        store.cancel(job.id)
+        if is_deleted:
+            delete_with_files(store, LocalStorage(settings.data_dir), [job.id])
+        commit(writer)
+
+    allowing = settings.model_copy(update={"outbound_allow": ["127.0.0.0/8"]})
+    with listening(ANSWER) as server:
+        key, url = f"uploads/{secrets.token_urlsafe(16)}", f"http://127.0.0.1:{server.port}/a.mp4"
+        job = store.submit(
+            NewJob(source_key=key, source_name="a.mp4", source_bytes=0, source_url=url, model="m")
+        )
+        monkeypatch.setattr(LocalWriter, "commit", commit_late)
+        assert runner(allowing, store, lambda *_: pytest.fail("it was localized")).run(job.id)
+    assert LocalStorage(settings.data_dir).size(key) is None
 
 
 def test_files_of_a_killed_attempt_are_deleted_after_the_next_success(

@@ -33,14 +33,16 @@ def fetch_source(
     settings: Settings,
     report: Callable[[str, float], None],
     outbound: Outbound | None = None,
+    is_dropped: Callable[[], bool] = lambda: False,
 ) -> int:
     """Store what `record.source_url` names under `record.source_key`; returns its bytes.
 
     `report` is called several times a second and ends the work by raising. A resolver or server that hangs cannot delay
-    it, because a separate thread waits for them. Raises `url_forbidden`, `url_unreachable`, `upload_too_large`,
+    it, because a separate thread waits for them. `is_dropped` says whether the job was cancelled or deleted; its video
+    is then not kept. Raises `url_forbidden`, `url_unreachable`, `upload_too_large`,
     `empty_file` and `storage_full`.
     """
-    fetch = _Fetch(record, storage, settings, outbound or Outbound(settings.outbound_allow))
+    fetch = _Fetch(record, storage, settings, outbound or Outbound(settings.outbound_allow), is_dropped)
     # A daemon: a resolver that hangs cannot be stopped, and must not keep the process alive.
     threading.Thread(target=fetch.run, name="fetch", daemon=True).start()
     try:
@@ -61,6 +63,7 @@ class _Fetch:
     storage: Storage
     settings: Settings
     outbound: Outbound
+    is_dropped: Callable[[], bool]
     stop: threading.Event = field(default_factory=threading.Event)
     share: float = 0.0
     outcome: int | BaseException = 0
@@ -128,6 +131,10 @@ class _Fetch:
             if self.stop.is_set():
                 raise SentilocError(ErrorCode.CANCELLED, "The job stopped.")
             writer.commit()
+        # Whoever deleted the job meanwhile could not delete this video.
+        if self.is_dropped():
+            self.storage.delete(self.record.source_key)
+            raise SentilocError(ErrorCode.CANCELLED, "The job stopped.")
         logger.info("fetched %d bytes", size)
         return size
 

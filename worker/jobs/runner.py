@@ -6,7 +6,8 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from redis import RedisError
@@ -15,7 +16,7 @@ from sentiloc.app.access.keys import KeyStore
 from sentiloc.app.jobs.found import found_in
 from sentiloc.app.jobs.leases import WaitingForOthers
 from sentiloc.app.jobs.options import Quality
-from sentiloc.app.jobs.record import JobError, JobRecord
+from sentiloc.app.jobs.record import JobError, JobRecord, JobState
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.metrics.job_counters import JobMetrics, count_job
 from sentiloc.app.settings import Settings
@@ -293,9 +294,17 @@ class JobRunner:
             # An earlier attempt has stored the video; fetching again could give another one.
             if self._storage.size(record.source_key) is not None:
                 return
-            size = fetch_source(record, self._storage, self._settings, keeper.report)
+            is_dropped = partial(self._is_dropped, record.id)
+            size = fetch_source(record, self._storage, self._settings, keeper.report, is_dropped=is_dropped)
         part = record.options.time_range
         self._retry_write(keeper, lambda: self._store.fetched(record.lease, size, part))
+
+    def _is_dropped(self, job_id: str) -> bool:
+        """Whether a job was cancelled or deleted; False while Redis cannot be reached."""
+        with suppress(RedisError):
+            found = self._store.get(job_id)
+            return found is None or found.state is JobState.CANCELLED
+        return False
 
     def _fail(self, record: JobRecord, keeper: LeaseKeeper, error: JobError) -> None:
         kept = self._retry_write(keeper, lambda: self._store.fail(record.lease, error))

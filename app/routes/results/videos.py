@@ -47,8 +47,5 @@ def send_video(
             state = path.stat()
             response = FileResponse(path, media_type=media_type, headers=headers, stat_result=state)
             return FileAnswer(response, gone=ProblemError(410, ErrorCode.SOURCE_MISSING, gone))
-    except FileNotFoundError as error:
-        # It was deleted between the look for it and its state.
-        raise ProblemError(410, ErrorCode.SOURCE_MISSING, gone) from error
     except SentilocError as error:
         raise missing(error, gone) from error
