@@ -425,3 +425,26 @@ def test_events_of_busy_receivers_and_owners_wait(store: JobStore, redis: Redis)
     assert webhooks.claim(["slow.example:81"]) == job
     redis.zadd(webhooks.due, {slow: 1.0})
     assert webhooks.claim([], ["greedy"]) == slow
+
+
+def test_an_event_is_sent_as_soon_as_its_receiver_is_free(store: JobStore, redis: Redis) -> None:
+    """A sender that finds a receiver busy, perhaps for milliseconds, puts off none of its events."""
+    webhooks = WebhookStore(redis, store.prefix)
+    jobs = [cancelled_job(store, "http://slow.example/a") for _ in range(3)]
+    assert webhooks.claim(["slow.example"]) is None
+    assert [webhooks.claim() for _ in jobs] == jobs
+
+
+def test_events_behind_very_many_of_a_busy_receiver_are_found(store: JobStore, redis: Redis) -> None:
+    webhooks = WebhookStore(redis, store.prefix)
+    slow = cancelled_job(store, "http://slow.example/a")
+    fields = redis.hgetall(f"{store.prefix}job:{slow}")
+    pipe = redis.pipeline()
+    for number in range(1200):
+        pipe.hset(f"{store.prefix}job:slow{number}", mapping={"webhook": fields["webhook"], "key_id": ""})
+        pipe.zadd(webhooks.due, {f"slow{number}": number})
+    pipe.execute()
+    other = cancelled_job(store, "http://fast.example/a")
+    claimed = [webhooks.claim(["slow.example"]) for _ in range(4)]
+    assert [one for one in claimed if one] == [other]
+    assert webhooks.claim(), "the events of the busy receiver are all put off"

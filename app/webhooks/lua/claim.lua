@@ -9,14 +9,18 @@ local function record_of(entry)
   if endpoint then return prefix .. 'hook:' .. endpoint end
   return batch and prefix .. 'batch:' .. batch or prefix .. 'job:' .. entry
 end
--- An event that has to wait moves back, so that however many of them there are, others are found behind them.
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, 500)) do
+local most, left = 500, 50
+local found = redis.call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, most)
+for _, id in ipairs(found) do
   local host, owner = unpack(redis.call('HMGET', record_of(id), 'webhook', 'key_id'))
-  if hosts[host] or owners[owner] then
-    redis.call('ZADD', due, now + wait, id)
-  else
+  if not hosts[host] and not owners[owner] then
     redis.call('ZADD', due, now + tonumber(ARGV[1]), id)
     return id
   end
+end
+-- All have to wait. If there are so many, most of them move back, so that others are found behind them. The rest stays
+-- due: a receiver is often busy for milliseconds only, and gets its next event at once.
+if #found == most then
+  for i = 1, most - left do redis.call('ZADD', due, now + wait, found[i]) end
 end
 return ''
