@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
@@ -13,6 +14,7 @@ from sentiloc.app.jobs.presence import WorkerPresence
 from sentiloc.app.jobs.record import TERMINAL, JobState
 from sentiloc.app.metrics.job_counters import FACTOR_BUCKETS, STAGE_BUCKETS
 from sentiloc.app.metrics.queue import QueueMetrics
+from sentiloc.app.storage.disk import free_bytes
 from sentiloc.app.webhooks.store import WebhookState
 
 _OUTCOMES = {
@@ -107,6 +109,22 @@ class ServiceCollector(Collector):
         yield ready
         yield count
         yield load
+
+
+class DiskCollector(Collector):
+    """The room that this API process has for uploads."""
+
+    def __init__(self, folder: Path, reserve_bytes: int) -> None:
+        self._folder = folder
+        self._reserve_bytes = reserve_bytes
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield both metric families; only the second one if the disk cannot be asked."""
+        free = free_bytes(self._folder)
+        if free is not None:
+            yield _gauge("data_free_bytes", "Free bytes on the disk of this API process's data folder", free)
+        meaning = "Free bytes below which this API process refuses uploads"
+        yield _gauge("upload_reserve_bytes", meaning, self._reserve_bytes)
 
 
 def _gauge(name: str, meaning: str, value: float) -> Metric:

@@ -52,6 +52,7 @@ class ReadyBody(Body):
                         }
                     ],
                     "reasons": [],
+                    "warnings": [],
                 }
             ]
         },
@@ -61,3 +62,6 @@ class ReadyBody(Body):
     redis: bool
     workers: list[WorkerBody]
     reasons: list[str] = Field(description="Why the service is not ready; empty if it is ready")
+    warnings: list[str] = Field(
+        [], description="What does not work at this API process although the service may be ready"
+    )

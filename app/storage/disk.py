@@ -6,6 +6,7 @@ import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from sentiloc.model.errors import ErrorCode, SentilocError
 
@@ -49,9 +50,24 @@ def refusals_are_typed() -> Iterator[None]:
         raise SentilocError(ErrorCode.STORAGE_UNAVAILABLE, detail) from error
 
 
+def free_bytes(folder: Path) -> int | None:
+    """What ordinary users may still write to the disk of a folder, which need not exist; None if that is unknown."""
+    for one in (folder, *folder.absolute().parents):
+        try:
+            return _free(os.statvfs(one))
+        except FileNotFoundError:
+            continue
+        except OSError:
+            return None
+    return None
+
+
+def _free(volume: os.statvfs_result) -> int:
+    # f_bavail is what ordinary users may use; f_bfree also counts root's share.
+    return volume.f_bavail * volume.f_frsize
+
+
 def require_reserve(descriptor: int, reserve_bytes: int) -> None:
     """Raise `storage_full` if the disk of this open file has less than `reserve_bytes` free."""
-    volume = os.fstatvfs(descriptor)
-    # f_bavail is what ordinary users may use; f_bfree also counts root's share.
-    if volume.f_bavail * volume.f_frsize < reserve_bytes:
+    if _free(os.fstatvfs(descriptor)) < reserve_bytes:
         raise SentilocError(ErrorCode.STORAGE_FULL, "The server's storage is full.")

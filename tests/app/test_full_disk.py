@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from fastapi.testclient import TestClient
 from redis import Redis, RedisError
 
 from sentiloc.app.main import create_app
+from sentiloc.app.routes.service.health import NO_ROOM
 from sentiloc.app.settings import Settings
 from sentiloc.app.storage.local import RESERVE_BYTES, LocalStorage
 from sentiloc.model.errors import ErrorCode, SentilocError
@@ -57,6 +59,12 @@ def test_uploads_leave_a_reserve_of_free_space(settings: Settings) -> None:
         scarce = settings.model_copy(update={"upload_reserve_bytes": reserve})
         with TestClient(create_app(scarce)) as client:
             assert client.post("/localize", files={"video": VIDEO}).status_code == status
+            assert client.get("/readyz").json()["warnings"] == ([] if status == 202 else [NO_ROOM])
+            shown = dict(
+                re.findall(r"^(sentiloc_\w+_bytes) (.*)$", client.get("/metrics").text, re.MULTILINE)
+            )
+            assert float(shown["sentiloc_upload_reserve_bytes"]) == reserve
+            assert (float(shown["sentiloc_data_free_bytes"]) < reserve) == (status == 507)
             begun = client.post("/uploads", headers={**TUS, "Upload-Length": str(len(VIDEO))})
             sent = client.patch(begun.headers["location"], content=VIDEO, headers={**TUS, **CHUNK})
             assert sent.status_code == (204 if status == 202 else status)

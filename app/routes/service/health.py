@@ -11,9 +11,13 @@ from sentiloc.app.jobs.presence import WorkerPresence, alive_workers
 from sentiloc.app.redis.failures import reason, refusal
 from sentiloc.app.schemas.health import HealthBody, ReadyBody, WorkerBody
 from sentiloc.app.services import BareServicesDep, Services
+from sentiloc.app.settings import Settings
+from sentiloc.app.storage.disk import free_bytes
 from sentiloc.app.version import version
 
 router = APIRouter(tags=["service"])
+
+NO_ROOM = "The disk of the data folder is full: videos are refused with 507 storage_full until there is room."
 
 
 @router.get("/healthz", summary="Check that the process is alive", operation_id="getHealth")
@@ -31,7 +35,7 @@ async def healthz() -> HealthBody:
 def readyz(response: Response, services: BareServicesDep) -> ReadyBody:
     """200 if Redis takes jobs and a live worker has its model loaded on its configured device, else 503."""
     response.headers["Cache-Control"] = "no-store"
-    body = _readiness(services)
+    body = _readiness(services).model_copy(update={"warnings": _warnings(services.settings)})
     if not body.ready:
         response.status_code = 503
     return body
@@ -51,6 +55,12 @@ def _readiness(services: Services) -> ReadyBody:
     return ReadyBody(
         ready=not reasons, redis=True, workers=[_worker(worker) for worker in workers], reasons=reasons
     )
+
+
+def _warnings(settings: Settings) -> list[str]:
+    free = free_bytes(settings.data_dir)
+    # Ready all the same: an API without room still has all results, and must not be taken out of service.
+    return [NO_ROOM] if free is not None and free < settings.upload_reserve_bytes else []
 
 
 def _discreet(worker: WorkerPresence) -> WorkerPresence:

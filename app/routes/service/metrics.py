@@ -9,7 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 
 from sentiloc.app.http.problems import RedisUnavailable, documented
 from sentiloc.app.jobs.presence import alive_workers
-from sentiloc.app.metrics.collector import ServiceCollector
+from sentiloc.app.metrics.collector import DiskCollector, ServiceCollector
 from sentiloc.app.metrics.queue import read_queue_metrics
 from sentiloc.app.services import ServicesDep
 
@@ -40,6 +40,7 @@ def metrics(services: ServicesDep, request: Request) -> Response:
     """Queue, jobs and workers are the same at every API process. Requests are those of this process."""
     store = services.store
     registry = CollectorRegistry()
+    registry.register(DiskCollector(services.settings.data_dir, services.settings.upload_reserve_bytes))
     workers = alive_workers(store.redis, store.prefix)
     registry.register(
         ServiceCollector(

@@ -82,3 +82,5 @@ class Readiness:
     redis: bool
     workers: tuple[Worker, ...]
     reasons: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+    """What does not work at this API process although the service may be ready; empty from older servers."""

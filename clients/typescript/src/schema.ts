@@ -844,6 +844,8 @@ export interface ReadyBody {
   workers: WorkerBody[];
   /** Why the service is not ready; empty if it is ready */
   reasons: string[];
+  /** What does not work at this API process although the service may be ready */
+  warnings: string[];
 }
 
 /** A reel: a job that renders a video. Follow, cancel and delete it under `/v1/jobs`. */
