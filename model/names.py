@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from unicodedata import category, normalize
-from urllib.parse import quote
+from urllib.parse import quote, unquote, urlsplit
 
 _JOINERS = "\u200c\u200d"
+_DRIVE = re.compile(r"[A-Za-z]:([\\/]|$)")
 _NO_CHARACTER = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -22,6 +24,19 @@ def link_to(name: str) -> str:
     """A name, or a path, as a URL: the bytes that the file has on disk, percent-encoded."""
     # Not `os.fsencode`, because the server's own encoding does not apply to the names of uploads.
     return quote(name.encode("utf-8", "surrogateescape"))
+
+
+def folder_path(folder: str) -> str:
+    """The path of a folder, without a slash at its end: the folder is a path, of Windows too, or a `file:` URL."""
+    if folder.lower().startswith("file:"):
+        place = urlsplit(folder)
+        host = "" if place.netloc.lower() in ("", "localhost") else f"//{place.netloc}"
+        path = f"{host}{unquote(place.path, errors='surrogateescape')}"
+        folder = path[1:] if _DRIVE.match(path[1:]) else path
+    elif _DRIVE.match(folder) or folder.startswith("\\\\"):
+        # Elsewhere a backslash may be part of a name.
+        folder = folder.replace("\\", "/")
+    return folder.rstrip("/")
 
 
 def folded(name: str) -> str:

@@ -24,7 +24,7 @@ from sentiloc.app.formats.timeline import (
     sureness,
     title_of,
 )
-from sentiloc.model.names import folded, link_to, shown_name
+from sentiloc.model.names import folded, folder_path, link_to, shown_name
 from sentiloc.model.segments import VideoInfo
 
 _UNSAFE = re.compile(r"[^\w .()-]+")
@@ -103,23 +103,26 @@ class Source:
         """The file as a path, without quoting."""
         if not self.folder:
             return self.name
-        folder = self.folder.rstrip("/")
+        folder = folder_path(self.folder)
         return f"{shown_name(folder) if folder else ''}/{self.name}"
 
     @property
     def path_on_disk(self) -> str:
         """The file as a path, with characters that print nothing."""
-        return f"{self.folder.rstrip('/')}/{self.on_disk}" if self.folder else self.on_disk
+        return f"{folder_path(self.folder)}/{self.on_disk}" if self.folder else self.on_disk
 
     @property
     def url(self) -> str:
         """The file as a URL: relative, or `file://` with an absolute path."""
         if not self.folder:
             return self.link
-        folder = self.folder.rstrip("/")
+        folder = folder_path(self.folder)
         if "://" in folder:
             return f"{folder}/{self.link}"
-        return f"file://localhost{'' if folder.startswith('/') else '/'}{link_to(folder)}/{self.link}"
+        place = f"{link_to(folder)}/{self.link}"
+        if folder.startswith("//"):
+            return f"file:{place}"
+        return f"file://localhost{'' if place.startswith('/') else '/'}{place}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,7 +249,7 @@ def make_sequence(
         base=base,
         width=made[clips[0].source_id].video.width,
         height=made[clips[0].source_id].video.height,
-        first=base.parse(_timecode(options.start_timecode, base)),
+        first=base.parse(options.start_timecode),
         clips=tuple(_place(clips, made, base)),
         sources=tuple(made.values()),
     )
@@ -289,16 +292,12 @@ def _base(clips: SequenceOf[GivenClip], sources: dict[str, Source], options: Seq
     if options.fps is None and options.drop_frame is None:
         return usual
     like = next(source for source in sources.values() if source.base == usual)
-    # Only the rate is wanted; a start timecode may not exist at the rate asked for.
-    video = replace(like.video, start_timecode=None)
+    # Only the counting is wanted; a start timecode may not exist at the rate asked for.
+    drops = usual.drop_frame if usual.may_drop else like.video.drop_frame
+    video = replace(like.video, start_timecode=None, drop_frame=drops)
     return make_timeline(
         "", video, (), options=TimelineOptions(fps=options.fps, drop_frame=options.drop_frame)
     ).base
-
-
-def _timecode(text: str, base: Timebase) -> str:
-    """The start timecode as the rate writes it: only drop-frame timecode has a semicolon."""
-    return text.replace(";", ":") if not base.drop_frame else text
 
 
 def _place(clips: Iterable[GivenClip], sources: dict[str, Source], base: Timebase) -> Iterable[Clip]:

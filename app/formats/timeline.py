@@ -61,6 +61,11 @@ class Timebase:
         return self.rate.denominator == 1001
 
     @property
+    def may_drop(self) -> bool:
+        """Whether there is drop frame at the rate."""
+        return self.rate in _DROP_FRAME
+
+    @property
     def mode(self) -> str:
         """How timecode counts, as editing formats name it: `DF` or `NDF`."""
         return "DF" if self.drop_frame else "NDF"

@@ -97,6 +97,23 @@ def test_drop_frame_counts_at_the_rate_of_most_clips() -> None:
         assert (base.rate, base.drop_frame) == (Fraction(30_000, 1001), drop_frame)
 
 
+@pytest.mark.parametrize(
+    ("rate", "start", "asked", "drops"),
+    [
+        *(("30000/1001", "01:00:00:00", fps, False) for fps in (None, 29.97, 59.94)),
+        *(("30000/1001", "01:00:00;00", fps, True) for fps in (None, 29.97, 59.94)),
+        *(("25/1", "01:00:00:00", fps, fps is not None) for fps in (None, 29.97)),
+    ],
+)
+def test_a_rate_that_is_asked_for_counts_as_the_videos_do(
+    rate: str, start: str, asked: float | None, drops: bool
+) -> None:
+    source = GivenSource(id="a", name="a.mp4", video=video(rate, start))
+    options = SequenceOptions(fps=asked, start_timecode="01:00:00;00")
+    base = make_sequence([GivenClip(source_id="a", start=0, end=1)], [source], options).base
+    assert base.drop_frame is drops
+
+
 def text(name: str, made: Sequence) -> str:
     return CUT_FORMATS[name].write(made).data.decode()
 
@@ -348,7 +365,41 @@ def test_a_folder_makes_absolute_links() -> None:
     assert clip.media_reference.target_url == "file://localhost/media/Shoot%201/holiday.mp4"
     root = ET.fromstring(text("mlt", made))
     assert root.findtext("producer/property[@name='resource']") == "/media/Shoot 1/holiday.mp4"
-    assert sequence(folder="/").sources[0].path == "/holiday.mp4"
+
+
+@pytest.mark.parametrize(
+    ("folder", "path", "url"),
+    [
+        ("/", "/", "file://localhost/"),
+        ("/media/Shoot 1/", "/media/Shoot 1/", "file://localhost/media/Shoot%201/"),
+        *(
+            (url, "/media/Shoot 1/", "file://localhost/media/Shoot%201/")
+            for url in (
+                "file:///media/Shoot%201",
+                "file://localhost/media/Shoot%201/",
+                "file:/media/Shoot%201",
+            )
+        ),
+        ("file:///", "/", "file://localhost/"),
+        *(
+            (drive, "D:/Shoot 1/", "file://localhost/D%3A/Shoot%201/")
+            for drive in ("D:\\Shoot 1", "D:/Shoot 1\\")
+        ),
+        ("file:///D:/Shoot%201", "D:/Shoot 1/", "file://localhost/D%3A/Shoot%201/"),
+        *(
+            (share, "//nas/Shoot 1/", "file://nas/Shoot%201/")
+            for share in ("\\\\nas\\Shoot 1", "file://nas/Shoot%201")
+        ),
+        ("/media/a\\b", "/media/a\\b/", "file://localhost/media/a%5Cb/"),
+    ],
+)
+def test_a_folder_may_be_a_path_of_any_system_or_a_url(folder: str, path: str, url: str) -> None:
+    """Programs open the resource of MLT as a path: they do not decode it."""
+    made = sequence(folder=folder)
+    assert (made.sources[0].path, made.sources[0].url) == (f"{path}holiday.mp4", f"{url}holiday.mp4")
+    root = ET.fromstring(text("mlt", made))
+    assert root.findtext("producer/property[@name='resource']") == f"{path}holiday.mp4"
+    assert f"SOURCE FILE: {path}holiday.mp4" in text("edl", made)
 
 
 @pytest.mark.parametrize("folder", ["", "/footage/caf\udce9"])
@@ -539,6 +590,13 @@ def test_a_clip_shorter_than_a_frame_shows_one(start: float, end: float) -> None
     assert abs(made.first / 25 - start) <= 0.04
 
 
+def test_the_last_picture_of_a_faster_video_is_not_exceeded() -> None:
+    source = GivenSource(id="a", name="a.mp4", video=video("50/1"))
+    clip = GivenClip(source_id="a", start=59.98, end=60.0)
+    (made,) = make_sequence([clip], [source], SequenceOptions(fps=24.0)).clips
+    assert (made.first, made.source_frames, made.frames) == (2999, 1, 1)
+
+
 @pytest.mark.parametrize(
     ("clips", "message"),
     [
@@ -546,6 +604,7 @@ def test_a_clip_shorter_than_a_frame_shows_one(start: float, end: float) -> None
         ([GivenClip(source_id="x", start=0, end=1)], "no source x"),
         ([GivenClip(source_id="a", start=2, end=2)], "not part of holiday.mp4"),
         ([GivenClip(source_id="a", start=70, end=71)], "not part of holiday.mp4"),
+        ([GivenClip(source_id="a", start=-0.5, end=1)], "not part of holiday.mp4"),
     ],
 )
 def test_unsupported_cuts_are_refused(clips: list[GivenClip], message: str) -> None:
