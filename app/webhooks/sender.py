@@ -142,7 +142,8 @@ class WebhookSender:
         """
         longest = self._settings.webhook_backoff_max_seconds
         # Random, so that events of an outage do not all come back in the same second.
-        wait = min(longest, self._settings.webhook_backoff_seconds * 2.0 ** (attempt - 1))
+        # The number of attempts has no limit, but the numbers that a float can have do.
+        wait = min(longest, self._settings.webhook_backoff_seconds * 2.0 ** min(attempt - 1, 99))
         asked = headers.get("retry-after", "")
         # The date form of Retry-After is ignored; the length bounds the number.
         asked_seconds = min(longest, float(asked)) if asked.isdecimal() and len(asked) < 7 else 0.0
