@@ -14,9 +14,9 @@ from sentiloc.app.jobs.record import JobRecord, JobState
 from sentiloc.app.settings import Settings
 from sentiloc.app.storage.local import LocalStorage
 from sentiloc.model.errors import ErrorCode, SentilocError
-from sentiloc.worker.jobs.fetch import fetch_source
+from sentiloc.worker.jobs.fetch import FETCHING_UNTIL, fetch_source
 from tests.support.listeners import listening
-from tests.support.services import PATIENCE
+from tests.support.services import PATIENCE, wait_for
 
 KEY = "uploads/abcdefgh.src"
 VIDEO = bytes(range(256)) * 4000
@@ -69,7 +69,7 @@ def test_a_body_without_a_length_ends_with_the_connection(tmp_path: Path) -> Non
     assert fetch(tmp_path, ok(b"Connection: close")) == len(VIDEO)
 
 
-def test_too_large_features_are_not_cached(tmp_path: Path) -> None:
+def test_too_large_videos_are_not_kept(tmp_path: Path) -> None:
     assert failure(tmp_path, ok(b"Content-Length: 3000000000")) is ErrorCode.UPLOAD_TOO_LARGE
     endless = ok(b"Connection: close", body=bytes(3_000_000))
     assert failure(tmp_path, endless) is ErrorCode.UPLOAD_TOO_LARGE
@@ -108,6 +108,68 @@ def test_a_body_that_drips_is_left(tmp_path: Path) -> None:
     pace = {"slow_body_seconds": 0.3, "slow_body_bytes_per_second": 1000}
     assert failure(tmp_path, _drip, **pace) is ErrorCode.URL_UNREACHABLE
     assert failure(tmp_path, _drip, fetch_seconds=0.5) is ErrorCode.URL_UNREACHABLE
+
+
+@pytest.mark.parametrize("head", [b"Content-Length: 1000", b"Connection: close"])
+def test_a_video_may_have_all_the_bytes_that_are_allowed(tmp_path: Path, head: bytes) -> None:
+    assert fetch(tmp_path, ok(head, body=bytes(1000)), max_upload_bytes=1000) == 1000
+    assert LocalStorage(tmp_path).size(KEY) == 1000
+    LocalStorage(tmp_path).delete(KEY)
+    assert failure(tmp_path, ok(head, body=bytes(1000)), max_upload_bytes=999) is ErrorCode.UPLOAD_TOO_LARGE
+
+
+def test_a_refusal_says_whether_it_is_a_redirect(tmp_path: Path) -> None:
+    said = []
+    for status in (204, 299, 300, 399, 400, 404):
+        with pytest.raises(SentilocError, match=f"answered with status {status}") as caught:
+            fetch(tmp_path, b"HTTP/1.1 %d X\r\nContent-Length: 0\r\n\r\n" % status)
+        said.append("redirects are not followed" in caught.value.detail)
+    assert said == [False, False, True, True, False, False]
+
+
+def test_a_body_that_becomes_slow_is_left_and_a_steady_one_is_not(tmp_path: Path) -> None:
+    def steady(stream: socket.socket, pieces: int = 8) -> None:
+        stream.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 8000\r\n\r\n")
+        for _ in range(pieces):
+            stream.sendall(bytes(1000))
+            threading.Event().wait(0.02)
+
+    def tires(stream: socket.socket) -> None:
+        steady(stream, 7)
+        while True:
+            stream.sendall(b"x")
+            threading.Event().wait(0.02)
+
+    pace = {"slow_body_seconds": 0.1, "slow_body_bytes_per_second": 1000}
+    assert fetch(tmp_path / "steady", steady, **pace) == 8000
+    with pytest.raises(SentilocError, match="the server sends too slowly"):
+        fetch(tmp_path / "tires", tires, **pace)
+
+
+def test_a_job_that_is_cancelled_keeps_nothing_that_arrives_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another worker may have the job by then, and its file must stay."""
+    monkeypatch.setattr("sentiloc.worker.jobs.fetch._POLL_SECONDS", 0.01)
+    cancelled, seen = threading.Event(), list[float]()
+
+    def halt(stream: socket.socket) -> None:
+        stream.sendall(ok(b"Content-Length: %d" % len(VIDEO))[:-500_000])
+        cancelled.wait(PATIENCE)
+        stream.sendall(VIDEO[-500_000:])
+
+    def report(stage: str, done: float) -> None:
+        seen.append(done)
+        if done > 0.02:
+            raise SentilocError(ErrorCode.CANCELLED, "stop")
+
+    with listening(halt) as server, pytest.raises(SentilocError):
+        fetch_source(record_of(server.port), LocalStorage(tmp_path), settings_of(tmp_path), report)
+    cancelled.set()
+    wait_for(lambda: all(thread.name != "fetch" for thread in threading.enumerate()))
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    assert seen == sorted(seen)
+    assert seen[-1] < FETCHING_UNTIL
 
 
 def test_a_job_that_is_cancelled_does_not_wait_for_its_server(tmp_path: Path) -> None:

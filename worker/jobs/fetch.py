@@ -32,7 +32,6 @@ def fetch_source(
     storage: Storage,
     settings: Settings,
     report: Callable[[str, float], None],
-    outbound: Outbound | None = None,
     is_dropped: Callable[[], bool] = lambda: False,
 ) -> int:
     """Store what `record.source_url` names under `record.source_key`; returns its bytes.
@@ -42,7 +41,7 @@ def fetch_source(
     is then not kept. Raises `url_forbidden`, `url_unreachable`, `upload_too_large`,
     `empty_file` and `storage_full`.
     """
-    fetch = _Fetch(record, storage, settings, outbound or Outbound(settings.outbound_allow), is_dropped)
+    fetch = _Fetch(record, storage, settings, Outbound(settings.outbound_allow), is_dropped)
     # A daemon: a resolver that hangs cannot be stopped, and must not keep the process alive.
     threading.Thread(target=fetch.run, name="fetch", daemon=True).start()
     try:
