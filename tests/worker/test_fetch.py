@@ -11,10 +11,11 @@ import pytest
 
 from sentiloc.app.jobs.options import JobOptions
 from sentiloc.app.jobs.record import JobRecord, JobState
+from sentiloc.app.outbound.client import Outbound
 from sentiloc.app.settings import Settings
 from sentiloc.app.storage.local import LocalStorage
 from sentiloc.model.errors import ErrorCode, SentilocError
-from sentiloc.worker.jobs.fetch import FETCHING_UNTIL, fetch_source
+from sentiloc.worker.jobs.fetch import FETCHING_UNTIL, _Fetch, fetch_source
 from tests.support.listeners import listening
 from tests.support.services import PATIENCE, wait_for
 
@@ -120,11 +121,33 @@ def test_a_video_may_have_all_the_bytes_that_are_allowed(tmp_path: Path, head: b
 
 def test_a_refusal_says_whether_it_is_a_redirect(tmp_path: Path) -> None:
     said = []
-    for status in (204, 299, 300, 399, 400, 404):
+    for status in (204, 300, 399, 400):
         with pytest.raises(SentilocError, match=f"answered with status {status}") as caught:
             fetch(tmp_path, b"HTTP/1.1 %d X\r\nContent-Length: 0\r\n\r\n" % status)
         said.append("redirects are not followed" in caught.value.detail)
-    assert said == [False, False, True, True, False, False]
+    assert said == [False, True, True, False]
+
+
+def test_an_object_is_held_to_the_limits_of_a_download(tmp_path: Path) -> None:
+    def fetching(**changes: object) -> _Fetch:
+        return _Fetch(record_of(1), LocalStorage(tmp_path), settings_of(tmp_path, **changes), Outbound())
+
+    def code(fetch: _Fetch, length: int) -> ErrorCode:
+        chunks = iter([b"abc", b"de"])
+        with pytest.raises(SentilocError) as caught:
+            list(fetch._of_object(length, chunks))
+        assert next(chunks, None) is not None
+        return caught.value.code
+
+    whole = fetching(max_upload_bytes=5)
+    shares = [whole.share for _ in whole._of_object(5, iter([b"abc", b"de"]))]
+    assert shares == [0.6, 1.0]
+    assert list(fetching()._of_object(0, iter([]))) == []
+    assert code(fetching(max_upload_bytes=5), 6) is ErrorCode.UPLOAD_TOO_LARGE
+    assert code(fetching(fetch_seconds=-1.0), 5) is ErrorCode.URL_UNREACHABLE
+    stopped = fetching()
+    stopped.stop.set()
+    assert code(stopped, 5) is ErrorCode.URL_UNREACHABLE
 
 
 def test_a_body_that_becomes_slow_is_left_and_a_steady_one_is_not(tmp_path: Path) -> None:
