@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from functools import partial
 
 import pytest
@@ -14,7 +16,9 @@ from sentiloc.app.jobs.presence import WorkerPresence, beat
 from sentiloc.app.jobs.record import JobState
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.settings import Settings
-from sentiloc.app.storage.local import LocalStorage
+from sentiloc.app.storage.local import LocalStorage, result_key
+from sentiloc.model.errors import SentilocError
+from tests.app.asking import storage_deletes_nothing
 from tests.app.conftest import submit
 from tests.support.clock import set_clock
 from tests.support.services import wait_for
@@ -104,6 +108,65 @@ def test_leases_get_time_to_be_renewed_after_redis_was_down(
     assert store.claim(job.id, "waits for Redis", 0.0)
     Reaper(patient, store, LocalStorage(settings.data_dir), Dispatcher(patient, redis)).sweep()
     assert store.leased() == [job.id]
+
+
+@pytest.mark.parametrize("attempts", [1, 2])
+def test_the_result_of_a_lost_attempt_goes_with_the_last_one(
+    quick: Settings, reaper: Reaper, store: JobStore, redis: Redis, attempts: int
+) -> None:
+    """While there is another attempt, its worker deletes the file."""
+    last = quick.model_copy(update={"max_attempts": attempts})
+    storage = LocalStorage(quick.data_dir)
+    job = submit(store)
+    assert store.claim(job.id, "gone", 60.0)
+    with storage.writer(result_key(job.id, 1)) as writer:
+        writer.commit()
+    set_clock(redis, store.prefix, 61)
+    Reaper(last, store, storage, Dispatcher(last, redis)).sweep()
+    record = store.get(job.id)
+    assert record is not None and record.state is (JobState.FAILED if attempts == 1 else JobState.QUEUED)
+    assert storage.size(result_key(job.id, 1)) == (None if attempts == 1 else 0)
+
+
+def test_the_reaper_deletes_what_has_expired_although_a_file_stays(
+    reaper: Reaper, store: JobStore, redis: Redis
+) -> None:
+    jobs = [submit(store) for _ in range(2)]
+    for job in jobs:
+        assert store.cancel(job.id)
+        redis.zadd(f"{store.prefix}kept:records", {job.id: 1.0})
+    with storage_deletes_nothing(), pytest.raises(SentilocError):
+        reaper.sweep()
+    assert [store.get(job.id) for job in jobs] != [None, None]
+    for job in jobs:
+        redis.zadd(f"{store.prefix}kept:records", {job.id: 1.0})
+    reaper.sweep()
+    assert [store.get(job.id) for job in jobs] == [None, None]
+
+
+def test_one_process_does_a_chore_in_its_interval(
+    reaper: Reaper, quick: Settings, store: JobStore, redis: Redis
+) -> None:
+    other = Reaper(quick, store, LocalStorage(quick.data_dir), Dispatcher(quick, redis))
+    done: list[int] = []
+    for one in (reaper, other, reaper):
+        one._attempt(Chore("count", 60.0, partial(done.append, 1)))
+    assert done == [1]
+    assert 50_000 < redis.pttl(f"{store.prefix}turn:count") <= 60_000
+    often = {chore.name: chore.seconds for chore in reaper._chores}
+    # Free again at the next round, which comes after `reaper_interval_seconds`.
+    assert 30 < often["models"] == often["reaper"] < quick.reaper_interval_seconds == 60
+
+
+def test_unfinished_files_of_dead_writers_are_deleted(reaper: Reaper, quick: Settings) -> None:
+    storage = LocalStorage(quick.data_dir)
+    (chore,) = [chore for chore in reaper._chores if chore.name == "unfinished"]
+    with storage.writer("uploads/abcdefgh"), storage.writer("uploads/abcdefgi"):
+        (old, recent) = sorted((quick.data_dir / "uploads").glob("*.part"))
+        os.utime(old, (time.time() - 3700,) * 2)
+        os.utime(recent, (time.time() - 3500,) * 2)
+        chore.do()
+        assert (old.exists(), recent.exists()) == (False, True)
 
 
 def test_two_reapers_do_not_announce_twice(quick: Settings, store: JobStore, redis: Redis) -> None:

@@ -6,22 +6,24 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
-from sentiloc.app.housekeeping.retention import Retention, keep_seconds
+from sentiloc.app.housekeeping.retention import Retention, delete_files, delete_with_files, keep_seconds
 from sentiloc.app.http.answers import FileAnswer
 from sentiloc.app.jobs.record import JobRecord, NewJob
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.main import create_app
 from sentiloc.app.schemas.results import EXAMPLE_RESULT
 from sentiloc.app.settings import Settings
-from sentiloc.app.storage.local import LocalStorage, partial_key, result_key, thumbnail_key
+from sentiloc.app.storage.local import LocalStorage, partial_key, reel_key, result_key, thumbnail_key
 from sentiloc.model.errors import SentilocError
 from tests.app.asking import assert_problem, finish, storage_deletes_nothing, upload
+from tests.app.conftest import submit
 from tests.support.commands import counted
 
 RESULT = json.dumps(EXAMPLE_RESULT).encode()
@@ -197,6 +199,36 @@ def test_hourly_chores_do_not_read_whole_records(
         retention.delete_orphaned_videos(-1.0)
     assert asked == [0]
     assert [store.get(record.id) for record in kept] == kept
+
+
+def test_only_jobs_that_have_ended_are_deleted(store: JobStore, settings: Settings) -> None:
+    queued, running, ended = (submit(store, f"{number}.mp4").id for number in range(3))
+    assert store.claim(running, "w", 30.0)
+    assert store.cancel(ended)
+    storage = LocalStorage(settings.data_dir)
+    with storage.writer(result_key(running, 1)) as writer:
+        writer.commit()
+    jobs = [queued, "unknownUnknown", running, ended]
+    gone = delete_with_files(store, storage, jobs)
+    assert [record.id for record in gone] == [ended]
+    assert None not in store.get_many([queued, running])
+    assert files(settings) == [result_key(running, 1)]
+
+
+def test_every_file_of_every_attempt_is_deleted(store: JobStore, settings: Settings) -> None:
+    storage = LocalStorage(settings.data_dir)
+    new = NewJob(source_key="uploads/abcdefgh", source_name="a", source_bytes=1, model="m", reel="{}")
+    record = replace(store.submit(new), attempt=2, thumbnails=2)
+    own = [record.source_key]
+    for attempt in (1, 2):
+        own += [name(record.id, attempt) for name in (result_key, reel_key, partial_key)]
+    own += [thumbnail_key(record.id, 2, index) for index in range(2)]
+    foreign = [result_key(record.id, 3), thumbnail_key(record.id, 2, 2)]
+    for key in (*own, *foreign):
+        with storage.writer(key) as writer:
+            writer.commit()
+    delete_files(storage, record)
+    assert files(settings) == sorted(foreign)
 
 
 def test_a_deleted_job_leaves_no_file(client: TestClient, store: JobStore, settings: Settings) -> None:
