@@ -12,8 +12,10 @@ from email.parser import BytesParser
 from email.policy import HTTP
 from email.utils import formatdate
 from pathlib import Path
+from time import monotonic
 from typing import Any, TypeVar, cast
 
+import httpx
 import pytest
 
 from sentiloc.app.schemas.jobs import EXAMPLE_QUEUED
@@ -40,7 +42,7 @@ from sentiloc.client import (
 )
 from sentiloc.client.errors import Code
 from sentiloc.client.events import EventLines
-from sentiloc.client.retries import parse_retry_after
+from sentiloc.client.retries import Attempts, parse_retry_after
 from tests.client.scripted import Answer, answer, events, hang_up, problem, scripted
 
 T = TypeVar("T")
@@ -391,6 +393,54 @@ def test_a_list_is_read_page_by_page(kind: type[Client]) -> None:
     paths = [request.path for request in server.requests]
     assert paths[0] == "/v1/jobs?state=queued&state=failed&metadata=reel%3D3&limit=100"
     assert [path.partition("cursor=")[2] for path in paths] == ["", "next", "last"]
+
+
+def test_an_attempt_gets_the_seconds_that_are_left() -> None:
+    def seconds(ends_in: float | None, usual: httpx.Timeout) -> dict[str, float | None]:
+        ends_at = None if ends_in is None else monotonic() + ends_in
+        return Attempts(Retry(), repeatable=True, ends_at=ends_at).timeout(usual).as_dict()
+
+    usual = httpx.Timeout(30.0, read=None, connect=3.0)
+    assert seconds(None, usual) == usual.as_dict()
+    few = seconds(20.0, usual)
+    assert few["connect"] == 3.0
+    assert all(19.0 < (few[name] or 0.0) <= 20.0 for name in ("read", "write", "pool"))
+    assert seconds(-1.0, usual) == {"connect": 3.0, "read": 5.0, "write": 5.0, "pool": 5.0}
+
+
+def test_no_attempt_begins_after_the_limit_of_time() -> None:
+    asked = httpx.Request("GET", "http://a.example/")
+    patient = Retry(first_wait=100.0, longest_wait=100.0)
+    lost, busy = httpx.ReadTimeout("", request=asked), httpx.Response(503, request=asked)
+    attempts = Attempts(patient, repeatable=True, ends_at=monotonic() + 20.0)
+    for wait in (attempts.after_error(lost), attempts.after(busy)):
+        assert wait is not None and 19.0 < wait <= 20.0
+    over = Attempts(patient, repeatable=True, ends_at=monotonic() - 1.0)
+    with pytest.raises(ConnectionFailedError):
+        over.after_error(lost)
+    with pytest.raises(ServerError):
+        over.after(busy)
+
+
+@pytest.mark.parametrize(
+    ("error", "repeatable", "once"),
+    [
+        *((kind, False, False) for kind in (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)),
+        *((kind, True, False) for kind in (httpx.ReadError, httpx.ReadTimeout, httpx.RemoteProtocolError)),
+        *((kind, False, True) for kind in (httpx.ReadError, httpx.ReadTimeout, httpx.RemoteProtocolError)),
+        *((kind, True, True) for kind in (httpx.UnsupportedProtocol, httpx.LocalProtocolError)),
+    ],
+)
+def test_a_request_is_sent_again_only_if_that_cannot_act_twice(
+    error: type[httpx.TransportError], repeatable: bool, once: bool
+) -> None:
+    attempts = Attempts(Retry(attempts=3), repeatable=repeatable)
+    lost = error("x", request=httpx.Request("POST", "http://a.example/"))
+    waits: list[float] = []
+    with pytest.raises(ConnectionFailedError):
+        while len(waits) < 9:
+            waits.append(attempts.after_error(lost))
+    assert len(waits) == (0 if once else 2)
 
 
 def test_retry_after() -> None:

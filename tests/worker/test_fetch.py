@@ -130,7 +130,8 @@ def test_a_refusal_says_whether_it_is_a_redirect(tmp_path: Path) -> None:
 
 def test_an_object_is_held_to_the_limits_of_a_download(tmp_path: Path) -> None:
     def fetching(**changes: object) -> _Fetch:
-        return _Fetch(record_of(1), LocalStorage(tmp_path), settings_of(tmp_path, **changes), Outbound())
+        settings = settings_of(tmp_path, **changes)
+        return _Fetch(record_of(1), LocalStorage(tmp_path), settings, Outbound(), lambda: False)
 
     def code(fetch: _Fetch, length: int) -> ErrorCode:
         chunks = iter([b"abc", b"de"])

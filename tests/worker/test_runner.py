@@ -414,6 +414,37 @@ def test_a_version_that_another_worker_may_have_is_left_to_it(settings: Settings
     assert getattr(get(store, jobs[1]).error, "code", None) is ErrorCode.MODEL_UNAVAILABLE
 
 
+def test_a_fault_of_the_video_is_not_left_to_other_workers(settings: Settings, store: JobStore) -> None:
+    def work(path: Path, report: Callable[[str, float], None]) -> Answer:
+        raise SentilocError(ErrorCode.CORRUPT_MEDIA, "broken")
+
+    job = submit(store, settings)
+    report(store, "other", "m")
+    assert runner(settings, store, work).run(job.id)
+    assert get(store, job).state is JobState.FAILED
+
+
+def test_a_video_is_fetched_once_for_all_attempts(settings: Settings, store: JobStore) -> None:
+    faults = [SentilocError(ErrorCode.STORAGE_UNAVAILABLE, "down")]
+
+    def work(path: Path, report: Callable[[str, float], None]) -> Answer:
+        assert path.read_bytes() == b"hello"
+        if faults:
+            raise faults.pop()
+        return Answer()
+
+    with listening() as server:
+        url, key = f"http://127.0.0.1:{server.port}/a.mp4", f"uploads/{secrets.token_urlsafe(16)}"
+        job = store.submit(NewJob(source_key=key, source_name="a", source_bytes=0, model="m", source_url=url))
+        worker = runner(settings.model_copy(update={"outbound_allow": ["127.0.0.0/8"]}), store, work)
+        assert worker.run(job.id)
+        assert (get(store, job).state, get(store, job).source_bytes) == (JobState.QUEUED, 5)
+        pass_pause(store, job)
+        assert worker.run(job.id)
+        assert get(store, job).state is JobState.SUCCEEDED
+        assert len(server.requests) == 1
+
+
 def test_a_job_with_options_of_a_later_release_is_left_to_its_workers(
     settings: Settings, store: JobStore
 ) -> None:
@@ -542,13 +573,13 @@ def test_cancelling_frees_the_worker(settings: Settings, store: JobStore) -> Non
             work_until_stopped(path, report)
 
     job = submit(store, settings)
-    work = runner(settings, store, work_for_ever).run
-    thread = threading.Thread(target=work, args=(job.id,), daemon=True)
+    worker, is_done = runner(settings, store, work_for_ever), list[bool]()
+    thread = threading.Thread(target=lambda: is_done.append(worker.run(job.id)), daemon=True)
     thread.start()
     wait_for(lambda: get(store, job).progress > 0)
     store.cancel(job.id)
     thread.join(timeout=PATIENCE)
-    assert not thread.is_alive()
+    assert is_done == [True], "the message would be delivered again"
     assert get(store, job).state is JobState.CANCELLED
     assert results(settings) == []
 
