@@ -49,6 +49,8 @@ class Calibration:
     def __post_init__(self) -> None:
         if self.calibrated is None:
             object.__setattr__(self, "calibrated", self.method != "identity")
+        if not isinstance(self.calibrated, bool):
+            raise ValueError(f"calibrated is {self.calibrated!r}, not true or false")
         values = np.array(self.knots, dtype=np.float64).reshape(-1, 2)
         # Checked here because a package's file may have been edited by hand.
         if self.method not in ("identity", "isotonic", "platt") or (self.method == "isotonic") != bool(

@@ -169,6 +169,8 @@ def test_without_a_fit_the_score_is_clipped() -> None:
         '{"knots": [[1, 2, 3]]}',
         '{"method": "isotonic", "knots": [[1' + "0" * 400 + ", 1]]}",
         '{"other": 1}',
+        '{"calibrated": NaN}',
+        '{"calibrated": "no"}',
     ],
 )
 def test_anything_else_is_refused(text: str) -> None:

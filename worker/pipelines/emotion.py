@@ -26,7 +26,7 @@ from sentiloc.worker.pipelines.base import (
     check_time_range,
     load_cache,
 )
-from sentiloc.worker.pipelines.localizer import Session, check_spec
+from sentiloc.worker.pipelines.localizer import Session, check_ports, check_spec
 from sentiloc.worker.runtime.onnx_session import create_session, device_name
 
 
@@ -35,6 +35,7 @@ class EmotionScorer:
 
     def __init__(self, package: ModelPackage, session: Session) -> None:
         check_spec(package.spec, session)
+        check_ports(session, {"visual": None, "audio": None}, ("video", "segments", "attention"))
         modality_dims(package.spec)
         self._spec, self._session = package.spec, session
 

@@ -34,7 +34,7 @@ from sentiloc.worker.pipelines.base import (
     check_time_range,
     require_draft,
 )
-from sentiloc.worker.pipelines.localizer import Session, check_spec
+from sentiloc.worker.pipelines.localizer import Session, check_ports, check_spec
 from sentiloc.worker.runtime.onnx_session import create_session, device_name
 from sentiloc.worker.runtime.steps import count_step
 
@@ -119,6 +119,7 @@ class ExpressionScorer:
 
     def __init__(self, package: ModelPackage, session: Session) -> None:
         check_spec(package.spec, session)
+        check_ports(session, {"flow": None}, ("intensity", "actions"))
         self._stream, self._session = flow_stream(package.spec), session
 
     def score(self, flow: FloatArray) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

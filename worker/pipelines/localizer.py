@@ -37,6 +37,9 @@ class Session(Protocol):
     def get_inputs(self) -> list[Any]:
         """Declared inputs."""
 
+    def get_outputs(self) -> list[Any]:
+        """Declared outputs."""
+
     def get_modelmeta(self) -> Any:
         """Metadata that was stored at export."""
 
@@ -47,8 +50,10 @@ class Localizer:
     def __init__(self, package: ModelPackage, session: Session) -> None:
         self._session = session
         self.spec = package.spec
-        self._input_types = {node.name: _ONNX_TYPES[node.type] for node in session.get_inputs()}
         check_spec(package.spec, session)
+        shapes = package.spec.stream_shapes
+        check_ports(session, shapes | {f"{stream}_present": () for stream in shapes}, ("scores", "saliency"))
+        self._input_types = {node.name: _ONNX_TYPES[node.type] for node in session.get_inputs()}
 
     @property
     def streams(self) -> tuple[str, ...]:
@@ -120,6 +125,8 @@ class Localizer:
             for name, kind in self._input_types.items()
         }
         scores, saliency = self._session.run(["scores", "saliency"], inputs)
+        _check_answer(scores, (len(variants), len(near), len(self.spec.classes) + 1))
+        _check_answer(saliency, (len(variants), len(near), 1))
         rows = np.flatnonzero(near)
         if 0 < len(rows) < len(near):
             weight = near[rows, None]
@@ -137,6 +144,44 @@ def check_spec(spec: ModelSpec, session: Session) -> None:
     stored = session.get_modelmeta().custom_metadata_map.get("sentiloc.spec")
     if stored is None or parse_spec(stored) != spec:
         raise SentilocError(ErrorCode.SPEC_MISMATCH, f"{spec.name}: spec.json and the network do not agree")
+
+
+def check_ports(session: Session, taken: Mapping[str, tuple[int, ...] | None], given: Sequence[str]) -> None:
+    """Raise `spec_mismatch` unless the network takes no other inputs than these and gives these outputs.
+
+    `taken` has the shape of one snippet of each input, before which come the batch and the time, both of any length;
+    None stands for any shape.
+    """
+    for node in session.get_inputs():
+        if node.name not in taken or node.type not in _ONNX_TYPES:
+            detail = (
+                f"the network has an input {node.name!r} of {node.type}, which its spec.json does not have"
+            )
+            raise SentilocError(ErrorCode.SPEC_MISMATCH, detail)
+        wanted = taken[node.name]
+        if wanted is not None and not _fits(node.shape, wanted):
+            detail = (
+                f"the network's input {node.name!r} has the shape {node.shape}, which does not fit spec.json"
+            )
+            raise SentilocError(ErrorCode.SPEC_MISMATCH, detail)
+    if missing := sorted(set(given) - {node.name for node in session.get_outputs()}):
+        raise SentilocError(ErrorCode.SPEC_MISMATCH, f"the network has no output {', '.join(missing)}")
+
+
+def _fits(shape: Sequence[int | str | None], snippet: tuple[int, ...]) -> bool:
+    """Whether a declared shape is (batch, time, *snippet). A length that is not a number is any length."""
+    if len(shape) != 2 + len(snippet) or any(isinstance(length, int) for length in shape[:2]):
+        return False
+    return all(
+        not isinstance(own, int) or own == length for own, length in zip(shape[2:], snippet, strict=True)
+    )
+
+
+def _check_answer(found: NDArray[np.float32], wanted: tuple[int, ...]) -> None:
+    # NumPy would repeat an array of fewer dimensions, so a wrong network would give wrong scores.
+    if found.shape != wanted:
+        detail = f"the network gave an array of the shape {found.shape} where its spec.json needs {wanted}"
+        raise SentilocError(ErrorCode.SPEC_MISMATCH, detail)
 
 
 def windows(total: int, length: int = WINDOW, overlap: int = OVERLAP) -> Iterator[slice]:
