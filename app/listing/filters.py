@@ -25,6 +25,7 @@ class JobFilter:
     min_duration: float | None = None
     max_duration: float | None = None
     min_confidence: float | None = None
+    corrected: bool | None = None
     kind: JobKind = JobKind.LOCALIZE
 
     @property
@@ -44,6 +45,7 @@ class JobFilter:
             and (not self.states or row.state in self.states)
             and (self.batch is None or row.batch_id == self.batch)
             and (self.label is None or self.label in row.labels)
+            and (self.corrected is None or row.is_corrected is self.corrected)
             # casefold, because a lower-case comparison misses pairs such as ß and SS.
             and (self.text is None or self.text.casefold() in row.name.casefold())
             and self._fits_numbers(row)

@@ -15,6 +15,7 @@ from sentiloc.app.jobs.store import JobStore
 
 _FIELDS = (
     *("state", "source_name", "key_id", "batch", "created_at", "finished_at", "duration", "reel"),
+    "corrected",
     *("found", "labels_found", "options", "metadata", "tags"),
 )
 
@@ -33,6 +34,7 @@ class JobRow:
     duration: float | None
     texts: tuple[str, str, str, str, str]
     kind: JobKind = JobKind.LOCALIZE
+    is_corrected: bool = False
 
     @cached_property
     def found(self) -> dict[str, LabelFound] | None:
@@ -75,7 +77,7 @@ def read_rows(store: JobStore, job_ids: Sequence[str]) -> Iterator[JobRow | None
 
 
 def _row(job_id: str, values: list[str | None]) -> JobRow | None:
-    state, name, key_id, batch, created, finished, duration, reel, *texts = values
+    state, name, key_id, batch, created, finished, duration, reel, corrected, *texts = values
     if state is None or created is None:
         return None
     found, labels, options, metadata, tags = (text or "" for text in texts)
@@ -90,4 +92,5 @@ def _row(job_id: str, values: list[str | None]) -> JobRow | None:
         duration=float(duration) if duration else None,
         texts=(found, labels, options, metadata, tags),
         kind=JobKind.REEL if reel else JobKind.LOCALIZE,
+        is_corrected=bool(corrected),
     )

@@ -14,7 +14,9 @@ const MOMENT = { dateStyle: "medium", timeStyle: "short" };
 const PAGE = 50;
 const REFRESH = 4000;
 const SETTLED = 250;
-const STATES = { "": [], working: ["queued", "decoding", "extracting", "localizing"], succeeded: ["succeeded"], failed: ["failed"], cancelled: ["cancelled"] };
+const STATES = { "": [], working: ["queued", "decoding", "extracting", "localizing"], succeeded: ["succeeded"], unchecked: ["succeeded"], checked: ["succeeded"], failed: ["failed"], cancelled: ["cancelled"] };
+// Results that a person has saved corrections of, or has confirmed; and those that still wait for one.
+const CHECKED = { checked: "true", unchecked: "false" };
 const SORTS = ["-created", "created", "name", "-duration", "-confidence"];
 const FILTERS = ["job-state", "job-label", "job-tag", "job-sort"];
 
@@ -37,7 +39,7 @@ let counted = { of: "", top: "", summary: null };
 const removing = new Set();
 
 export function setUpJobs() {
-  const names = { "": text.anyState, ...say.states, working: say.states.extracting };
+  const names = { "": text.anyState, ...say.states, ...text.checkedStates, working: say.states.extracting };
   $("job-state").replaceChildren(...Object.keys(STATES).map((state) => new Option(names[state], state)));
   $("job-label").replaceChildren(new Option(text.anyFinding, ""), ...["positive", "negative"].map((label) => new Option(nameOf(label), label)));
   $("job-tag").replaceChildren(new Option(text.anyTag, ""));
@@ -73,7 +75,7 @@ export function hideJobs() {
 }
 
 function query(after) {
-  const wanted = [["q", $("search").value.trim()], ["label", $("job-label").value], ["tag", $("job-tag").value], ["sort", $("job-sort").value], ["cursor", after]];
+  const wanted = [["q", $("search").value.trim()], ["label", $("job-label").value], ["tag", $("job-tag").value], ["corrected", CHECKED[$("job-state").value]], ["sort", $("job-sort").value], ["cursor", after]];
   const states = STATES[$("job-state").value].map((state) => ["state", state]);
   return [["limit", PAGE], ...states, ...wanted.filter(([, value]) => value)];
 }

@@ -50,6 +50,7 @@ export const text = {
   searchJobs: "Search by name",
   anyState: "All states",
   stateFilter: "State",
+  checkedStates: { unchecked: "done, not checked", checked: "done, checked" },
   labelFilter: "What was found",
   anyFinding: "Any finding",
   sortJobs: "Order",

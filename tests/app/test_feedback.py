@@ -163,10 +163,17 @@ def corrected(client: TestClient, job: str) -> Any:
     return shown and shown["labels"]
 
 
+def listed(client: TestClient, corrected: bool) -> int:
+    """How many jobs are listed that a person has corrected, or has not."""
+    return len(client.get("/jobs", params={"corrected": corrected}).json()["jobs"])
+
+
 def test_a_job_states_what_it_was_corrected_to(client: TestClient, job: str) -> None:
     assert corrected(client, job) is None
     before = client.get(job).headers["etag"]
+    assert [listed(client, one) for one in (True, False)] == [0, 1]
     client.post(f"{job}/feedback", json={"segments": SEGMENTS})
+    assert [listed(client, one) for one in (True, False)] == [1, 0]
     expected = {"negative": {"segments": 1, "seconds": 1.5}, "positive": {"segments": 1, "seconds": 6.4}}
     assert corrected(client, job) == expected
     assert client.get(job).headers["etag"] != before

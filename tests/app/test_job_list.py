@@ -55,6 +55,7 @@ ROW = JobRow(
         ({"max_duration": 60.0}, {"max_duration": 59.9}),
         ({"min_confidence": 0.8}, {"min_confidence": 0.81}),
         ({"min_confidence": 0.5, "label": "negative"}, {"min_confidence": 0.6, "label": "negative"}),
+        ({"corrected": False}, {"corrected": True}),
         ({}, {"label": "positive", "batch": "b2"}),
     ],
 )

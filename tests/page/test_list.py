@@ -328,6 +328,10 @@ def test_a_row_counts_what_a_person_corrected(visit: Visitor, service: SteadySer
     page.click("#home")
     row.locator(".chip:text-is('3 positive')").wait_for()
     assert "checked by a person" in row.inner_text()
+    page.select_option("#job-state", "unchecked")
+    row.wait_for(state="detached")
+    page.select_option("#job-state", "checked")
+    row.wait_for()
     wait_for(lambda: row.locator(".mini rect.positive").count() == 3)
     assert row.locator(".mini rect.negative").count() == 0
 

@@ -68,6 +68,11 @@ class FilterQuery(BaseModel):
         None, ge=0, le=1, description="Of the best segment, or of the best one of `label`"
     )
 
+    corrected: bool | None = Field(
+        None,
+        description="Jobs whose segments a person has corrected or confirmed, or those without corrections",
+    )
+
     def filter(self) -> JobFilter:
         """The filter of this query."""
         return JobFilter(
@@ -82,6 +87,7 @@ class FilterQuery(BaseModel):
             min_duration=self.min_duration,
             max_duration=self.max_duration,
             min_confidence=self.min_confidence,
+            corrected=self.corrected,
         )
 
 

@@ -38,7 +38,7 @@ T = TypeVar("T")
 DEFAULT_SERVER = "http://127.0.0.1:8000"
 API = "/v1"
 """The version of the API that this client was written for."""
-_PLAIN_FILTERS = ("q", "batch", "min_duration", "max_duration", "min_confidence", "sort")
+_PLAIN_FILTERS = ("q", "batch", "min_duration", "max_duration", "min_confidence", "corrected", "sort")
 # An object store explains its refusal in XML, which the parser of problems cannot read. A redirect is one of these: it
 # names the region of the bucket.
 STORE_REFUSALS = range(300, 500)

@@ -222,6 +222,7 @@ class Filters(TypedDict, total=False):
     min_duration: float
     max_duration: float
     min_confidence: float
+    corrected: bool
     sort: str
 
 
