@@ -104,6 +104,18 @@ def test_own_orphans_go(settings: Settings, redis: Redis) -> None:
     assert (settings.data_dir / MARKER_KEY).exists()
 
 
+@pytest.mark.parametrize(("orphans", "jobs", "most"), [(4, 0, 4), (4, 4, 1)])
+def test_a_sweep_within_the_bound_or_of_half_of_the_files_goes_on(
+    settings: Settings, redis: Redis, orphans: int, jobs: int, most: int
+) -> None:
+    careful = settings.model_copy(update={"max_orphans": most})
+    strays = [old_file(careful, source_key(new_job_id())) for _ in range(orphans)]
+    kept = [path for _ in range(jobs) for path in job_with_files(careful, redis)]
+    reaper_of(careful, redis).delete_orphans()
+    assert not any(path.exists() for path in strays)
+    assert all(path.exists() for path in kept)
+
+
 def test_a_sweep_of_most_files_stops_with_a_message(
     settings: Settings, redis: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:

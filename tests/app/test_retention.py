@@ -120,6 +120,7 @@ def test_parts_go_one_after_the_other(
     let_pass(store, record, "uploads")
     retention.sweep()
     assert files(settings) == [result_key(record.id, 1)]
+    assert not store.redis.exists(f"{store.prefix}kept:uploads")
     assert_problem(client.get(f"{path}/video"), 410, "source_missing")
     assert client.get(f"{path}/result").status_code == 200
     let_pass(store, record, "results")
@@ -166,6 +167,16 @@ def test_jobs_that_ended_without_retention_get_their_time(store: JobStore, setti
     assert records[0] and records[0].finished_at and records[0].record_expires_at
     assert records[0].record_expires_at == pytest.approx(records[0].finished_at + 300, abs=0.01)
     assert records[1] and records[1].record_expires_at is None
+
+
+def test_a_part_that_is_kept_for_ever_gets_no_date(store: JobStore, settings: Settings) -> None:
+    forever = settings.model_copy(update={"keep_records_seconds": 0, "keep_results_seconds": 0})
+    job = submit(store)
+    store.cancel(job.id)
+    Retention(forever, store, LocalStorage(settings.data_dir)).index_older_jobs()
+    record = store.get(job.id)
+    assert record is not None and record.video_expires_at is not None
+    assert (record.result_expires_at, record.record_expires_at) == (None, None)
 
 
 def test_unclaimed_results_are_deleted(

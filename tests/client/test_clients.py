@@ -362,6 +362,13 @@ def test_lines_of_events() -> None:
     assert (lines.last_id, lines.wait, lines.ended) == ("9", 2.0, False)
     lines.feed("event: cut off")
     assert lines.begin()["Last-Event-ID"] == "9"
+    # An event without data is none, and its kind is not that of the next one.
+    assert [lines.feed(line) for line in ("event: final", "", "retry: 1500", "note: 9000", "data: {}")] == [
+        None
+    ] * 5
+    event = lines.feed("")
+    assert event is not None
+    assert (event.kind, lines.last_id, lines.wait, lines.ended) == ("message", "9", 1.5, False)
     with pytest.raises(UnexpectedAnswerError):
         [lines.feed(line) for line in ("data: no", "")]
 

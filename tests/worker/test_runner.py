@@ -37,6 +37,7 @@ from sentiloc.worker.extraction.array_cache import ArrayCache
 from sentiloc.worker.extraction.stills import Stills
 from sentiloc.worker.jobs import process
 from sentiloc.worker.jobs.claiming import take_from_dead_owner
+from sentiloc.worker.jobs.lease_keeper import LeaseKeeper, StallLimits
 from sentiloc.worker.jobs.owner import is_dead, new_owner
 from sentiloc.worker.jobs.runner import JobRunner
 from sentiloc.worker.pipelines.registry import Pipelines
@@ -465,6 +466,14 @@ def report(store: JobStore, name: str, *models: str) -> None:
     beat(store.redis, store.prefix, WorkerPresence(name=name, seen_at=0.0, model="m", served=models))
 
 
+def test_the_others_are_workers_that_can_run_the_model(settings: Settings, store: JobStore) -> None:
+    report(store, new_owner(), "m")
+    report(store, "other", "m")
+    report(store, "unable", "n")
+    others = runner(settings, store, lambda *_: Answer())._claims.others("m")
+    assert [worker.name for worker in others] == ["other"]
+
+
 def test_a_worker_hands_on_the_message_of_a_job_that_only_others_can_run(
     settings: Settings, store: JobStore
 ) -> None:
@@ -565,6 +574,19 @@ def test_a_long_job_keeps_its_lease(settings: Settings, store: JobStore) -> None
     job = submit(store, settings)
     runner(settings, store, work).run(job.id)
     assert get(store, job).state is JobState.SUCCEEDED
+
+
+def test_progress_rises_to_one_and_no_further(settings: Settings, store: JobStore) -> None:
+    claimed = store.claim(submit(store, settings).id, "w", 30.0)
+    assert claimed is not None
+    keeper = LeaseKeeper(store, claimed.lease, 30.0, limits=StallLimits.of(settings))
+    seen = []
+    for progress in (0.25, 0.5, 0.375, 7.0):
+        keeper.report("extracting", progress)
+        assert keeper._renew()
+        seen.append(get(store, claimed).progress)
+        keeper._written_at -= 60.0
+    assert seen == [0.25, 0.5, 0.5, 1.0]
 
 
 def test_cancelling_frees_the_worker(settings: Settings, store: JobStore) -> None:
