@@ -10,17 +10,15 @@ from typing import Any
 import torch
 
 from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.files import replacing
 
 
 def save_atomic(content: dict[str, Any], path: Path) -> None:
-    """Atomic `torch.save`, also safe against a power cut."""
-    # The same folder, because a rename is atomic only within a file system.
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
+    """Atomic `torch.save`, also safe against a power cut, and against another process that writes the same file."""
+    with replacing(path) as partial, partial.open("wb") as file:
         torch.save(content, file)
         file.flush()
         os.fsync(file.fileno())
-    partial.replace(path)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +17,15 @@ from sentiloc.model.training.parallel import is_first
 from sentiloc.model.training.record import COMMIT, DATA, VERSIONS, WANDB, changed_data
 from sentiloc.model.training.wandb_run import WandbRun
 
+_held: dict[Path, int] = {}
+"""The folders that this process trains in, each with the descriptor whose lock keeps other processes out."""
+
 
 class RunFolder:
     """Writes a run's files; without a path it writes nothing, so in-memory training needs no second code path.
 
-    Of several processes that train together, the first one writes. With `resume`, a run with the same configuration
+    Of several processes that train together, the first one writes. Another training, of another process, is an error
+    until this one closes the folder or ends. With `resume`, a run with the same configuration
     continues; without it, a folder with a run is an error.
     """
 
@@ -34,8 +41,8 @@ class RunFolder:
 
         It may name `wandb`, a project of Weights & Biases that also receives the log; that is not stored.
 
-        Raises `invalid_data` for a folder with a run (without `resume`), and for a run with other options or other data
-        (with it).
+        Raises `invalid_data` for a folder with a run (without `resume`), for a run with other options or other data
+        (with it), and for a folder in which another process trains.
         """
         self.path = path if is_first() else None
         self._writer: Any = None
@@ -45,6 +52,7 @@ class RunFolder:
         self.best, self.last, self._log = path / "best.pt", path / "last.pt", path / "log.jsonl"
         content = {**config, **(record or {})}
         project = content.pop(WANDB, None)
+        _hold(path)
         self._claim(path / "config.json", content, resume=resume)
         if project is not None:
             self._online = WandbRun(project, path, content)
@@ -58,7 +66,6 @@ class RunFolder:
         wanted = json.loads(json.dumps(content))
         if file.exists():
             self._check_same(file, wanted)
-        file.parent.mkdir(parents=True, exist_ok=True)
         write_whole(file, json.dumps(wanted, indent=2, sort_keys=True))
 
     def _check_same(self, file: Path, wanted: dict[str, Any]) -> None:
@@ -125,11 +132,41 @@ class RunFolder:
             save_atomic(content, self.last)
 
     def close(self) -> None:
-        """Flush TensorBoard, and end the run of W&B."""
+        """Flush TensorBoard, end the run of W&B, and leave the folder to other processes."""
         if self._writer is not None:
             self._writer.close()
         if self._online is not None:
             self._online.close()
+        if self.path is not None:
+            _leave(self.path)
+
+
+def _hold(folder: Path) -> None:
+    """Make the folder and claim it for this process; raises `invalid_data` if another one trains in it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    place = folder.resolve()
+    # After an interruption, such as in a notebook, the same process may resume a run that it has not closed.
+    if place in _held:
+        return
+    descriptor = os.open(place, os.O_RDONLY)
+    try:
+        # The operating system releases the lock when the process ends, even if it is killed.
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise SentilocError(ErrorCode.INVALID_DATA, f"{folder}: another process trains in it") from error
+    except OSError:
+        # A file system without locks.
+        os.close(descriptor)
+    else:
+        _held[place] = descriptor
+
+
+def _leave(folder: Path) -> None:
+    descriptor = _held.pop(folder.resolve(), None)
+    if descriptor is not None:
+        with suppress(OSError):
+            os.close(descriptor)
 
 
 def _given(value: Any) -> Any:

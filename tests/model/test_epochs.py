@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from sentiloc.model.errors import SentilocError
 from sentiloc.model.gim.leave_one_out import leave_one_subject_out
 from sentiloc.model.gim.synthetic import planted_expressions
 from sentiloc.model.gim.training import train_gim
-from sentiloc.model.training.checkpoint import load_checkpoint
+from sentiloc.model.training.checkpoint import load_checkpoint, save_atomic
 from sentiloc.model.training.epochs import EpochRun
 from sentiloc.model.training.run_folder import RunFolder
 from tests.model.resumable_runs import FACES, GIM_RUN, train
@@ -82,6 +83,56 @@ def test_a_resumed_run_replaces_its_files_as_a_whole(tmp_path: Path) -> None:
         with file:
             assert (file.read(), path.stat().st_ino != inode) == (content, True)
     assert files[0].read_bytes() == lines[0].encode()
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from sentiloc.model.training.run_folder import RunFolder
+folder = RunFolder(Path(sys.argv[1]), {})
+print("here", flush=True)
+sys.stdin.read()
+folder.close()
+print("left", flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("is_killed", [True, False])
+def test_two_processes_do_not_train_in_one_folder(tmp_path: Path, is_killed: bool) -> None:
+    command, pipe = [sys.executable, "-c", HOLD, str(tmp_path)], subprocess.PIPE
+    with subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe) as other:
+        assert other.stdin is not None
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"here\n"
+        for resume in (False, True):
+            with pytest.raises(SentilocError, match="another process trains in it"):
+                RunFolder(tmp_path, {}, resume=resume)
+        if is_killed:
+            other.kill()
+            other.wait()
+        else:
+            other.stdin.close()
+            assert other.stdout.readline() == b"left\n"
+        RunFolder(tmp_path, {}, resume=True).close()
+        other.kill()
+
+
+def test_two_processes_that_write_one_checkpoint_do_not_mix(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, save = tmp_path / "last.pt", torch.save
+
+    def save_late(content: object, file: Any) -> None:
+        monkeypatch.setattr(torch, "save", save)
+        save_atomic({"by": "another"}, path)
+        assert load_checkpoint(path) == {"by": "another"}
+        save(content, file)
+
+    monkeypatch.setattr(torch, "save", save_late)
+    save_atomic({"by": "this"}, path)
+    assert load_checkpoint(path) == {"by": "this"}
+    assert [one.name for one in tmp_path.iterdir()] == ["last.pt"]
 
 
 def test_subjects_that_are_done_are_not_trained_again(tmp_path: Path) -> None:
