@@ -14,6 +14,8 @@ const MOMENT = { dateStyle: "medium", timeStyle: "short" };
 const PAGE = 50;
 const REFRESH = 4000;
 const SETTLED = 250;
+// Milliseconds for which the number of a long list stands while videos are added.
+const COUNTED_FOR = 15_000;
 const STATES = { "": [], working: ["queued", "decoding", "extracting", "localizing"], succeeded: ["succeeded"], unchecked: ["succeeded"], checked: ["succeeded"], failed: ["failed"], cancelled: ["cancelled"] };
 // Results that a person has saved corrections of, or has confirmed; and those that still wait for one.
 const CHECKED = { checked: "true", unchecked: "false" };
@@ -34,7 +36,7 @@ let isPacking = false;
 let tags = new Set();
 // Whether a person has just changed the filter, and waits for the number of videos.
 let isAnswer = false;
-let counted = { of: "", top: "", summary: null };
+let counted = { of: "", top: "", at: 0, summary: null };
 // What is being deleted.
 const removing = new Set();
 
@@ -114,14 +116,15 @@ async function load(wanted = 1) {
   if (goesOn && mine === asked && !$("intake").hidden) timer = setTimeout(() => load(pages), pause);
 }
 
-// A list that is shown to its end is counted here. The server counts longer ones, which takes it a while: only when
-// other videos come to the top.
+// A list that is shown to its end is counted here. The server counts longer ones, which takes it a while: only for
+// another filter, and when other videos have come to the top for a while.
 async function count(mine) {
   const [of, top] = [whatIsListed(), jobs.slice(0, PAGE).map(({ id }) => id).join()];
-  if (cursor && (counted.of !== of || counted.top !== top)) {
+  const isOld = counted.top !== top && Date.now() - counted.at > COUNTED_FOR;
+  if (cursor && (counted.of !== of || isOld)) {
     const summary = await countJobs(listed()).catch(() => null);
     if (mine !== asked) return;
-    if (summary) counted = { of, top, summary };
+    if (summary) counted = { of, top, at: Date.now(), summary };
   }
   drawCount();
 }
@@ -259,6 +262,7 @@ async function remove(ids, next) {
   drawRemoving();
   for (const id of ids) await deleteOne(id).catch((error) => failures.push(error));
   for (const id of ids) removing.delete(id);
+  counted.of = "";
   if (failures.length) note(say.notDeleted(failures.length, failures[0].message));
   await load(pages);
   // Without a server, the list was not updated.
