@@ -14,6 +14,7 @@ from sentiloc.app.access.audit import AuditMiddleware
 from sentiloc.app.access.cookies import OwnCookies
 from sentiloc.app.access.guard import KeyGuard, is_signed_in_by_cookie
 from sentiloc.app.access.sessions import SESSION_COOKIE
+from sentiloc.app.housekeeping.holdings import Holdings
 from sentiloc.app.housekeeping.reaper import Chore, Reaper
 from sentiloc.app.http.address import Addressing
 from sentiloc.app.http.answers import Answers, Running
@@ -47,6 +48,8 @@ from sentiloc.app.webhooks.sender import WebhookSender
 _UPLOADS_SECONDS = 60.0
 # How long a batch may stay in the lists after its record has expired.
 _BATCHES_SECONDS = 3600.0
+# Reads all jobs. Counts are exact, but for records of earlier versions.
+_HOLDINGS_SECONDS = 3600.0
 _DESCRIPTION = (
     "Finds *when* a video conveys positive or negative sentiment. "
     "Upload a video, follow the job, fetch the segments. "
@@ -183,6 +186,8 @@ def _lifespan(services: Services, running: Running) -> Callable[[FastAPI], Abstr
             Chore("uploads", _UPLOADS_SECONDS, services.upload_jobs.sweep),
             Chore("batches", _BATCHES_SECONDS, lambda: services.batches.forget_expired(services.keys.ids())),
         ]
+        holdings = Holdings(services.store, services.storage)
+        chores.append(Chore("holdings", _HOLDINGS_SECONDS, lambda: holdings.repair(services.keys.ids())))
         reaper = Reaper(services.settings, services.store, services.storage, services.dispatcher, chores)
         sender = WebhookSender(services.settings, services.webhooks, services.outbox)
         configure_tracing(services.settings, "api")

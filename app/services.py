@@ -80,7 +80,13 @@ class Services:
         reader = JobReader(shared, prefix)
         store = JobStore(redis, prefix)
         dispatcher = Dispatcher(settings, redis)
-        submitter = Submitter(store, dispatcher, settings.max_queued_per_key, settings.redis_wait_replicas)
+        submitter = Submitter(
+            store,
+            dispatcher,
+            settings.max_queued_per_key,
+            settings.redis_wait_replicas,
+            settings.max_stored_bytes_per_key,
+        )
         storage = make_storage(settings)
         uploads = UploadStore(settings, redis, storage)
         upload_jobs = UploadJobs(settings, submitter, storage, uploads)
@@ -92,7 +98,7 @@ class Services:
             reader=reader,
             store=store,
             keys=keys,
-            feedback=FeedbackStore(redis, prefix),
+            feedback=FeedbackStore(redis, prefix, settings.max_feedback_bytes_per_key),
             webhooks=WebhookStore(redis, prefix, settings.webhook_timeout_seconds),
             storage=storage,
             dispatcher=dispatcher,

@@ -29,6 +29,7 @@ class ErrorCode(StrEnum):
     DEVICE_UNAVAILABLE = "device_unavailable"
     INVALID_DATA = "invalid_data"
     QUOTA_EXCEEDED = "quota_exceeded"
+    STORAGE_QUOTA_EXCEEDED = "storage_quota_exceeded"
     CANCELLED = "cancelled"
     POISON = "poison"
     INTERNAL = "internal"

@@ -20,16 +20,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sentiloc.app.access.caller import Caller, set_caller, set_check
 from sentiloc.app.access.caller import Scope as KeyScope
-from sentiloc.app.access.key_limits import KeyLimitReached, KeySlots, KeyTurns
+from sentiloc.app.access.key_limits import KeyLimitReached, KeySlots, KeyTurns, StorageQuotaExceeded
 from sentiloc.app.access.keys import ApiKey, check_key, parse_key, record_key, split_key
 from sentiloc.app.access.rate_limit import RateLimiter, rate_headers
 from sentiloc.app.access.repeats import batch_request, job_request
 from sentiloc.app.access.sessions import SessionStore, session_cookie
-from sentiloc.app.access.usage import as_minutes, month_ends, usage_key
+from sentiloc.app.access.usage import as_minutes, held_key, month_ends, usage_key
 from sentiloc.app.http.address import VERSION_PATH
 from sentiloc.app.http.connection_table import address_name
 from sentiloc.app.http.handlers import error_response
 from sentiloc.app.http.lingering import LingeringResponse
+from sentiloc.app.http.multipart import FORM_OVERHEAD
 from sentiloc.app.http.problems import ProblemCode, ProblemError, TypedProblem
 from sentiloc.app.redis.shared_connection import SharedConnection
 from sentiloc.app.settings import Settings
@@ -132,6 +133,20 @@ def reads_many(method: str, path: str) -> bool:
     return method != "POST" and _LISTS.fullmatch(path) is not None
 
 
+def stated_bytes(path: str, headers: Mapping[str, str]) -> int:
+    """The least number of bytes that a request for a job will store, by its headers."""
+    path = path.removesuffix("/")
+    if path == "/uploads":
+        length = headers.get("upload-length", "")
+    elif path == "/localize" and headers.get("content-type", "").lower().startswith("multipart/"):
+        length = headers.get("content-length", "")
+    else:
+        # The bytes of an upload are counted already. Of all others at least one is new.
+        return 0 if path in ("/localize", "/localize/upload", "/batches") else 1
+    known = int(length) if length.isascii() and length.isdigit() else 0
+    return max(1, known - (FORM_OVERHEAD if path == "/localize" else 0))
+
+
 def key_from_headers(headers: Mapping[str, str]) -> str | None:
     """The API key in a request; None without one."""
     kind, _, text = headers.get("authorization", "").partition(" ")
@@ -213,7 +228,7 @@ class KeyGuard:
         if makes_jobs(scope["method"], scope["path"]):
             await self._require_quota(key, scope["path"], headers.get("idempotency-key"))
         if makes_records(scope["method"], scope["path"]):
-            await self._require_room(key, scope["path"], headers.get("idempotency-key"))
+            await self._require_room(key, scope["path"], headers)
         # After all checks, so that only admitted requests update the time of last use.
         await self._note_use(key)
         set_caller(caller)
@@ -272,17 +287,24 @@ class KeyGuard:
         if as_minutes(used) >= key.quota_minutes and not await self._was_accepted(key, path, repeated):
             raise QuotaExceeded(key.quota_minutes, (month_ends() - datetime.now(UTC)).total_seconds())
 
-    async def _require_room(self, key: ApiKey, path: str, repeated: str | None) -> None:
-        """Refuse a new job of a key that has as many as the server keeps for one key, whether they have ended or not.
+    async def _require_room(self, key: ApiKey, path: str, headers: Mapping[str, str]) -> None:
+        """Refuse a new job of a key that has as many as the server keeps for one key, whether they have ended or not,
+        and a video that does not fit among the bytes that it may store.
 
-        A batch, and requests at the same time, may exceed the limit a little.
+        A batch, and requests at the same time, may exceed the number of jobs a little. The bytes are counted again
+        when the job or the upload is recorded; this saves the client from sending them.
         """
-        most = self._settings.max_kept_jobs_per_key
-        if not most:
+        jobs, stored = self._settings.max_kept_jobs_per_key, self._settings.max_stored_bytes_per_key
+        if not jobs and not stored:
             return
-        (kept,) = await self._shared.ask(("ZCARD", f"{self._settings.redis_prefix}jobs:{key.id}"))
-        if int(kept) >= most and not await self._was_accepted(key, path, repeated):
-            raise KeyLimitReached(most, "kept jobs", "Delete some of them.")
+        prefix, repeated = self._settings.redis_prefix, headers.get("idempotency-key")
+        asked = (("ZCARD", f"{prefix}jobs:{key.id}"), ("HGET", held_key(prefix, key.id), "stored"))
+        kept, held = await self._shared.ask(*asked)
+        if jobs and int(kept) >= jobs and not await self._was_accepted(key, path, repeated):
+            raise KeyLimitReached(jobs, "kept jobs", "Delete some of them.")
+        is_full = stored and int(held or 0) + stated_bytes(path, headers) > stored
+        if is_full and not await self._was_accepted(key, path, repeated):
+            raise StorageQuotaExceeded(stored)
 
     async def _was_accepted(self, key: ApiKey, path: str, text: str | None) -> bool:
         # Uploads ignore idempotency keys. The idempotency keys of jobs and of batches are separate.

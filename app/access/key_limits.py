@@ -35,6 +35,21 @@ class KeyLimitReached(TypedProblem):
         super().__init__(detail, {"Retry-After": str(_RETRY_SECONDS[what])})
 
 
+class StorageQuotaExceeded(TypedProblem):
+    """The videos, results and reels of the key take as many bytes as one key may store."""
+
+    of_status = 429
+    of_code = ProblemCode.STORAGE_QUOTA_EXCEEDED
+    example = (
+        "One API key may store 536870912000 bytes of videos, results and reels, and this would be more. Delete some "
+        "jobs, or wait until some expire."
+    )
+
+    def __init__(self, limit: int) -> None:
+        detail = self.example.replace("536870912000", str(limit))
+        super().__init__(detail, {"Retry-After": str(_RETRY_SECONDS["kept jobs"])})
+
+
 class KeySlots:
     """Counts what each key holds in this process. Use it from one event loop only.
 

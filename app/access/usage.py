@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import cast
 
 from redis import Redis
 
@@ -36,6 +38,26 @@ def used_minutes(redis: Redis, prefix: str, key_id: str) -> float:
 def as_minutes(milliseconds: str | bytes | None) -> float:
     """A counter's value in minutes."""
     return int(milliseconds or 0) / 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The bytes that a key's videos, results and reels take, and those of the feedback on its jobs."""
+
+    stored: int
+    feedback: int
+
+
+def held_key(prefix: str, key_id: str) -> str:
+    """The Redis key of what an API key holds. The scripts of jobs, uploads and feedback update it."""
+    return f"{prefix}held:{key_id}"
+
+
+def held_bytes(redis: Redis, prefix: str, key_id: str) -> Held:
+    """What a key holds now."""
+    found = cast("list[str | None]", redis.hmget(held_key(prefix, key_id), ["stored", "feedback"]))
+    stored, feedback = (int(text or 0) for text in found)
+    return Held(stored, feedback)
 
 
 def month_ends() -> datetime:

@@ -148,11 +148,13 @@ class Retention:
         record = self._store.get(job_id)
         if record is not None:
             delete_results(self._storage, record)
+            self._store.hold(job_id, "result", 0)
 
     def _end_video(self, job_id: str) -> None:
         record = self._store.get(job_id)
         if record is not None:
             self._storage.delete(record.source_key)
+            self._store.hold(job_id, "video", 0)
 
     def index_older_jobs(self) -> None:
         """Add expiry dates to jobs that ended under a version without retention."""

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 # Four times the metadata's limit, for the other options and for escapes.
 MAX_OPTIONS_BYTES = 16 * 1024
+FORM_OVERHEAD = 1 << 16
+"""Allowance for everything in a form except the video: boundaries, headers and the field `options`."""
 _FIELDS = ("video", "options")
 
 

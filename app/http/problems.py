@@ -80,6 +80,7 @@ class ProblemCode(StrEnum):
     FORBIDDEN = "forbidden"
     RATE_LIMITED = "rate_limited"
     QUOTA_EXCEEDED = "quota_exceeded"
+    STORAGE_QUOTA_EXCEEDED = "storage_quota_exceeded"
     KEY_LIMIT = "key_limit"
 
 

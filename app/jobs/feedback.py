@@ -117,14 +117,20 @@ class Added(IntEnum):
     """Another client gave feedback first."""
     GONE = 3
     """The job was deleted."""
+    KEY_FULL = 4
+    """The corrections of the API key's jobs have as many bytes as they may."""
 
 
 class FeedbackStore:
-    """Feedback in Redis: a list per job, and an index of the jobs with feedback."""
+    """Feedback in Redis: a list per job, and an index of the jobs with feedback.
 
-    def __init__(self, redis: Redis, prefix: str) -> None:
+    `max_bytes` is the most that the corrections of one API key's jobs may have; 0: any number.
+    """
+
+    def __init__(self, redis: Redis, prefix: str, max_bytes: int = 0) -> None:
         self._redis = redis
         self._prefix = prefix
+        self.max_bytes = max_bytes
         self._scripts = Scripts(redis, "sentiloc.app.jobs", prefix, growing=("add_feedback",))
 
     def add(self, kept: KeptFeedback, seen: float | None = None) -> Added:
@@ -136,7 +142,7 @@ class FeedbackStore:
         """
         # repr keeps every digit, so the time can be compared exactly.
         args: list[str | float] = [MAX_ENTRIES, kept.model_dump_json(), repr(kept.at), kept.job_id]
-        args += ["" if seen is None else repr(float(seen)), _summary(kept)]
+        args += ["" if seen is None else repr(float(seen)), _summary(kept), self.max_bytes]
         return Added(cast("int", self._scripts.run("add_feedback", self._keys(kept.job_id), args)))
 
     def withdraw(self, job_id: str, seen: float | None = None) -> Added:

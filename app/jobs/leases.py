@@ -30,9 +30,11 @@ from sentiloc.app.jobs.record import (
 from sentiloc.app.redis.scripts import Scripts
 from sentiloc.app.redis.shared_connection import pairs
 from sentiloc.app.settings import Settings
-from sentiloc.model.errors import ErrorCode
+from sentiloc.model.errors import ErrorCode, SentilocError
 
 POISON_DETAIL = "Every worker that tried this video crashed, so the job was given up."
+# An answer of fetched.lua.
+_NO_ROOM = 2
 # Both are answers and arguments of claim.lua. No model has either name.
 _ANY_MODEL = "*"
 _PASSED_OVER = ["passed over"]
@@ -144,13 +146,27 @@ class Leases(JobScripts):
         argv = (lease.owner, lease.attempt, segments, keep, f"{until:.3f}")
         return bool(self.run("segments", lease.job_id, *argv))
 
-    def fetched(self, lease: Lease, source_bytes: int, part: TimeRange | None = None) -> bool:
+    def fetched(
+        self, lease: Lease, source_bytes: int, part: TimeRange | None = None, max_stored: int = 0
+    ) -> bool:
         """Record the size of the video fetched from the job's URL; False if another worker has the job.
 
-        `part` is what the job processes of it; None: all. The turns of the job's owner follow the size.
+        `part` is what the job processes of it; None: all. The turns of the job's owner follow the size. Raises
+        `storage_quota_exceeded` if the owner would store more than `max_stored` bytes (0: any number).
         """
         cost = written_cost(expected_cost(source_bytes, part))
-        return bool(self.run("fetched", lease.job_id, lease.owner, lease.attempt, source_bytes, cost))
+        argv = (lease.owner, lease.attempt, source_bytes, cost, max_stored)
+        answer = int(str(self.run("fetched", lease.job_id, *argv)))
+        if answer == _NO_ROOM:
+            detail = (
+                f"The video has {source_bytes} bytes, and the API key may store {max_stored} bytes in all."
+            )
+            raise SentilocError(ErrorCode.STORAGE_QUOTA_EXCEEDED, detail)
+        return bool(answer)
+
+    def hold(self, job_id: str, part: str, stored_bytes: int, *, once: bool = False) -> bool:
+        """Note how many bytes are stored of a job's `video` or `result`; with `once` only if that was never done."""
+        return bool(self.run("hold", job_id, part, stored_bytes, int(once)))
 
     def succeed(
         self,
@@ -162,18 +178,20 @@ class Leases(JobScripts):
         thumbnails: int = 0,
         duration: float | None = None,
         found: Found | None = None,
+        stored_bytes: int = 0,
     ) -> bool:
         """End the job with a result; False if it was cancelled or another worker has it. May be repeated.
 
         `media_seconds` are added to the usage of the job's API key, once, and decide the cost of the job's turn; with 0
-        that stays as expected. `duration` is the video's, in seconds.
+        that stays as expected. `duration` is the video's, in seconds. `stored_bytes` are those of the result and its
+        pictures, or of the reel.
         """
         labels = listed(sorted(set(labels_found)))
         outcome = ("", "", result_key, labels, round(1000 * media_seconds))
         shown = ("" if duration is None else f"{duration:.3f}", "" if found is None else write_found(found))
         cost = written_cost(cost_of(media_seconds)) if media_seconds else ""
         return self._finish(
-            lease, JobState.SUCCEEDED, *outcome, thumbnails=thumbnails, shown=shown, cost=cost
+            lease, JobState.SUCCEEDED, *outcome, thumbnails=thumbnails, shown=shown, more=(cost, stored_bytes)
         )
 
     def fail(self, lease: Lease, error: JobError) -> bool:
@@ -187,11 +205,11 @@ class Leases(JobScripts):
         *outcome: str | int,
         thumbnails: int = 0,
         shown: tuple[str, str] = ("", ""),
-        cost: str = "",
+        more: tuple[str, int] = ("", 0),
     ) -> bool:
         allowed = listed(sources(target))
         charged = (this_month(), KEPT_SECONDS)
-        argv = (lease.owner, lease.attempt, target, allowed, *outcome, *charged, thumbnails, *shown, cost)
+        argv = (lease.owner, lease.attempt, target, allowed, *outcome, *charged, thumbnails, *shown, *more)
         return bool(self.run("finish", lease.job_id, *argv))
 
     def release(self, lease: Lease) -> bool:

@@ -23,6 +23,7 @@ from sentiloc.app.redis.shared_connection import SharedConnection, pairs
 FIRST_BATCH_SEQUENCE = 10**12
 _UPLOAD_ENDED = ["upload", "gone"]
 _KEY_FULL = ["key", "full"]
+_NO_ROOM = ["key", "stored"]
 # A healthy replica answers in milliseconds. Longer waits would only block requests.
 _REPLICATION_MILLISECONDS = 1000
 # Jobs per round trip when many are cancelled.
@@ -37,6 +38,10 @@ class QueueFullError(Exception):
     """The API key has as many queued jobs as it may have."""
 
 
+class StorageFullForKeyError(Exception):
+    """The API key stores as many bytes as it may."""
+
+
 class NotReplicatedError(RedisError):
     """Too few replicas hold what was written."""
 
@@ -44,17 +49,19 @@ class NotReplicatedError(RedisError):
 class JobStore(Leases):
     """All jobs. Raises `redis.RedisError` when Redis cannot be reached."""
 
-    def submit(self, job: NewJob, max_queued: int = 0) -> JobRecord:
+    def submit(self, job: NewJob, max_queued: int = 0, max_stored: int = 0) -> JobRecord:
         """Record a new job as queued. The job is accepted once this returns. May be repeated.
 
         The queue is fair: the owners of queued jobs (API keys) take turns, according to the weights of their keys.
-        `max_queued` is the number of queued jobs that one key may have; 0: any number.
+        `max_queued` is the number of queued jobs that one key may have, and `max_stored` that of the bytes that it may
+        store; 0: any number.
 
         If the same request was sent before with the same idempotency key, its job is returned instead; that job has
         another id. An upload with the job's id is marked as used in the same atomic step.
 
         Raises `KeyReusedError` when the key came with another request, `UploadEndedError` when the upload is gone or
-        its job was deleted, `QueueFullError` when the API key has too many queued jobs.
+        its job was deleted, `QueueFullError` when the API key has too many queued jobs, `StorageFullForKeyError` when
+        its videos and results would take too many bytes.
         After a `redis.RedisError` the job may still have been recorded: look up `job.id`.
         """
         offset = FIRST_BATCH_SEQUENCE if job.options.priority is Priority.BATCH else 0
@@ -63,12 +70,14 @@ class JobStore(Leases):
         key = job.idempotency
         digest, seconds = ("", 0) if key is None else (key.digest, key.seconds)
         extra = [] if key is None else [job_request(self.prefix, job.key_id, key.text)]
-        limits = (max_queued, int(job.is_of_upload))
+        limits = (max_queued, int(job.is_of_upload), max_stored)
         found = self.run("submit", job.id, offset, digest, seconds, *limits, *changes, extra=extra)
         if found == _UPLOAD_ENDED:
             raise UploadEndedError
         if found == _KEY_FULL:
             raise QueueFullError
+        if found == _NO_ROOM:
+            raise StorageFullForKeyError
         record = read_record(read_pairs(found))
         if record is None:
             raise KeyReusedError

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from kombu.exceptions import OperationalError
 from redis import RedisError
 
-from sentiloc.app.access.key_limits import KeyLimitReached
+from sentiloc.app.access.key_limits import KeyLimitReached, StorageQuotaExceeded
 from sentiloc.app.http.problems import ProblemCode, ProblemError, TypedProblem
 from sentiloc.app.jobs.broker import Dispatcher
 from sentiloc.app.jobs.idempotency import IdempotencyKey, KeyReusedError
 from sentiloc.app.jobs.presence import require_served
 from sentiloc.app.jobs.record import JobRecord, JobState, NewJob
-from sentiloc.app.jobs.store import JobStore, QueueFullError
+from sentiloc.app.jobs.store import JobStore, QueueFullError, StorageFullForKeyError
 from sentiloc.app.storage.local import Storage
 
 logger = logging.getLogger(__name__)
@@ -32,13 +32,15 @@ class IdempotencyConflict(TypedProblem):
 class Submitter:
     """Records new jobs and sends their messages. All ways to create a job (form, URL, upload) end here.
 
-    `max_queued` is the number of queued jobs that one API key may have; 0: any number.
+    `max_queued` is the number of queued jobs that one API key may have, `max_stored` that of the bytes that it may
+    store; 0: any number.
     """
 
     store: JobStore
     dispatcher: Dispatcher
     max_queued: int = 0
     replicas: int = 0
+    max_stored: int = 0
 
     def submit(self, job: NewJob) -> JobRecord:
         """Record the job and wake a worker.
@@ -47,9 +49,9 @@ class Submitter:
         because the job may have been recorded although Redis's answer was lost. The orphan sweep removes unclaimed
         videos.
 
-        Raises `IdempotencyConflict`, `KeyLimitReached`, `ModelNotServed`, `jobs.store.UploadEndedError` and
-        `redis.RedisError`. After a `NotReplicatedError` the job is recorded, but may be lost with the primary, so the
-        client is told to try again.
+        Raises `IdempotencyConflict`, `KeyLimitReached`, `StorageQuotaExceeded`, `ModelNotServed`,
+        `jobs.store.UploadEndedError` and `redis.RedisError`. After a `NotReplicatedError` the job is recorded, but may
+        be lost with the primary, so the client is told to try again.
         """
         record = self.seen(job.idempotency, job.key_id)
         if record is not None:
@@ -111,11 +113,13 @@ class Submitter:
         if not job.reel:
             require_served(self.store.redis, self.store.prefix, job.model)
         try:
-            return self.store.submit(job, self.max_queued)
+            return self.store.submit(job, self.max_queued, self.max_stored)
         except KeyReusedError as error:
             raise IdempotencyConflict from error
         except QueueFullError as error:
             raise KeyLimitReached(self.max_queued, "queued jobs") from error
+        except StorageFullForKeyError as error:
+            raise StorageQuotaExceeded(self.max_stored) from error
         except RedisError:
             known = self._look_up(job.id)
             if known is None:

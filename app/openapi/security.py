@@ -11,8 +11,9 @@ from sentiloc.app.access.guard import (
     Unauthorized,
     is_open,
     makes_jobs,
+    makes_records,
 )
-from sentiloc.app.access.key_limits import KeyLimitReached
+from sentiloc.app.access.key_limits import KeyLimitReached, StorageQuotaExceeded
 from sentiloc.app.http.origin_guard import CrossSite, UnknownHost
 from sentiloc.app.http.problems import RedisUnavailable, documented
 
@@ -63,6 +64,8 @@ def _add_answers(responses: dict[str, Any], method: str, path: str, *, is_public
     if not is_public:
         problems += [Unauthorized, Forbidden, RateLimited, KeyLimitReached, RedisUnavailable]
         problems += [QuotaExceeded] if makes_jobs(method.upper(), path) else []
+        stores = makes_records(method.upper(), path) or path == "/uploads/presign"
+        problems += [StorageQuotaExceeded] if stores else []
     for status, answer in documented(*problems).items():
         known = responses.setdefault(str(status), answer)
         for kind, content in answer["content"].items():  # type: ignore[attr-defined]

@@ -83,6 +83,18 @@ class RequestSettings(BaseSettings):
         description="Maximum number of jobs of one API key, ended ones included, because Redis holds their records; "
         "further ones get a 429; 0: any number",
     )
+    max_stored_bytes_per_key: int = Field(
+        500 * 1024**3,
+        ge=0,
+        description="Maximum bytes of the videos, results and reels that the server keeps for one API key; "
+        "further ones get a 429; 0: any number",
+    )
+    max_feedback_bytes_per_key: int = Field(
+        256 << 20,
+        ge=0,
+        description="Maximum bytes of the corrections of one API key's jobs, because Redis holds them; "
+        "further ones get a 409; 0: any number",
+    )
     max_queued_per_key: int = Field(
         2000, gt=0, description="Maximum queued jobs of one API key; further ones get a 429"
     )

@@ -11,7 +11,7 @@ from anyio import to_thread
 from fastapi import Request
 
 from sentiloc.app.http.body import FLUSH_BYTES, body_chunks
-from sentiloc.app.http.multipart import UploadTooLarge, VideoPart
+from sentiloc.app.http.multipart import FORM_OVERHEAD, UploadTooLarge, VideoPart
 from sentiloc.app.http.problems import ProblemCode, ProblemError, problem_of
 from sentiloc.app.jobs.checks import read_request_options
 from sentiloc.app.jobs.idempotency import make_key
@@ -20,9 +20,6 @@ from sentiloc.app.settings import Settings
 from sentiloc.app.storage.local import Storage, Writer, source_key
 from sentiloc.app.uploads.problems import EmptyVideo
 from sentiloc.model.errors import SentilocError
-
-# Allowance for everything in a form except the video: boundaries, headers and the field `options`.
-_FORM_OVERHEAD = 1 << 16
 
 
 class _NoFile:
@@ -109,7 +106,7 @@ async def _receive(request: Request, writer: Writer, settings: Settings, hasher:
     async for chunk in body_chunks(request, settings.upload_idle_seconds):
         received += len(chunk)
         # The parser ignores what follows the form's end, however long it is.
-        if received > limit + _FORM_OVERHEAD:
+        if received > limit + FORM_OVERHEAD:
             raise UploadTooLarge(limit)
         part.feed(chunk)
         if len(buffer) >= FLUSH_BYTES:
@@ -138,5 +135,5 @@ def _refuse_by_length(request: Request, limit: int) -> None:
     """Refuse a body that is too large by its `Content-Length`, before any of it is read."""
     # Chunked bodies have no length; they are counted while they arrive.
     length = request.headers.get("content-length", "")
-    if length.isdigit() and int(length) > limit + _FORM_OVERHEAD:
+    if length.isdigit() and int(length) > limit + FORM_OVERHEAD:
         raise UploadTooLarge(limit)

@@ -18,7 +18,7 @@ from typing import BinaryIO, cast
 
 from redis import Redis
 
-from sentiloc.app.access.key_limits import KeyLimitReached
+from sentiloc.app.access.key_limits import KeyLimitReached, StorageQuotaExceeded
 from sentiloc.app.ids import ID
 from sentiloc.app.jobs.keys import job_key
 from sentiloc.app.redis.scripts import Scripts
@@ -33,6 +33,8 @@ from sentiloc.model.errors import ErrorCode, SentilocError
 INCOMING = "incoming"
 # For a day, clients hear 410 (gone) instead of 404, so that they start a new upload.
 _REMEMBER_GONE_SECONDS = 86_400
+# An answer of change_upload.lua.
+_NO_ROOM = 2
 
 
 class UploadBusyError(Exception):
@@ -49,23 +51,38 @@ class UploadStore:
         # On the volume of the storage, so that a finished upload is renamed instead of copied.
         self._folder = settings.data_dir / INCOMING
         self._scripts = Scripts(
-            redis, "sentiloc.app.uploads", settings.redis_prefix, growing=("open_upload", "change_upload")
+            redis,
+            "sentiloc.app.uploads",
+            settings.redis_prefix,
+            "prelude",
+            growing=("open_upload", "change_upload"),
         )
 
     def create(self, record: UploadRecord) -> None:
         """Begin an upload.
 
-        Raises `storage_full` if its bytes do not fit on the disk, `TooManyUploads` and `KeyLimitReached`.
+        Raises `storage_full` if its bytes do not fit on the disk, `TooManyUploads`, `KeyLimitReached` and
+        `StorageQuotaExceeded`.
         """
         if not record.presigned:
             # The file comes first: a record without a file would look like an upload on another machine.
             self._make_file(record)
         limits = (self._settings.max_open_uploads, self._settings.max_open_uploads_per_key)
         fields = [item for pair in write_fields(record).items() for item in pair]
-        argv: list[str | float] = [record.id, record.expires_at, *limits, record.key_id or "", *fields]
+        stored = (self._settings.max_stored_bytes_per_key, record.length or 0)
+        argv: list[str | float] = [
+            record.id,
+            record.expires_at,
+            *limits,
+            record.key_id or "",
+            *stored,
+            *fields,
+        ]
         refused = self._scripts.run("open_upload", [self._key(record.id), self._index], argv)
         if refused:
             self._path(record.id).unlink(missing_ok=True)
+            if refused == "stored":
+                raise StorageQuotaExceeded(stored[0])
             raise TooManyUploads if refused == "all" else KeyLimitReached(limits[1], "open uploads")
 
     def find(self, upload_id: str) -> UploadRecord | None:
@@ -136,15 +153,29 @@ class UploadStore:
             self._change(upload_id, {"verified": str(offset)})
 
     def set_length(self, record: UploadRecord, length: int) -> UploadRecord:
-        """Record the length that the client has now stated."""
-        self._change(record.id, {"length": str(length)})
+        """Record the length that the client has now stated; raises `StorageQuotaExceeded`."""
+        self._change(record.id, {"length": str(length)}, held=length)
         return replace(record, length=length)
 
-    def touch(self, record: UploadRecord) -> UploadRecord:
-        """Reset the expiry."""
+    def touch(self, record: UploadRecord, offset: int | None = None) -> UploadRecord:
+        """Reset the expiry.
+
+        Without a stated length, the bytes up to `offset` count as stored by the key. Raises `StorageQuotaExceeded`; the
+        upload is then removed, because it could grow without being counted.
+        """
         later = replace(record, expires_at=time.time() + self._settings.upload_expiry_seconds)
-        self._change(record.id, {"expires_at": str(later.expires_at)}, str(later.expires_at))
+        held = offset if record.length is None else None
+        with self._ended_without_room(record):
+            self._change(record.id, {"expires_at": str(later.expires_at)}, str(later.expires_at), held)
         return later
+
+    @contextmanager
+    def _ended_without_room(self, record: UploadRecord) -> Iterator[None]:
+        try:
+            yield
+        except StorageQuotaExceeded:
+            self.end(record)
+            raise
 
     def complete(self, record: UploadRecord) -> UploadRecord:
         """Move the file of an upload that has all its bytes into the storage. May be repeated after a crash.
@@ -158,10 +189,15 @@ class UploadStore:
         return self._note_complete(record)
 
     def _note_complete(self, record: UploadRecord) -> UploadRecord:
-        """Record that the video is in the storage, with its length; raises `UploadGone` if the upload was ended."""
+        """Record that the video is in the storage, with its length; raises `UploadGone` if the upload was ended.
+
+        Raises `StorageQuotaExceeded` for a presigned upload, whose length was unknown; it is removed.
+        """
+        fields = {"state": UploadState.COMPLETE, "length": str(record.length)}
         try:
-            # The length, too: another request may have stated a different one meanwhile.
-            self._change(record.id, {"state": UploadState.COMPLETE, "length": str(record.length)})
+            with self._ended_without_room(record):
+                # The length, too: another request may have stated a different one meanwhile.
+                self._change(record.id, fields, held=record.length)
         except UploadGone:
             # The video was moved here after the other request had deleted it.
             self._storage.delete(record.source_key)
@@ -246,16 +282,23 @@ class UploadStore:
                     path.unlink()
         failures.raise_first()
 
-    def _change(self, upload_id: str, fields: dict[str, str], expiry: str = "") -> None:
+    def _change(
+        self, upload_id: str, fields: dict[str, str], expiry: str = "", held: int | None = None
+    ) -> None:
         """Change fields of a record; raises `UploadGone` if it was ended, or its owner's data was erased.
 
         A plain write would bring back an upload whose bytes are deleted, or create a record that has no owner and
-        never expires.
+        never expires. `held` is the number of bytes that count as stored by the key; raises `StorageQuotaExceeded`.
         """
+        limit = self._settings.max_stored_bytes_per_key
         flat = [part for pair in fields.items() for part in pair]
         keys = [self._key(upload_id), self._index]
-        if not self._scripts.run("change_upload", keys, [upload_id, expiry, *flat]):
+        argv: list[str | float] = [upload_id, expiry, "" if held is None else held, limit, *flat]
+        answer = self._scripts.run("change_upload", keys, argv)
+        if not answer:
             raise UploadGone
+        if answer == _NO_ROOM:
+            raise StorageQuotaExceeded(limit)
 
     def _make_file(self, record: UploadRecord) -> None:
         with faults_are_typed():

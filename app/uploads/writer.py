@@ -109,7 +109,7 @@ class UploadWriter:
         return end - start
 
     def _acknowledge(self, record: UploadRecord, end: int) -> tuple[UploadRecord, int]:
-        record = self._store.touch(record)
+        record = self._store.touch(record, end)
         return (self._store.complete(record) if end == record.length else record), end
 
     async def _read(

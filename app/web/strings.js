@@ -259,6 +259,7 @@ export const hints = {
   storage_full: "Delete videos that nobody needs, or tell the operator of this server.",
   poison: "Something in this video crashes the worker. The server's log has the details.",
   internal: "The server's log has the details.",
+  storage_quota_exceeded: "Delete videos that nobody needs. The operator of this server can raise the limit, too.",
   quota_exceeded: "The operator of this server can raise the key's quota.",
 };
 

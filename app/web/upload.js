@@ -11,7 +11,7 @@ const RETRIES = [500, 1000, 2000, 4000];
 const LONGEST_WAIT = 300_000;
 const BUSY = [429, 503];
 // Refusals that a retry does not change. After the last two, the bytes that were sent are useless.
-const SETTLED = ["quota_exceeded", "storage_full", "upload_used", "upload_elsewhere"];
+const SETTLED = ["quota_exceeded", "storage_quota_exceeded", "storage_full", "upload_used", "upload_elsewhere"];
 const USELESS = ["upload_used", "upload_elsewhere"];
 
 const base64 = (text) => btoa(String.fromCodePoint(...new TextEncoder().encode(text)));

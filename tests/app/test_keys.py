@@ -355,7 +355,7 @@ def test_the_document_names_the_schemes(guarded: TestClient) -> None:
     operation = document["paths"]["/v1/localize"]["post"]
     assert operation["security"] == [{"bearer": []}, {"key": []}]
     examples = operation["responses"]["429"]["content"]["application/problem+json"]["examples"]
-    assert set(examples) == {"rate_limited", "quota_exceeded", "key_limit"}
+    assert set(examples) == {"rate_limited", "quota_exceeded", "storage_quota_exceeded", "key_limit"}
     assert document["paths"]["/healthz"]["get"]["security"] == []
 
 

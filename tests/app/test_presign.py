@@ -12,13 +12,15 @@ import pytest
 from fastapi.testclient import TestClient
 from typer.testing import CliRunner
 
+from sentiloc.app.access.caller import Scope
+from sentiloc.app.access.keys import KeyStore
 from sentiloc.app.housekeeping.retention import Retention
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.main import create_app
 from sentiloc.app.services import Services
 from sentiloc.app.settings import Settings, get_settings
 from sentiloc.app.storage.factory import make_storage
-from sentiloc.app.storage.local import source_key
+from sentiloc.app.storage.local import incoming_key, source_key
 from sentiloc.cli.verbs import root
 from sentiloc.client import Client, JobOptions
 from tests.app.asking import VIDEO, assert_problem
@@ -73,6 +75,30 @@ def test_a_presigned_upload_becomes_one_job(stored_away: TestClient, store: JobS
     for _ in range(2):
         stored_away.delete(f"/jobs/{upload_id}")
     assert httpx.get(video.headers["location"]).status_code == 404
+
+
+def test_a_presigned_video_counts_when_its_job_is_made_and_goes_without_room(
+    settings: Settings, s3_url: str, tmp_path: Path, store: JobStore
+) -> None:
+    """Nobody knows its length before."""
+    limits = {"api_keys": "on", "max_stored_bytes_per_key": len(VIDEO)}
+    place = s3_settings(s3_url, tmp_path)
+    places = {"storage_url": place.storage_url, "storage_endpoint": place.storage_endpoint}
+    changed = settings.model_copy(update={**places, **limits})
+    key = KeyStore(store.redis, settings.redis_prefix).create("a", list(Scope), rate_per_minute=0)
+    headers = {"Authorization": f"Bearer {key.text}"}
+    with TestClient(create_app(changed), headers=headers) as client:
+        forms = [client.post("/uploads/presign", json={}).json() for _ in range(2)]
+        for form in forms:
+            assert httpx.post(form["url"], data=form["fields"], files={"file": VIDEO}).status_code == 204
+        job = client.post("/localize/upload", json={"upload": forms[0]["id"]})
+        assert job.status_code == 202, job.text
+        refused = client.post("/localize/upload", json={"upload": forms[1]["id"]})
+        assert_problem(refused, 429, "storage_quota_exceeded")
+        assert client.get("/key").json()["stored_bytes"] == len(VIDEO)
+        assert_problem(client.get(f"/uploads/{forms[1]['id']}"), 410, "upload_gone")
+        storage = make_storage(changed)
+        assert [storage.size(key_of(forms[1]["id"])) for key_of in (source_key, incoming_key)] == [None, None]
 
 
 def test_a_request_and_the_sweep_settle_one_upload_at_once(

@@ -117,10 +117,10 @@ def test_a_late_request_makes_no_job_without_a_video(services: Services, how: st
 def test_two_requests_with_other_options_at_once(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
     record, submit = complete_upload(services), JobStore.submit
 
-    def submit_late(store: JobStore, job: NewJob, max_queued: int = 0) -> JobRecord:
+    def submit_late(store: JobStore, job: NewJob, *limits: int) -> JobRecord:
         monkeypatch.setattr(JobStore, "submit", submit)
         services.upload_jobs.localize(record, JobOptions(threshold=0.9))
-        return store.submit(job, max_queued)
+        return store.submit(job, *limits)
 
     monkeypatch.setattr(JobStore, "submit", submit_late)
     with pytest.raises(UploadUsed):

@@ -187,9 +187,11 @@ def expect_logged(person: Visit, words: str) -> None:
 
 
 QUOTA = "The key's 600 minutes of this month are used up."
+NO_ROOM = "One API key may store 1000 bytes of videos, results and reels, and this would be more."
 ELSEWHERE = "This server does not hold the upload's bytes; another API process may."
 SETTLED = {
     ("POST", 429, "quota_exceeded", QUOTA): "can raise the key's quota",
+    ("POST", 429, "storage_quota_exceeded", NO_ROOM): "Delete videos that nobody needs",
     ("PATCH", 507, "storage_full", "The server's storage is full."): "Delete videos that nobody needs",
     ("PATCH", 409, "upload_elsewhere", ELSEWHERE): "",
     ("PATCH", 409, "upload_used", "This upload already has a job, with other options."): "",

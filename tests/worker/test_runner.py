@@ -20,6 +20,7 @@ import pytest
 
 from sentiloc.app.access.caller import Scope, set_caller
 from sentiloc.app.access.keys import KeyStore
+from sentiloc.app.access.usage import held_bytes
 from sentiloc.app.housekeeping.retention import delete_with_files
 from sentiloc.app.jobs.options import JobOptions, Quality, TimeRange
 from sentiloc.app.jobs.presence import WorkerPresence, beat
@@ -926,3 +927,61 @@ def test_a_running_job_writes_to_redis_every_other_second(settings: Settings, st
     seconds, written = (after - before for before, after in zip(*counts, strict=True))
     assert 1 <= written <= seconds / 2 + 1
     assert any(0 < float(fields["progress"]) < 1 for _, fields in store.events(job.id))
+
+
+def submit_url(store: JobStore, settings: Settings, port: int, owner: str) -> JobRecord:
+    key = f"uploads/{secrets.token_urlsafe(16)}"
+    url = f"http://127.0.0.1:{port}/a.mp4"
+    new = NewJob(source_key=key, source_name="a", source_bytes=0, source_url=url, model="m", key_id=owner)
+    return store.submit(new)
+
+
+FETCHED = b"HTTP/1.1 200 OK\r\n\r\nvideo"
+
+
+def test_a_fetched_video_and_its_result_count_among_the_bytes_of_the_key(
+    settings: Settings, store: JobStore
+) -> None:
+    changed = settings.model_copy(
+        update={"outbound_allow": ["127.0.0.0/8"], "max_stored_bytes_per_key": 10**6}
+    )
+    make_clip(settings.data_dir / "clip.mp4", seconds=1.0)
+    data = (settings.data_dir / "clip.mp4").read_bytes()
+    with listening(FETCHED.replace(b"video", data)) as server:
+        job = submit_url(store, changed, server.port, "a")
+        assert runner(changed, store, lambda *_: Found()).run(job.id)
+    assert get(store, job).thumbnails == 1
+    files = [path for name in ("uploads", "results") for path in (settings.data_dir / name).iterdir()]
+    assert len(files) == 3
+    stored = held_bytes(store.redis, store.prefix, "a").stored
+    assert stored == sum(path.stat().st_size for path in files)
+
+
+def test_a_video_for_which_its_key_has_no_room_is_not_kept(settings: Settings, store: JobStore) -> None:
+    changed = settings.model_copy(update={"outbound_allow": ["127.0.0.0/8"], "max_stored_bytes_per_key": 12})
+    with listening(FETCHED) as server:
+        jobs = [submit_url(store, changed, server.port, "a") for _ in range(3)]
+        worker = runner(changed, store, lambda *_: Answer())
+        assert worker.run(jobs[0].id)
+        store.hold(jobs[0].id, "result", 5)
+        assert worker.run(jobs[1].id)
+        store.hold(jobs[0].id, "result", 7)
+        assert worker.run(jobs[2].id)
+        # The last one is refused before it is fetched.
+        assert server.connections == 2
+    assert get(store, jobs[0]).state is JobState.SUCCEEDED
+    for job in jobs[1:]:
+        error = get(store, job).error
+        assert error is not None and error.code is ErrorCode.STORAGE_QUOTA_EXCEEDED
+    assert len(list((settings.data_dir / "uploads").iterdir())) == 1
+    assert held_bytes(store.redis, store.prefix, "a").stored == 12
+
+
+def test_a_video_that_a_killed_attempt_has_fetched_is_counted(settings: Settings, store: JobStore) -> None:
+    job = submit_url(store, settings, 1, "a")
+    with LocalStorage(settings.data_dir).writer(job.source_key) as writer:
+        writer.write(b"video")
+        writer.commit()
+    assert runner(settings, store, lambda *_: Answer()).run(job.id)
+    assert get(store, job).source_bytes == 5
+    assert held_bytes(store.redis, store.prefix, "a").stored >= 5

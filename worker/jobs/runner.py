@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from redis import RedisError
 
 from sentiloc.app.access.keys import KeyStore
+from sentiloc.app.access.usage import held_bytes
 from sentiloc.app.jobs.found import found_in
 from sentiloc.app.jobs.leases import WaitingForOthers
 from sentiloc.app.jobs.options import Quality
@@ -200,8 +201,9 @@ class JobRunner:
         ):
             patience = self._settings.save_patience_seconds
             persist(lambda: upload(self._storage, path, key), keeper.check, patience)
-        # The file first, then the record: a record never names a file that does not exist.
-        if self._retry_write(keeper, lambda: self._store.succeed(record.lease, key)):
+            # The file first, then the record: a record never names a file that does not exist.
+            size = path.stat().st_size
+        if self._retry_write(keeper, lambda: self._store.succeed(record.lease, key, stored_bytes=size)):
             logger.info("succeeded with a reel")
         else:
             self._storage.delete(key)
@@ -234,7 +236,7 @@ class JobRunner:
         key = result_key(record.id, record.attempt)
         patience = self._settings.save_patience_seconds
         with keeper.waiting_outside():
-            count = persist(lambda: self._write(record, key, result, pictures), keeper.check, patience)
+            count, size = persist(lambda: self._write(record, key, result, pictures), keeper.check, patience)
         labels = {segment.label for segment in result.segments}
         media = metrics.media_seconds
         if self._retry_write(
@@ -247,6 +249,7 @@ class JobRunner:
                 thumbnails=count,
                 duration=result.video.duration,
                 found=found_in(result.segments),
+                stored_bytes=size,
             ),
         ):
             logger.info("succeeded with %d segments", len(result.segments))
@@ -256,16 +259,17 @@ class JobRunner:
                 self._storage.delete(lost)
             logger.info("the result is discarded: the job was cancelled or given to another worker")
 
-    def _write(self, record: JobRecord, key: str, result: Any, pictures: Sequence[bytes]) -> int:
-        """Store the result and its pictures; returns the number of pictures. May be repeated."""
+    def _write(self, record: JobRecord, key: str, result: Any, pictures: Sequence[bytes]) -> tuple[int, int]:
+        """Store the result and its pictures; returns the number of pictures, and the bytes of all. May be repeated."""
+        # NaN is not JSON; better an error here than a result that clients cannot parse.
+        text = json.dumps(result.to_dict(), allow_nan=False).encode()
         with self._storage.writer(key) as writer:
-            # NaN is not JSON; better an error here than a result that clients cannot parse.
-            writer.write(json.dumps(result.to_dict(), allow_nan=False).encode())
+            writer.write(text)
             writer.commit()
         count = save_thumbnails(self._storage, record.id, record.attempt, pictures)
         # Before the job is marked as succeeded, because nothing looks for them afterwards.
         self._forget_lost_attempts(record)
-        return count
+        return count, len(text) + sum(map(len, pictures[:count]))
 
     def _forget_lost_attempts(self, record: JobRecord) -> None:
         """Delete results that earlier attempts stored but could not record before they were killed."""
@@ -292,12 +296,30 @@ class JobRunner:
             return
         with keeper.waiting_outside():
             # An earlier attempt has stored the video; fetching again could give another one.
-            if self._storage.size(record.source_key) is not None:
-                return
-            is_dropped = partial(self._is_dropped, record.id)
-            size = fetch_source(record, self._storage, self._settings, keeper.report, is_dropped=is_dropped)
-        part = record.options.time_range
-        self._retry_write(keeper, lambda: self._store.fetched(record.lease, size, part))
+            size = self._storage.size(record.source_key)
+            if size is None:
+                self._require_storage(record)
+                is_dropped = partial(self._is_dropped, record.id)
+                size = fetch_source(
+                    record, self._storage, self._settings, keeper.report, is_dropped=is_dropped
+                )
+        if size == record.source_bytes:
+            return
+        part, most = record.options.time_range, self._settings.max_stored_bytes_per_key
+        try:
+            self._retry_write(keeper, lambda: self._store.fetched(record.lease, size, part, most))
+        except SentilocError:
+            self._storage.delete(record.source_key)
+            raise
+
+    def _require_storage(self, record: JobRecord) -> None:
+        """Fetch nothing for a key that has no room for it."""
+        most = self._settings.max_stored_bytes_per_key
+        if record.key_id is None or not most:
+            return
+        if held_bytes(self._store.redis, self._store.prefix, record.key_id).stored >= most:
+            detail = f"The API key may store {most} bytes in all, and had no room left when this job began."
+            raise SentilocError(ErrorCode.STORAGE_QUOTA_EXCEEDED, detail)
 
     def _is_dropped(self, job_id: str) -> bool:
         """Whether a job was cancelled or deleted; False while Redis cannot be reached."""

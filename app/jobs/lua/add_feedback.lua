@@ -1,12 +1,21 @@
 -- KEYS: the job's list, the index, the job. ARGV: most entries, entry, time, job id, time of the entry it replaces,
--- summary of its segments ('' if it has none).
--- Returns 0 if the list is full, 1 if stored, 2 if the latest entry is not the stated one, 3 if the job is gone.
+-- summary of its segments ('' if it has none), bytes of feedback that one API key may have (0: any number).
+-- Returns 0 if the list is full, 1 if stored, 2 if the latest entry is not the stated one, 3 if the job is gone, 4 if the
+-- job's API key would have too many bytes.
 if redis.call('EXISTS', KEYS[3]) == 0 then return 3 end
 if redis.call('LLEN', KEYS[1]) >= tonumber(ARGV[1]) then return 0 end
 if ARGV[5] ~= '' then
   local latest = redis.call('ZSCORE', KEYS[2], ARGV[4])
   if math.abs(tonumber(latest or '0') - tonumber(ARGV[5])) > 0.0000005 then return 2 end
 end
+local owner, held = unpack(redis.call('HMGET', KEYS[3], 'key_id', 'held_feedback'))
+if owner and owner ~= '' then
+  local totals = string.sub(KEYS[3], 1, -#ARGV[4] - 5) .. 'held:' .. owner
+  local total, limit = tonumber(redis.call('HGET', totals, 'feedback') or '0') + #ARGV[2], tonumber(ARGV[7])
+  if limit > 0 and total > limit then return 4 end
+  redis.call('HINCRBY', totals, 'feedback', #ARGV[2])
+end
+redis.call('HSET', KEYS[3], 'held_feedback', (tonumber(held or '') or 0) + #ARGV[2])
 redis.call('RPUSH', KEYS[1], ARGV[2])
 redis.call('ZADD', KEYS[2], ARGV[3], ARGV[4])
 if ARGV[6] ~= '' then redis.call('HSET', KEYS[3], 'corrected', ARGV[6]) end

@@ -2,6 +2,7 @@
 local fields = redis.call('HGETALL', job)
 if #fields == 0 or not is_one_of(get('state'), ARGV[1]) then return {} end
 forget_request(job, id)
+for _, part in ipairs({'video', 'result', 'feedback'}) do hold(part, 0) end
 redis.call('ZREM', jobs, id)
 redis.call('ZREM', jobs .. ':' .. get('key_id'), id)
 for _, index in ipairs({'feedback', 'webhooks', 'kept:uploads', 'kept:results', 'kept:records'}) do

@@ -1,6 +1,7 @@
 -- ARGV: owner, attempt, final state, states it may follow, error code, error detail, result key, labels found,
 -- milliseconds of media, name of the counter that these are charged to (if a key owns the job), its seconds,
--- thumbnails, seconds of the video, the summary of each label (JSON), the job's cost ('': as expected).
+-- thumbnails, seconds of the video, the summary of each label (JSON), the job's cost ('': as expected), bytes of the
+-- result and its pictures, or of the reel.
 -- Whole numbers: INCRBYFLOAT in a script corrupts the memory of Redis 6.2.
 local owner, attempt, target, allowed = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 if not held(owner, attempt) then
@@ -17,5 +18,6 @@ if target == 'succeeded' and get('key_id') ~= '' then
 end
 if target == 'succeeded' then redis.call('HINCRBY', daily(get('key_id')), 'media', ARGV[9]) end
 if tonumber(ARGV[15] or '') then correct_cost(tonumber(ARGV[15])) end
+hold('result', tonumber(ARGV[16] or '') or 0)
 close(target, ARGV[5], ARGV[6], ARGV[7])
 return 1

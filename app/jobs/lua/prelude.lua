@@ -206,10 +206,36 @@ end
 local function is_complete_upload(upload)
   return redis.call('HGET', prefix .. 'upload:' .. upload, 'state') == 'complete'
 end
+-- What an API key holds: the hash `held:KEY` has the bytes of its videos, results and reels (`stored`) and those of its
+-- feedback, which lies in Redis (`feedback`). Each record states its own part, so that nothing is counted twice.
+local function held_total(key_id, what)
+  return tonumber(redis.call('HGET', prefix .. 'held:' .. key_id, what) or '') or 0
+end
+local function count_held(key_id, what, change)
+  local totals = prefix .. 'held:' .. key_id
+  if key_id == '' or change == 0 then return end
+  if redis.call('HINCRBY', totals, what, string.format('%.0f', change)) == 0 then redis.call('HDEL', totals, what) end
+end
+-- The job's `part` (video, result or feedback) now has this many bytes.
+local function hold(part, bytes)
+  local known = get('held_' .. part)
+  if known == string.format('%.0f', bytes) then return end
+  redis.call('HSET', job, 'held_' .. part, string.format('%.0f', bytes))
+  count_held(get('key_id'), part == 'feedback' and 'feedback' or 'stored', bytes - (tonumber(known) or 0))
+end
+-- Whether a job with this video fits among what its key may store (0: any number of bytes). Its upload is counted already.
+local function fits_storage(key_id, bytes, limit)
+  if key_id == '' or limit == 0 then return true end
+  local more = bytes - (tonumber(redis.call('HGET', prefix .. 'upload:' .. id, 'held') or '') or 0)
+  return more <= 0 or held_total(key_id, 'stored') + more <= limit
+end
 -- An upload that has become this job.
 local function use_upload()
   local upload = prefix .. 'upload:' .. id
   if redis.call('EXISTS', upload) == 1 then
+    local seen = redis.call('HMGET', upload, 'key_id', 'held')
+    count_held(seen[1] or '', 'stored', -(tonumber(seen[2] or '') or 0))
+    redis.call('HDEL', upload, 'held')
     redis.call('HSET', upload, 'state', 'used')
     redis.call('EXPIRE', upload, 86400)
     redis.call('ZREM', prefix .. 'uploads', id)

@@ -58,5 +58,6 @@ if owner ~= '' then in_parts('ZADD', jobs .. ':' .. owner, times) end
 for _, upload in ipairs(uploads) do
   turn_to(upload)
   use_upload()
+  hold('video', tonumber(get('source_bytes')) or 0)
 end
 return redis.call('HGETALL', batch)

@@ -6,5 +6,10 @@ if ARGV[2] ~= '' then
 end
 redis.call('DEL', KEYS[1])
 redis.call('ZREM', KEYS[2], ARGV[1])
-redis.call('HDEL', KEYS[3], 'corrected')
+local owner, held = unpack(redis.call('HMGET', KEYS[3], 'key_id', 'held_feedback'))
+if owner and owner ~= '' and tonumber(held or '') then
+  local totals = string.sub(KEYS[3], 1, -#ARGV[1] - 5) .. 'held:' .. owner
+  if redis.call('HINCRBY', totals, 'feedback', -tonumber(held)) == 0 then redis.call('HDEL', totals, 'feedback') end
+end
+redis.call('HDEL', KEYS[3], 'corrected', 'held_feedback')
 return 1

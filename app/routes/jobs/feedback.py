@@ -206,4 +206,9 @@ def _keep(services: Services, job_id: str, feedback: Feedback, seen: float | Non
         raise FeedbackFull
     if added is Added.GONE:
         raise JobNotFound
+    if added is Added.KEY_FULL:
+        limit = services.feedback.max_bytes
+        raise FeedbackFull(
+            f"The corrections of one API key may have {limit} bytes in all. Withdraw some of them."
+        )
     return kept

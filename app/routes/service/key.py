@@ -10,11 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from sentiloc.app.access.caller import Caller, Scope, current_caller
 from sentiloc.app.access.keys import ApiKey
-from sentiloc.app.access.usage import month_ends
+from sentiloc.app.access.usage import Held, held_bytes, month_ends
 from sentiloc.app.http.problems import RedisUnavailable, documented
 from sentiloc.app.routes.deps import NO_STORE
 from sentiloc.app.schemas.base import optional_moment
 from sentiloc.app.services import ServicesDep
+from sentiloc.app.settings import Settings
 
 router = APIRouter(tags=["service"])
 
@@ -26,6 +27,10 @@ _EXAMPLE: dict[str, Any] = {
     "rate_per_minute": 1200,
     "quota_minutes": 600.0,
     "used_minutes": 12.5,
+    "max_stored_bytes": 536870912000,
+    "stored_bytes": 73400320,
+    "max_feedback_bytes": 268435456,
+    "feedback_bytes": 4096,
     "quota_resets_at": "2026-02-01T00:00:00Z",
     "expires_at": None,
     "person": None,
@@ -46,6 +51,16 @@ class KeyBody(BaseModel):
         None, description="Minutes of media per calendar month; null: unlimited"
     )
     used_minutes: float | None = Field(None, description="Minutes used this month")
+    max_stored_bytes: int | None = Field(
+        None, description="Bytes that its videos, results and reels may take; null: unlimited"
+    )
+    stored_bytes: int | None = Field(
+        None, description="Bytes that they take now, with the stated lengths of open uploads"
+    )
+    max_feedback_bytes: int | None = Field(
+        None, description="Bytes that the corrections of its jobs may take; null: unlimited"
+    )
+    feedback_bytes: int | None = Field(None, description="Bytes that they take now")
     quota_resets_at: datetime | None = None
     expires_at: datetime | None = None
     person: str | None = Field(
@@ -63,11 +78,16 @@ def own_key(services: ServicesDep, response: Response) -> KeyBody:
     key = None if caller.key_id is None else services.keys.get(caller.key_id)
     if key is None:
         return KeyBody(required=services.settings.keys_required)
-    return _body(key, caller, services.keys.used_minutes(key.id))
+    held = held_bytes(services.store.redis, services.store.prefix, key.id)
+    return _body(key, caller, services.keys.used_minutes(key.id), held, services.settings)
 
 
-def _body(key: ApiKey, caller: Caller, used: float) -> KeyBody:
+def _body(key: ApiKey, caller: Caller, used: float, held: Held, settings: Settings) -> KeyBody:
     return KeyBody(
+        max_stored_bytes=settings.max_stored_bytes_per_key or None,
+        stored_bytes=held.stored,
+        max_feedback_bytes=settings.max_feedback_bytes_per_key or None,
+        feedback_bytes=held.feedback,
         required=True,
         id=key.id,
         name=key.name,

@@ -10,7 +10,7 @@ from anyio import to_thread
 from fastapi import APIRouter, HTTPException, Request, Response
 
 from sentiloc.app.access.caller import current_caller
-from sentiloc.app.access.key_limits import KeyLimitReached
+from sentiloc.app.access.key_limits import KeyLimitReached, StorageQuotaExceeded
 from sentiloc.app.http.address import address
 from sentiloc.app.http.body import UploadCutOff, UploadStalled
 from sentiloc.app.http.file_names import display_name
@@ -57,7 +57,7 @@ _STORAGE_FULL = (507, ErrorCode.STORAGE_FULL, "The server's storage is full.")
 _NEW_PROBLEMS = (EmptyVideo, InvalidRequest, UnknownModel)
 _CHUNK_PROBLEMS = (
     *(InvalidTusHeader, UploadCutOff, UploadStalled, UploadTooLarge, tus.UnsupportedVersion),
-    *(tus.NotAChunk, UploadBusy, ChecksumMismatch, _STORAGE_FULL, STORE_DOWN),
+    *(tus.NotAChunk, UploadBusy, ChecksumMismatch, _STORAGE_FULL, STORE_DOWN, StorageQuotaExceeded),
 )
 
 
@@ -188,7 +188,7 @@ def _create(services: Services, request: Request) -> UploadRecord:
         200: {"description": "The offset, in headers", "headers": _STATE_HEADERS},
         **documented(
             *(UploadNotFound, UploadGone, UploadElsewhere, tus.UnsupportedVersion, _BAD_ID),
-            *(RedisUnavailable, STORE_DOWN),
+            *(RedisUnavailable, STORE_DOWN, StorageQuotaExceeded),
         ),
     },
     openapi_extra={"parameters": _header_parameters(_RESUMABLE)},
@@ -211,7 +211,17 @@ def offset_of(upload_id: UploadId, request: Request, services: ServicesDep) -> R
     "/{upload_id}",
     summary="Get an upload",
     operation_id="getUpload",
-    responses=documented(UploadNotFound, UploadGone, UploadElsewhere, _BAD_ID, RedisUnavailable, STORE_DOWN),
+    responses=documented(
+        *(
+            UploadNotFound,
+            UploadGone,
+            UploadElsewhere,
+            _BAD_ID,
+            RedisUnavailable,
+            STORE_DOWN,
+            StorageQuotaExceeded,
+        )
+    ),
 )
 def look(upload_id: UploadId, services: ServicesDep) -> UploadBody:
     """The state of the upload as JSON, for programs without a tus client."""

@@ -66,6 +66,7 @@ class Code(StrEnum):
     FORBIDDEN = "forbidden"
     RATE_LIMITED = "rate_limited"
     QUOTA_EXCEEDED = "quota_exceeded"
+    STORAGE_QUOTA_EXCEEDED = "storage_quota_exceeded"
     KEY_LIMIT = "key_limit"
     EMPTY_FILE = "empty_file"
     UNSUPPORTED_FORMAT = "unsupported_format"

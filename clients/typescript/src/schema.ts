@@ -612,6 +612,14 @@ export interface KeyBody {
   quota_minutes: number | null;
   /** Minutes used this month */
   used_minutes: number | null;
+  /** Bytes that its videos, results and reels may take; null: unlimited */
+  max_stored_bytes: number | null;
+  /** Bytes that they take now, with the stated lengths of open uploads */
+  stored_bytes: number | null;
+  /** Bytes that the corrections of its jobs may take; null: unlimited */
+  max_feedback_bytes: number | null;
+  /** Bytes that they take now */
+  feedback_bytes: number | null;
   quota_resets_at: string | null;
   expires_at: string | null;
   /** Who signed in on the page and works as this key; null: nobody */
