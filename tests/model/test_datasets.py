@@ -20,6 +20,7 @@ from sentiloc.model.data.feature_store import (
     write_spec,
 )
 from sentiloc.model.data.items import PointLabel, SegmentLabel
+from sentiloc.model.data.text import read_json
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.fsenet.datasets import Problems, folder_config, load_items, read_annotations
 from sentiloc.model.segments import SnippetFeatures
@@ -295,3 +296,13 @@ def test_the_real_tsl300_annotations_are_read_whole() -> None:
     assert len(labels.points) == 200
     assert sum(len(segments) for segments in labels.segments.values()) == 1642
     assert len(labels.fps) == len(labels.durations) == 300
+
+
+def test_a_repeated_key_among_very_many_is_found_at_once(tmp_path: Path) -> None:
+    """A search of all keys for each key took minutes for a hundred thousand of them."""
+    pairs = ",".join(f'"v{number}": []' for number in range(60_000))
+    (tmp_path / "gt.json").write_text(f'{{{pairs},"v59999": []}}', encoding="utf-8")
+    started = process_time()
+    with pytest.raises(SentilocError, match=r"gt\.json: 'v59999' is there more than once"):
+        read_json(tmp_path / "gt.json")
+    assert process_time() - started < 5
