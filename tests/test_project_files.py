@@ -33,6 +33,24 @@ def test_every_file_has_the_same_version() -> None:
     assert f"## [{PROJECT['version']}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
+def repeated_lines(changelog: str) -> list[str]:
+    """Headings and lines that one version has twice, as after a merge that kept both sides."""
+    versions = [re.findall(r"^(?:###|-) .*", part, re.MULTILINE) for part in changelog.split("\n## ")]
+    return [line for lines in versions for line in sorted(set(lines)) if lines.count(line) > 1]
+
+
+def test_the_changelog_says_nothing_twice() -> None:
+    """A merge that keeps the lines of both sides may bring an old arrangement back beside the new one."""
+    assert repeated_lines("## [2]\n### Fixed\n- a\n### Fixed\n- a\n") == ["### Fixed", "- a"]
+    assert repeated_lines((ROOT / "CHANGELOG.md").read_text(encoding="utf-8")) == []
+
+
+def test_unreleased_changes_are_grouped_by_reader() -> None:
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    unreleased = changelog.partition("## [Unreleased]")[2].partition("\n## ")[0]
+    assert not re.findall(r"^### (?:Added|Changed|Fixed|Removed)$", unreleased, re.MULTILINE)
+
+
 @pytest.mark.parametrize(("tag", "is_accepted"), [(f"v{PROJECT['version']}", True), ("v0.0.1", False)])
 def test_a_release_needs_the_tag_of_the_version(tag: str, is_accepted: bool) -> None:
     """Run the check of release.yml itself, which otherwise runs for the first time when a tag is pushed."""
