@@ -1,21 +1,21 @@
 """Proofs under faults. Each resumes an interrupted run, prints a summary and writes it to tests/proofs/results.
 
-    python -m tests.proofs.faults kills        `kill -9` of the worker (row 1)          100 times, about 20 minutes
-    python -m tests.proofs.faults redis api    `kill -9` of Redis, of the API (row 2)   20 times each
-    python -m tests.proofs.faults poison       a job that kills its worker (row 3)
-    python -m tests.proofs.faults visibility   three visibility timeouts (row 4)
-    python -m tests.proofs.faults sigterm      the worker is told to stop (row 5)
-    python -m tests.proofs.faults hang         a network that computes for ever (row 8)
-    python -m tests.proofs.faults disk         a volume that runs full (row 6); needs root
-    python -m tests.proofs.faults limits       the decoder's limits (row 10)
-    python -m tests.proofs.faults gpu          a missing device (row 15)
-    python -m tests.proofs.faults releases     workers of two releases (row 18); needs the history
+    python -m tests.proofs.faults kills        `kill -9` of the worker                  100 times, about 20 minutes
+    python -m tests.proofs.faults redis api    `kill -9` of Redis, of the API           20 times each
+    python -m tests.proofs.faults poison       a job that kills its worker
+    python -m tests.proofs.faults visibility   three visibility timeouts
+    python -m tests.proofs.faults sigterm      the worker is told to stop
+    python -m tests.proofs.faults hang         a network that computes for ever
+    python -m tests.proofs.faults disk         a volume that runs full; needs root
+    python -m tests.proofs.faults limits       the decoder's limits
+    python -m tests.proofs.faults gpu          a missing device
+    python -m tests.proofs.faults releases     workers of two releases; needs the history
     python -m tests.proofs.faults upgrade      API and worker of two releases side by side: 500 jobs; needs the history
     python -m tests.proofs.faults sentinel     the primary of a replicated Redis is lost (3 Sentinels)
     python -m tests.proofs.faults several      three APIs and three workers, killed at random (--count seconds)
     python -m tests.proofs.faults outage       the object store is away under load (--count seconds, default 600)
     python -m tests.proofs.faults redis_outage Redis is away under load (--count seconds, default 600)
-    python -m tests.proofs.faults replacement  a model package that is replaced under load (row 18)
+    python -m tests.proofs.faults replacement  a model package that is replaced under load
 
 `--work` is a folder for the services' data and the ledgers of what was found (default: runs/faults).
 """
