@@ -206,7 +206,10 @@ class _Rows:
             raise SentilocError(ErrorCode.URL_FORBIDDEN, detail)
         # Found without importing it: boto3 takes half a second to load, and only workers use it.
         if find_spec("boto3") is None:
-            raise SentilocError(ErrorCode.URL_FORBIDDEN, "This server has no client for object stores.")
+            raise SentilocError(
+                ErrorCode.URL_FORBIDDEN,
+                "This server cannot read s3:// addresses, because boto3 is not installed. Its operator can install it.",
+            )
         return place.name
 
     def _of_upload(self, upload_id: str, name: str | None) -> tuple[str, ...]:

@@ -27,7 +27,7 @@ def redis_url(settings: Settings) -> str:
     if settings.redis_url is None:
         raise SentilocError(
             ErrorCode.INVALID_DATA,
-            "SENTILOC_REDIS_URL is not set. Set it, or use `sentiloc serve`, which starts its own store.",
+            "SENTILOC_REDIS_URL is not set. Set it, or use `sentiloc serve`, which starts its own Redis.",
         )
     return settings.redis_url
 

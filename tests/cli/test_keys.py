@@ -46,6 +46,7 @@ def test_a_key_s_life(runner: CliRunner) -> None:
 def test_missing_files_are_named(runner: CliRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gone = runner.invoke(keys_app, ["revoke", "000000000000"])
     assert "no key has the id" in str(gone.exception)
+    assert "`sentiloc keys list` shows the ids" in str(gone.exception)
     monkeypatch.delenv("SENTILOC_REDIS_URL")
     monkeypatch.setenv("SENTILOC_DATA_DIR", str(tmp_path / "elsewhere"))
     alone = runner.invoke(keys_app, ["list"])

@@ -134,7 +134,7 @@ def test_a_trial_of_no_job_claims_nothing(sentiloc: Sentiloc) -> None:
     with scripted(models, nothing, models) as server:
         code, out, err = sentiloc("trial", "next", "--server", server.url)
         assert (code, "%" in out) == (0, False), out
-        assert err == "This share of the finished jobs has none of another model.\n"
+        assert err == "This share has no finished job of another model.\n"
         code, _, err = sentiloc("trial", "nxt", "--server", server.url)
     assert (code, "'nxt' is not one of next" in err) == (2, True), err
 

@@ -173,7 +173,7 @@ def _load_face(face: FaceStream, threads: int) -> FaceExtractor:
     if extractor_id(encoder) != face.encoder:
         raise SentilocError(
             ErrorCode.SPEC_MISMATCH,
-            f"the model was trained on faces encoded by {face.encoder}, here is {extractor_id(encoder)}",
+            f"the model was trained on faces encoded by {face.encoder}, but {extractor_id(encoder)} is installed",
         )
     yunet = cached_weights("yunet")
     return load_face_extractor(root / FACE_DETECTOR_PACKAGE, encoder, yunet=yunet, threads=threads)

@@ -80,7 +80,7 @@ def trial(
     else:
         _print(report)
     if not pairs:
-        typer.echo("This share of the finished jobs has none of another model.", err=True)
+        typer.echo("This share has no finished job of another model.", err=True)
     if report.failed:
         raise typer.Exit(FAILED)
 

@@ -15,7 +15,9 @@ def create_bucket() -> None:
     override()
     settings = get_settings()
     if settings.storage_url is None:
-        raise SentilocError(ErrorCode.INVALID_DATA, "SENTILOC_STORAGE_URL is not set")
+        raise SentilocError(
+            ErrorCode.INVALID_DATA, "SENTILOC_STORAGE_URL is not set; set it to s3://bucket/prefix"
+        )
     storage = make_storage(settings)
     # Imported late: boto3 is optional, and `make_storage` says how to install it.
     from sentiloc.app.storage.s3 import S3Storage

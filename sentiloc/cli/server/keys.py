@@ -152,7 +152,9 @@ def list_keys(data_dir: DataDir = None) -> None:
 def revoke(key_id: KeyId, data_dir: DataDir = None) -> None:
     """Revoke a key permanently, with immediate effect. Its jobs stay until they expire."""
     if not _store(data_dir).revoke(key_id):
-        raise SentilocError(ErrorCode.INVALID_DATA, f"no key has the id {key_id}")
+        raise SentilocError(
+            ErrorCode.INVALID_DATA, f"no key has the id {key_id}; `sentiloc keys list` shows the ids"
+        )
     _audit("revoked an API key", key=key_id)
     typer.echo(f"{key_id} is revoked")
 
@@ -168,7 +170,9 @@ def erase(
     Prints a receipt as JSON. The key itself stays; revoke it first so that no new data arrives.
     """
     if _store(data_dir).get(key_id) is None:
-        raise SentilocError(ErrorCode.INVALID_DATA, f"no key has the id {key_id}")
+        raise SentilocError(
+            ErrorCode.INVALID_DATA, f"no key has the id {key_id}; `sentiloc keys list` shows the ids"
+        )
     if not yes:
         typer.confirm(f"Delete everything of {key_id}? It cannot be restored.", abort=True)
     services = Services.from_settings(_settings())
@@ -188,7 +192,9 @@ def rotate_webhook_secret(key_id: KeyId, data_dir: DataDir = None) -> None:
     """Print a new webhook secret. Until the next rotation, webhooks are also signed with the previous one."""
     secret = _store(data_dir).rotate_webhook_secret(key_id)
     if secret is None:
-        raise SentilocError(ErrorCode.INVALID_DATA, f"no key has the id {key_id}")
+        raise SentilocError(
+            ErrorCode.INVALID_DATA, f"no key has the id {key_id}; `sentiloc keys list` shows the ids"
+        )
     _audit("rotated a webhook secret", key=key_id)
     typer.echo(f"webhook secret: {secret}")
 

@@ -72,7 +72,7 @@ def _spec(run: Run, given: Path | None) -> ModelSpec:
     if given is None and not own.exists():
         raise SentilocError(
             ErrorCode.INVALID_DATA,
-            f"{own}: missing; name the features that the run was trained on with --spec",
+            f"{own}: missing; name with --spec the features that the run was trained on",
         )
     trained = parse_stored_spec(own) if own.exists() else None
     if given is None and trained is not None:

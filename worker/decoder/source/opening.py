@@ -132,7 +132,10 @@ def _open_container(
 
 
 def _refuse_nested(*_: object) -> BinaryIO:
-    raise SentilocError(ErrorCode.UNSUPPORTED_FORMAT, "The file refers to other files.")
+    raise SentilocError(
+        ErrorCode.UNSUPPORTED_FORMAT,
+        "The file refers to other files, which are not read. Export the video as one file.",
+    )
 
 
 def _choose_video(container: InputContainer) -> VideoStream:
