@@ -177,7 +177,7 @@ const isAwaitingSecondPress = () => $("job-list").querySelector("[data-sure]") !
 
 function draw() {
   const row = document.activeElement?.closest?.("#job-list > li");
-  const [focused, place] = [row?.getAttribute("data-id"), row ? parts(row).indexOf(document.activeElement) : -1];
+  const [focused, place] = [row?.getAttribute("data-id"), row ? parts(row).findIndex((part) => part === document.activeElement) : -1];
   // A button that waits for its second press is not removed.
   if (!isAwaitingSecondPress()) $("job-list").replaceChildren(...jobs.map(item));
   drawChosen();
