@@ -154,3 +154,13 @@ def test_an_unreadable_list_of_a_batch_is_refused_in_plain_words(sentiloc: Senti
     ):
         code, _, err = sentiloc("batch", tmp_path / name, *NOWHERE)
         assert (code, said in err, "Errno" in err) == (2, True, False), err
+
+
+def test_an_unknown_field_of_a_batch_is_named_beside_the_known_ones(
+    sentiloc: Sentiloc, tmp_path: Path
+) -> None:
+    items = tmp_path / "items.txt"
+    items.write_text('{"url": "https://media.example/a.mp4", "label": "positive"}\n', encoding="utf-8")
+    code, _, err = sentiloc("batch", items, *NOWHERE)
+    said = "line 1 has an unknown field 'label'; known are metadata, name, tags, upload, url"
+    assert (code, said in " ".join(err.split())) == (2, True), err

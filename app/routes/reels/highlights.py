@@ -166,7 +166,9 @@ def _highlights(query: HighlightQuery, services: Services) -> Response:
         )
         return Response(body.model_dump_json(), media_type="application/json", headers=NO_STORE)
     if not found:
-        raise ProblemError(422, ProblemCode.INVALID_REQUEST, "There is no highlight to cut.")
+        raise ProblemError(
+            422, ProblemCode.INVALID_REQUEST, "No highlight was found, so there is nothing to cut."
+        )
     sources = [GivenSource(id=one.id, name=one.name, video=one.result.video) for one in footage]
     options = SequenceOptions(title=query.title, folder=query.folder)
     answer = write_cut(build_sequence([_clip(one) for one in found], sources, options), query.format)

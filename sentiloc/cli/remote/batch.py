@@ -49,7 +49,8 @@ def batch(
         str,
         typer.Argument(
             metavar="FILE",
-            help="One URL a line, or one JSON object a line, with `url` and more; - is standard input.",
+            help="One URL a line, or one JSON object a line: `url` or `upload`, and if you like `name`, `metadata` "
+            "and `tags`; - is standard input.",
         ),
     ],
     server: Server = None,
@@ -133,7 +134,9 @@ def _item(line: str, number: int) -> BatchItem:
     except ValueError as error:
         raise typer.BadParameter(f"line {number} is not JSON: {error}", param_hint="FILE") from error
     if unknown := set(given) - _FIELDS:
-        raise typer.BadParameter(f"line {number} has an unknown field {min(unknown)!r}", param_hint="FILE")
+        known = ", ".join(sorted(_FIELDS))
+        detail = f"line {number} has an unknown field {min(unknown)!r}; known are {known}"
+        raise typer.BadParameter(detail, param_hint="FILE")
     return BatchItem(**given)
 
 

@@ -39,7 +39,7 @@ ApiKey = Annotated[
     typer.Option(
         "--api-key",
         envvar="SENTILOC_API_KEY",
-        help="Prefer the environment variable: other users can see command-line arguments",
+        help="API key of the server. Prefer the environment variable: other users can see command-line arguments.",
     ),
 ]
 _SIGNING_VARIABLE = "SENTILOC_JOB_WEBHOOK_SECRET"
@@ -49,7 +49,7 @@ WebhookSecret = Annotated[
         "--webhook-secret",
         envvar=_SIGNING_VARIABLE,
         help="Signs what --webhook sends: whsec_ and 24 to 64 bytes in base64; default: the secret of the key, or of "
-        "the server. Prefer the environment variable",
+        "the server. Prefer the environment variable.",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object per line.")]
