@@ -8,11 +8,13 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer.main
 import yaml
 
-from sentiloc.cli.verbs import VERBS
+from sentiloc.cli.verbs import VERBS, root
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -185,3 +187,43 @@ def test_the_readme_names_every_command() -> None:
     )
     named = {word for cell in re.findall(r"^\| `([^`]+)`", table, re.MULTILINE) for word in cell.split(" · ")}
     assert named - {"sentiloc …"} == {*VERBS, "version"}
+
+
+def options_of(words: list[str]) -> tuple[str, set[str]]:
+    """The command that the words call, and its options."""
+    command: Any = typer.main.get_command(root)
+    name = "sentiloc"
+    for word in words:
+        if not hasattr(command, "resolve_command"):
+            break
+        _, found, _ = command.resolve_command(command.make_context(name, [], resilient_parsing=True), [word])
+        command, name = found, f"{name} {word}"
+    return name, {one for given in command.params for one in (*given.opts, *given.secondary_opts)} | {
+        "--help"
+    }
+
+
+def unknown_options(text: str) -> list[str]:
+    """Commands of `sentiloc` in a document with an option that they do not have."""
+    verb = "|".join(VERBS)
+    calls = re.findall(rf"(?<![\w/@.-])sentiloc ((?:{verb})\b[^`\n|;#]*)", text.replace("\\\n", " "))
+    lost = []
+    for call in calls:
+        words = call.split()
+        ends = next(
+            (i for i, word in enumerate(words) if not re.fullmatch(r"[a-z][a-z-]*", word)), len(words)
+        )
+        name, known = options_of(words[:ends])
+        given = {found[0] for word in words if (found := re.match(r"--[a-z][a-z0-9-]*", word))}
+        lost += [f"{name} {option}" for option in sorted(given - known)]
+    return lost
+
+
+def test_options_in_documents_exist() -> None:
+    assert unknown_options("`sentiloc train data --none 3`, `sentiloc keys create --name me`") == [
+        "sentiloc train --none"
+    ]
+    pages = [*PAGES, *ROOT.glob("exported/*/MODEL_CARD.md")]
+    past = ROOT / "CHANGELOG.md"
+    lost = {str(path): unknown_options(path.read_text(encoding="utf-8")) for path in pages if path != past}
+    assert {path: found for path, found in lost.items() if found} == {}
