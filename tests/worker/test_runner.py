@@ -17,6 +17,7 @@ from typing import Any, ClassVar, cast
 
 import numpy as np
 import pytest
+from redis import ConnectionError as RedisConnectionError
 
 from sentiloc.app.access.caller import Scope, set_caller
 from sentiloc.app.access.keys import KeyStore
@@ -28,8 +29,9 @@ from sentiloc.app.jobs.record import JobRecord, JobState, NewJob
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.metrics.job_counters import read_counts
 from sentiloc.app.redis.client import connect
+from sentiloc.app.reels.plan import ReelClip, ReelPlan
 from sentiloc.app.settings import Settings
-from sentiloc.app.storage.local import LocalStorage, LocalWriter, result_key, thumbnail_key
+from sentiloc.app.storage.local import LocalStorage, LocalWriter, reel_key, result_key, thumbnail_key
 from sentiloc.model.errors import ErrorCode, KilledProcessError, LostProcessError, SentilocError
 from sentiloc.model.results.result import SegmentOptions
 from sentiloc.model.segments import Segment, VideoInfo
@@ -108,10 +110,10 @@ def store(settings: Settings) -> JobStore:
     return JobStore(connect(settings), settings.redis_prefix)
 
 
-def write_video(settings: Settings) -> str:
+def write_video(settings: Settings, video: bytes = b"video") -> str:
     key = f"uploads/{secrets.token_urlsafe(16)}"
     with LocalStorage(settings.data_dir).writer(key) as writer:
-        writer.write(b"video")
+        writer.write(video)
         writer.commit()
     return key
 
@@ -673,6 +675,100 @@ def test_files_of_a_killed_attempt_are_deleted_after_the_next_success(
     assert [path.name for path in results(settings)] == [f"{job.id}.2.json"]
 
 
+@pytest.fixture(scope="module")
+def shot(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A video that is copied into a reel, which takes less time than encoding."""
+    path = tmp_path_factory.mktemp("shot") / "shot.mp4"
+    make_clip(path, seconds=1.0, size=(64, 48), options=(("bf", "0"),))
+    return path.read_bytes()
+
+
+def submit_reel(store: JobStore, settings: Settings, video: bytes) -> JobRecord:
+    key = write_video(settings, video)
+    clip = ReelClip(source=key, name="a.mp4", first=0, frames=25)
+    plan = ReelPlan(title="a", rate="25/1", width=64, height=48, crossfade=0, captions=False, clips=(clip,))
+    new = NewJob(source_key=key, source_name="a.mp4", source_bytes=5, model="", reel=plan.to_json())
+    return store.submit(new)
+
+
+def test_a_reel_that_comes_too_late_is_thrown_away(
+    settings: Settings, store: JobStore, shot: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = LocalWriter.commit
+
+    def commit_late(writer: LocalWriter) -> None:
+        store.cancel(job.id)
+        commit(writer)
+
+    job = submit_reel(store, settings, shot)
+    monkeypatch.setattr(LocalWriter, "commit", commit_late)
+    assert runner(settings, store, lambda *_: Answer()).run(job.id)
+    assert get(store, job).state is JobState.CANCELLED
+    assert LocalStorage(settings.data_dir).size(reel_key(job.id, 1)) is None
+
+
+def test_the_reel_of_a_killed_attempt_is_deleted_after_the_next_success(
+    settings: Settings, store: JobStore, shot: bytes
+) -> None:
+    storage, job = LocalStorage(settings.data_dir), submit_reel(store, settings, shot)
+    killed = store.claim(job.id, new_owner(), 1.5)
+    assert killed is not None
+    with storage.writer(reel_key(job.id, killed.attempt)) as writer:
+        writer.write(b"reel")
+        writer.commit()
+    store.release(killed.lease)
+    assert runner(settings, store, lambda *_: Answer()).run(job.id)
+    assert get(store, job).result_key == reel_key(job.id, 2)
+    assert [storage.size(reel_key(job.id, attempt)) is not None for attempt in (1, 2)] == [False, True]
+
+
+@pytest.mark.parametrize("fault", [None, SentilocError(ErrorCode.CORRUPT_MEDIA, "broken"), ValueError("bug")])
+def test_a_job_whose_end_cannot_be_recorded_is_given_back(
+    settings: Settings, store: JobStore, monkeypatch: pytest.MonkeyPatch, fault: Exception | None
+) -> None:
+    """Redis is away for longer than the worker repeats a write. That is no crash, and the message is not lost."""
+    monkeypatch.setattr("sentiloc.worker.jobs.runner._REDIS_SECONDS", 0.05)
+
+    def work(path: Path, report: Callable[[str, float], None]) -> Answer:
+        store.redis.client_pause(500, all=False)
+        if fault is not None:
+            raise fault
+        return Answer()
+
+    quick = settings.model_copy(update={"redis_timeout_seconds": 0.1, "lease_seconds": 0.001})
+    job = submit(store, settings)
+    assert not runner(quick, JobStore(connect(quick), settings.redis_prefix), work).run(job.id)
+    record = get(store, job)
+    assert (record.state, record.attempt, record.crashes) == (JobState.QUEUED, 1, 0)
+
+
+def test_a_job_that_another_worker_took_during_an_outage_is_left_to_it(
+    settings: Settings, store: JobStore
+) -> None:
+    def work(path: Path, report: Callable[[str, float], None]) -> Answer:
+        assert store.expire(job.id, 3, dead_owner=get(store, job).owner) is JobState.QUEUED
+        assert store.claim(job.id, "other", 30.0)
+        raise RedisConnectionError
+
+    job = submit(store, settings)
+    assert runner(settings, store, work).run(job.id), "the message would be delivered again"
+    record = get(store, job)
+    assert (record.owner, record.attempt, record.state.is_running) == ("other", 2, True)
+
+
+def test_a_stopping_worker_does_not_wait_for_redis(settings: Settings, store: JobStore) -> None:
+    def work(path: Path, report: Callable[[str, float], None]) -> Answer:
+        process.drain_after(0.0)
+        raise RedisConnectionError
+
+    job = submit(store, settings)
+    try:
+        with pytest.raises(RedisConnectionError):
+            runner(settings, store, work).run(job.id)
+    finally:
+        process._drain_at.value = 0.0
+
+
 def test_a_stopping_worker_gives_its_job_back(settings: Settings, store: JobStore) -> None:
     job = submit(store, settings)
     process.drain_after(0.3)
@@ -848,6 +944,7 @@ import sys
 from tests.worker.test_runner import OnePipeline, Answer, runner
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.redis.client import connect
+from sentiloc.app.reels.plan import ReelClip, ReelPlan
 from sentiloc.app.settings import Settings
 
 def spin(path, report):

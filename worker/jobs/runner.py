@@ -110,6 +110,13 @@ class JobRunner:
 
     def _work(self, record: JobRecord, keeper: LeaseKeeper) -> bool:
         try:
+            return self._attempt(record, keeper)
+        except RedisError as error:
+            # Without Redis nothing can be recorded, neither success nor failure.
+            return self._give_back(record, keeper, error)
+
+    def _attempt(self, record: JobRecord, keeper: LeaseKeeper) -> bool:
+        try:
             if record.reel is None:
                 self._localize(record, keeper)
             else:
@@ -125,9 +132,8 @@ class JobRunner:
                 self._defer(record, keeper, as_fault(error), is_bounded=is_bounded)
             else:
                 self._fail(record, keeper, JobError(code=error.code, detail=error.detail))
-        except RedisError as error:
-            # Without Redis nothing can be recorded, neither success nor failure.
-            return self._give_back(record, keeper, error)
+        except RedisError:
+            raise
         except Exception:
             logger.exception("the job failed unexpectedly")
             self._fail(record, keeper, _UNEXPECTED)
@@ -200,7 +206,7 @@ class JobRunner:
             keeper.waiting_outside(),
         ):
             patience = self._settings.save_patience_seconds
-            persist(lambda: upload(self._storage, path, key), keeper.check, patience)
+            persist(lambda: self._store_reel(record, path, key), keeper.check, patience)
             # The file first, then the record: a record never names a file that does not exist.
             size = path.stat().st_size
         if self._retry_write(keeper, lambda: self._store.succeed(record.lease, key, stored_bytes=size)):
@@ -208,6 +214,10 @@ class JobRunner:
         else:
             self._storage.delete(key)
             logger.info("the reel is discarded: the job was cancelled or given to another worker")
+
+    def _store_reel(self, record: JobRecord, path: Path, key: str) -> None:
+        upload(self._storage, path, key)
+        self._forget_lost_attempts(record)
 
     def _make_thumbnails(
         self, record: JobRecord, path: Path, result: AnyResult, keeper: LeaseKeeper, stills: Stills | None
@@ -273,9 +283,10 @@ class JobRunner:
 
     def _forget_lost_attempts(self, record: JobRecord) -> None:
         """Delete results that earlier attempts stored but could not record before they were killed."""
+        stored = (result_key, partial_key) if record.reel is None else (reel_key,)
         for attempt in range(1, record.attempt):
-            self._storage.delete(result_key(record.id, attempt))
-            self._storage.delete(partial_key(record.id, attempt))
+            for key in stored:
+                self._storage.delete(key(record.id, attempt))
 
     def _require_quota(self, record: JobRecord) -> None:
         """Check the key's quota again, because jobs accepted at the same time may exceed it together."""
