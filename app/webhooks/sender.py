@@ -52,8 +52,10 @@ class WebhookSender:
     def stop(self) -> None:
         """Stop the threads. An event that is being sent is sent again later, under the same id."""
         self._stop.set()
+        # One limit for all: each of many threads may wait for a receiver that hangs.
+        until = time.monotonic() + _STOP_SECONDS
         for thread in self._threads:
-            thread.join(timeout=_STOP_SECONDS)
+            thread.join(timeout=max(0.0, until - time.monotonic()))
 
     def _loop(self) -> None:
         while not self._stop.is_set():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import threading
 import time
 from base64 import b64encode
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 from pydantic import TypeAdapter, ValidationError
+from redis import ConnectionError as RedisConnectionError
 from redis import Redis
 
 from sentiloc.app.access.caller import Scope
@@ -26,6 +28,8 @@ from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.main import create_app
 from sentiloc.app.settings import Settings
 from sentiloc.app.signing import SigningSecret, check_webhook_secret, new_webhook_secret
+from sentiloc.app.telemetry import outages
+from sentiloc.app.telemetry.outages import Outage
 from sentiloc.app.webhooks.endpoints import EndpointStore
 from sentiloc.app.webhooks.lanes import Lanes
 from sentiloc.app.webhooks.outbox import Entry, Outbox
@@ -340,6 +344,102 @@ def test_a_receiver_that_hangs_delays_no_other(
         finally:
             release.set()
             running.stop()
+
+
+def test_a_key_gets_half_of_the_threads(
+    receiver: Receiver, settings: Settings, store: JobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sentiloc.app.webhooks.sender._LOOK_SECONDS", 0.05)
+    release = threading.Event()
+    more = {"webhook_senders": 5, "webhook_senders_per_host": 9, "webhook_timeout_seconds": 3 * PATIENCE}
+    running = make_sender(settings.model_copy(update=more), store)
+    with listening(lambda _: release.wait(2 * PATIENCE) and None) as tarpit:
+        for _ in range(4):
+            job = cancelled_job(store, f"http://127.0.0.1:{tarpit.port}/")
+            store.redis.hset(f"{store.prefix}job:{job}", "key_id", "greedy")
+        running.start()
+        try:
+            wait_for(lambda: tarpit.connections >= 2)
+            cancelled_job(store, receiver.url)
+            wait_for(lambda: receiver.seen)
+            assert tarpit.connections == 2
+            release.set()
+            wait_for(lambda: tarpit.connections >= 4)
+        finally:
+            release.set()
+            running.stop()
+
+
+def test_many_hanging_receivers_do_not_hold_up_the_end(
+    settings: Settings, store: JobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sentiloc.app.webhooks.sender._STOP_SECONDS", 0.25)
+    release = threading.Event()
+    more = {"webhook_senders": 12, "webhook_senders_per_host": 12, "webhook_timeout_seconds": 3 * PATIENCE}
+    running = make_sender(settings.model_copy(update=more), store)
+    with listening(lambda _: release.wait(2 * PATIENCE) and None) as tarpit:
+        for _ in range(12):
+            cancelled_job(store, f"http://127.0.0.1:{tarpit.port}/")
+        running.start()
+        try:
+            wait_for(lambda: tarpit.connections == 12)
+        finally:
+            began = time.monotonic()
+            running.stop()
+            took = time.monotonic() - began
+            release.set()
+    assert 0.25 <= took < 12 * 0.25
+    wait_for(lambda: not any(thread.is_alive() for thread in running._threads))
+
+
+class Told(threading.Event):
+    """A stop signal that notes how long its thread would have waited."""
+
+    def __init__(self, steps: list[object]) -> None:
+        super().__init__()
+        self.steps = steps
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.steps.append(timeout)
+        return self.is_set()
+
+
+def test_a_thread_waits_only_while_there_is_nothing_to_send(
+    settings: Settings, store: JobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sentiloc.app.telemetry.outages._CALM_SECONDS", 0.0)
+    monkeypatch.setattr(outages, "REDIS", Outage("Redis"))
+    sender, steps = make_sender(settings, store), list[object]()
+    outcomes = iter([True, True, False, RedisConnectionError(), ValueError(), True])
+    sender._stop = stop = Told(steps)
+
+    def send_one() -> bool:
+        steps.append((type(outcome := next(outcomes, None)).__name__, outages.REDIS.is_on))
+        if isinstance(outcome, Exception):
+            raise outcome
+        if outcome is None:
+            stop.set()
+        return bool(outcome)
+
+    monkeypatch.setattr(sender, "send_one", send_one)
+    sender._loop()
+    calm, away = ("bool", False), ("ValueError", True)
+    broken = ("ConnectionError", False)
+    assert steps == [calm, calm, calm, 1.0, broken, 1.0, away, ("bool", True), ("NoneType", False), 1.0]
+
+
+def test_a_delivery_has_its_time_and_duration(sender: WebhookSender, store: JobStore) -> None:
+    def answer_late(stream: socket.socket) -> None:
+        time.sleep(0.1)
+        stream.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+    with listening(answer_late) as receiver:
+        job_id, began = cancelled_job(store, f"http://127.0.0.1:{receiver.port}/"), time.time()
+        assert sender.send_one()
+        took = time.time() - began
+    (delivery,) = sender._webhooks.status(job_id).deliveries
+    assert began <= delivery.at <= began + took - 0.1
+    assert 0.1 <= delivery.seconds <= took + 0.001
 
 
 def test_one_key_with_many_hanging_receivers_leaves_threads_to_others() -> None:
