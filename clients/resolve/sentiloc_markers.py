@@ -18,7 +18,8 @@ COLOURS = {"positive": "Blue", "negative": "Red"}
 def mark_timeline(timeline, client: Client) -> int:
     """A marker with a duration for each segment inside each clip of the first video track; returns how many."""
     found: dict[str, tuple] = {}
-    rate, count = float(timeline.GetSetting("timelineFrameRate")), 0
+    # A number, or a text such as "29.97 DF" for drop-frame timecode.
+    rate, count = float(str(timeline.GetSetting("timelineFrameRate")).split()[0]), 0
     for item in timeline.GetItemListInTrack("video", 1):
         media = item.GetMediaPoolItem()
         path = media.GetClipProperty("File Path") if media else ""

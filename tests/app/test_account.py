@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -148,6 +149,36 @@ def test_a_batch_has_a_webhook_of_its_own(
         sender.send_one()
     assert kinds(receiver, check, secret) == [("batch.finished", batch["id"])]
     assert receiver.ids() == {f"msg_{batch['id']}"}
+
+
+def test_nothing_is_sent_before_the_end_and_an_event_has_the_time_of_the_end(
+    client: TestClient,
+    store: JobStore,
+    receiver: Receiver,  # noqa: F811
+    sender: WebhookSender,  # noqa: F811
+) -> None:
+    hook, own = register(client, receiver.url), {"url": receiver.url, "secret": SECRET}
+    batch = client.post("/batches", json={"items": [{"url": URL}], "webhook": own}).json()
+    (job,) = batch["job_ids"]
+    receivers = {
+        f"{subject}{to}" for subject in (job, f"batch.{batch['id']}") for to in ("", f"~{hook['id']}")
+    }
+    # As after a repair of the records' states.
+    store.redis.zadd(sender._webhooks.due, dict.fromkeys(receivers, 1.0))
+    send_until_settled(sender)
+    assert receiver.seen == []
+    store.cancel(job)
+    send_until_settled(sender)
+    shown = [client.get(f"/batches/{batch['id']}").json(), client.get(f"/jobs/{job}").json()]
+    ends = {one["id"]: one["finished_at"] for one in shown}
+    events = [json.loads(body) for _, body in receiver.seen]
+    assert len(events) == 3
+    for event in events:
+        assert parsed(event["timestamp"]) == pytest.approx(parsed(ends[event["data"]["id"]]), abs=0.001)
+
+
+def parsed(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
 
 
 @pytest.mark.parametrize("statuses", [[], [503] * 3], ids=["delivered", "waiting"])

@@ -346,6 +346,15 @@ def test_a_receiver_that_hangs_delays_no_other(
             running.stop()
 
 
+def until(release: threading.Event) -> Callable[[socket.socket], None]:
+    """An answer that never comes, until the event."""
+
+    def hang(_: socket.socket) -> None:
+        release.wait(2 * PATIENCE)
+
+    return hang
+
+
 def test_a_key_gets_half_of_the_threads(
     receiver: Receiver, settings: Settings, store: JobStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -353,7 +362,7 @@ def test_a_key_gets_half_of_the_threads(
     release = threading.Event()
     more = {"webhook_senders": 5, "webhook_senders_per_host": 9, "webhook_timeout_seconds": 3 * PATIENCE}
     running = make_sender(settings.model_copy(update=more), store)
-    with listening(lambda _: release.wait(2 * PATIENCE) and None) as tarpit:
+    with listening(until(release)) as tarpit:
         for _ in range(4):
             job = cancelled_job(store, f"http://127.0.0.1:{tarpit.port}/")
             store.redis.hset(f"{store.prefix}job:{job}", "key_id", "greedy")
@@ -377,7 +386,7 @@ def test_many_hanging_receivers_do_not_hold_up_the_end(
     release = threading.Event()
     more = {"webhook_senders": 12, "webhook_senders_per_host": 12, "webhook_timeout_seconds": 3 * PATIENCE}
     running = make_sender(settings.model_copy(update=more), store)
-    with listening(lambda _: release.wait(2 * PATIENCE) and None) as tarpit:
+    with listening(until(release)) as tarpit:
         for _ in range(12):
             cancelled_job(store, f"http://127.0.0.1:{tarpit.port}/")
         running.start()

@@ -6,13 +6,15 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 
 import pytest
 
 from sentiloc.worker.jobs import process
 from sentiloc.worker.jobs.activity import Activity, StallDetector, children, measure_activity
 from sentiloc.worker.jobs.watchdog import Watchdog
-from tests.support.services import ROOT, wait_for
+from tests.support.services import PATIENCE, ROOT, wait_for
 
 IDLE, BUSY, BUSY_CPU = 30.0, 50.0, 25.0
 
@@ -117,3 +119,82 @@ def test_a_child_that_has_not_beaten_yet_is_given_time(monkeypatch: pytest.Monke
             assert child.poll() is None
         finally:
             child.kill()
+
+
+@pytest.fixture
+def sleeper() -> Iterator[subprocess.Popen[bytes]]:
+    """A child whose last heartbeat was ten seconds ago."""
+    with subprocess.Popen(["sleep", "600"]) as child:
+        slot = child.pid % process._SLOTS
+        process._pids[slot], process._beats[slot] = child.pid, time.monotonic() - 10
+        try:
+            yield child
+        finally:
+            process._pids[slot] = 0
+            child.kill()
+
+
+@pytest.mark.parametrize(("patience", "is_killed"), [(9.0, True), (60.0, False)])
+def test_a_child_is_killed_once_it_is_silent_for_too_long(
+    sleeper: subprocess.Popen[bytes], patience: float, is_killed: bool
+) -> None:
+    Watchdog(patience).check()
+    if is_killed:
+        assert sleeper.wait(PATIENCE) == -signal.SIGKILL
+    else:
+        assert sleeper.poll() is None
+
+
+@pytest.mark.parametrize(("away", "is_spared"), [(5.5, True), (2.0, False)])
+def test_after_a_stop_of_the_watchdog_children_get_time_for_a_heartbeat(
+    sleeper: subprocess.Popen[bytes], away: float, is_spared: bool
+) -> None:
+    watchdog = Watchdog(9.0)
+    watchdog._heard_at -= away
+    watchdog.check()
+    if is_spared:
+        time.sleep(0.05)
+        assert sleeper.poll() is None
+        watchdog.check()
+    assert sleeper.wait(PATIENCE) == -signal.SIGKILL
+
+
+def test_each_check_is_a_heartbeat_for_the_supervisor(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = os.pipe()
+    monkeypatch.setenv(process.HEARTBEAT_FD, str(writer))
+    watchdog, before = Watchdog(60.0), time.monotonic()
+    watchdog.check()
+    watchdog.check()
+    assert os.read(reader, 9) == b".."
+    assert process.parent_silence() <= time.monotonic() - before
+    os.close(reader)
+    # A supervisor that has ended stops no worker.
+    watchdog.check()
+    os.close(writer)
+
+
+def test_a_reset_forgets_the_time_before_it() -> None:
+    """A worker that has waited for another system, and begins to compute."""
+    watch = StallDetector(IDLE, BUSY, BUSY_CPU)
+    for second in (0.0, BUSY - 1):
+        assert not watch.looks_hung("same", Activity(second, 0), second)
+    watch.reset()
+    assert not watch.looks_hung("same", Activity(2 * BUSY, 0), 2 * BUSY)
+    assert not watch.looks_hung("same", Activity(2 * BUSY, 0), 2 * BUSY + IDLE - 1)
+    assert watch.looks_hung("same", Activity(2 * BUSY, 0), 2 * BUSY + IDLE)
+
+
+@pytest.mark.parametrize("begin", [0, 500])
+def test_only_activity_since_the_last_progress_counts(begin: int) -> None:
+    """A process that has worked for long before this job."""
+    watch = StallDetector(IDLE, BUSY, BUSY_CPU)
+    hung = [
+        second
+        for second in range(100)
+        if watch.looks_hung("same", Activity(begin + 0.005 * second, begin << 20), float(second))
+    ]
+    assert hung[0] == IDLE
+    watch = StallDetector(IDLE, BUSY, BUSY_CPU)
+    assert not any(
+        watch.looks_hung("same", Activity(begin + 0.1 * second, 0), float(second)) for second in range(200)
+    )

@@ -31,7 +31,14 @@ from sentiloc.app.metrics.job_counters import read_counts
 from sentiloc.app.redis.client import connect
 from sentiloc.app.reels.plan import ReelClip, ReelPlan
 from sentiloc.app.settings import Settings
-from sentiloc.app.storage.local import LocalStorage, LocalWriter, reel_key, result_key, thumbnail_key
+from sentiloc.app.storage.local import (
+    LocalStorage,
+    LocalWriter,
+    partial_key,
+    reel_key,
+    result_key,
+    thumbnail_key,
+)
 from sentiloc.model.errors import ErrorCode, KilledProcessError, LostProcessError, SentilocError
 from sentiloc.model.results.result import SegmentOptions
 from sentiloc.model.segments import Segment, VideoInfo
@@ -665,9 +672,10 @@ def test_files_of_a_killed_attempt_are_deleted_after_the_next_success(
     job = submit(store, settings)
     killed = store.claim(job.id, new_owner(), 1.5)
     assert killed is not None
-    with LocalStorage(settings.data_dir).writer(result_key(job.id, killed.attempt)) as writer:
-        writer.write(b"{}")
-        writer.commit()
+    for key in (result_key(job.id, killed.attempt), partial_key(job.id, killed.attempt)):
+        with LocalStorage(settings.data_dir).writer(key) as writer:
+            writer.write(b"{}")
+            writer.commit()
     store.release(killed.lease)
     runner(settings, store, lambda path, report: Answer()).run(job.id)
     record = get(store, job)
@@ -746,7 +754,7 @@ def test_a_job_that_another_worker_took_during_an_outage_is_left_to_it(
     settings: Settings, store: JobStore
 ) -> None:
     def work(path: Path, report: Callable[[str, float], None]) -> Answer:
-        assert store.expire(job.id, 3, dead_owner=get(store, job).owner) is JobState.QUEUED
+        assert store.expire(job.id, 3, dead_owner=get(store, job).owner or "") is JobState.QUEUED
         assert store.claim(job.id, "other", 30.0)
         raise RedisConnectionError
 
@@ -778,6 +786,21 @@ def test_a_stopping_worker_gives_its_job_back(settings: Settings, store: JobStor
         process._drain_at.value = 0.0
     record = get(store, job)
     assert (record.state, record.crashes) == (JobState.QUEUED, 0)
+
+
+def test_a_fault_that_a_stopping_worker_meets_is_recorded(settings: Settings, store: JobStore) -> None:
+    def work(path: Path, report: Callable[[str, float], None]) -> Answer:
+        process.drain_after(0.0)
+        with pytest.raises(SentilocError, match="the worker is stopping"):
+            work_until_stopped(path, report)
+        raise SentilocError(ErrorCode.CORRUPT_MEDIA, "broken")
+
+    job = submit(store, settings)
+    try:
+        assert runner(settings, store, work).run(job.id)
+    finally:
+        process._drain_at.value = 0.0
+    assert get(store, job).state is JobState.FAILED
 
 
 def test_a_dead_owner_is_known_and_a_living_one_is_not_robbed(settings: Settings, store: JobStore) -> None:

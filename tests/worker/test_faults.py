@@ -1,0 +1,126 @@
+"""How a worker waits for a fault of its installation to pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from sentiloc.app.settings import Settings
+from sentiloc.app.storage.local import LocalStorage
+from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.worker.config import runtime_config
+from sentiloc.worker.jobs import process
+from sentiloc.worker.jobs.faults import Health, persist, sleep_unless_draining
+from sentiloc.worker.pipelines.registry import Pipelines
+
+AWAY = SentilocError(ErrorCode.STORAGE_UNAVAILABLE, "away")
+GROWING = [1.0, 2.0, 4.0, 8.0, 15.0, 15.0]
+
+
+@pytest.fixture(autouse=True)
+def _draining() -> Iterator[None]:
+    yield
+    process._drain_at.value = 0.0
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The seconds that a worker would have slept."""
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> bool:
+        slept.append(seconds)
+        return not process.is_draining()
+
+    monkeypatch.setattr("sentiloc.worker.jobs.faults.sleep_unless_draining", sleep)
+    return slept
+
+
+def failing(times: int, error: SentilocError = AWAY) -> Callable[[], int]:
+    """Fails so many times, then returns the number of calls."""
+    calls: list[int] = []
+
+    def call() -> int:
+        calls.append(1)
+        if len(calls) <= times:
+            raise error
+        return len(calls)
+
+    return call
+
+
+def test_a_write_is_repeated_with_growing_pauses(pauses: list[float]) -> None:
+    assert persist(failing(6), lambda: None, 600.0) == 7
+    assert pauses == GROWING
+
+
+@pytest.mark.parametrize(
+    ("error", "patience"), [(AWAY, -1.0), (SentilocError(ErrorCode.CORRUPT_MEDIA, "broken"), 600.0)]
+)
+def test_a_write_is_given_up_after_its_time_or_if_it_is_refused(
+    pauses: list[float], error: SentilocError, patience: float
+) -> None:
+    with pytest.raises(SentilocError) as caught:
+        persist(failing(1, error), lambda: None, patience)
+    assert (caught.value, pauses) == (error, [])
+
+
+@pytest.mark.parametrize("checks", [0, 1])
+def test_a_write_ends_with_its_job(pauses: list[float], checks: int) -> None:
+    """Before a pause, and after one that the end of the worker has cut short."""
+    stopped = SentilocError(ErrorCode.CANCELLED, "stopped")
+    left = iter([None] * checks)
+    process.drain_after(0.0)
+
+    def check() -> None:
+        if next(left, stopped) is stopped:
+            raise stopped
+
+    with pytest.raises(SentilocError) as caught:
+        persist(failing(9), check, 600.0)
+    assert (caught.value, len(pauses)) == (stopped, checks)
+
+
+class Away(LocalStorage):
+    """A folder that cannot be reached for so many checks."""
+
+    def __init__(self, folder: Path, times: int) -> None:
+        super().__init__(folder)
+        self.check = failing(times)
+
+    def size(self, key: str) -> int | None:
+        self.check()
+        return super().size(key)
+
+
+def health(folder: Path, times: int) -> Health:
+    settings = Settings(data_dir=folder)
+    return Health(Away(folder, times), Pipelines(runtime_config(settings), settings.model))
+
+
+def test_an_unhealthy_worker_checks_with_growing_pauses(pauses: list[float], tmp_path: Path) -> None:
+    found = health(tmp_path, 6)
+    assert found.wait()
+    assert pauses == []
+    found.suspect()
+    assert found.wait()
+    assert pauses == GROWING
+
+
+def test_an_unhealthy_worker_stops_at_once(pauses: list[float], tmp_path: Path) -> None:
+    found = health(tmp_path, 6)
+    found.suspect()
+    process.drain_after(0.0)
+    assert not found.wait()
+    assert len(pauses) == 1
+    # It stays unhealthy, so it takes no job after that.
+    assert not found.wait()
+
+
+def test_a_sleep_ends_when_the_worker_stops() -> None:
+    assert sleep_unless_draining(0.0) and sleep_unless_draining(0.01)
+    process.drain_after(0.05)
+    assert not sleep_unless_draining(60.0)
+    assert not sleep_unless_draining(0.0)
