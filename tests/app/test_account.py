@@ -151,6 +151,37 @@ def test_a_batch_has_a_webhook_of_its_own(
     assert receiver.ids() == {f"msg_{batch['id']}"}
 
 
+def test_events_on_their_way_to_a_stopped_webhook_are_dropped(
+    client: TestClient,
+    store: JobStore,
+    receiver: Receiver,  # noqa: F811
+    sender: WebhookSender,  # noqa: F811
+) -> None:
+    stopped, deleted = (register(client, receiver.url) for _ in range(2))
+    job = make(client)
+    store.cancel(job)
+    client.patch(f"/webhooks/{stopped['id']}", json={"enabled": False})
+    # As by a request that deletes the webhook while a sender holds its event.
+    store.redis.delete(f"{store.prefix}hook:{deleted['id']}")
+    assert store.redis.zcard(sender._webhooks.due) == 2
+    send_until_settled(sender)
+    assert receiver.seen == []
+
+
+def test_a_registered_webhook_may_have_a_secret_of_the_client(
+    client: TestClient,
+    store: JobStore,
+    receiver: Receiver,  # noqa: F811
+    sender: WebhookSender,  # noqa: F811
+    check: Any,  # noqa: F811
+) -> None:
+    assert register(client, receiver.url, secret=SECRET)["secret"] == SECRET
+    job = make(client)
+    store.cancel(job)
+    send_until_settled(sender)
+    assert kinds(receiver, check, SECRET) == [("job.cancelled", job)]
+
+
 def test_nothing_is_sent_before_the_end_and_an_event_has_the_time_of_the_end(
     client: TestClient,
     store: JobStore,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from sentiloc.app.jobs.presence import beat
 from sentiloc.app.jobs.record import JobError, JobRecord, JobState, NewJob
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.settings import Settings
-from sentiloc.app.storage.local import LocalStorage
+from sentiloc.app.storage.local import LocalStorage, result_key
 from sentiloc.model.errors import ErrorCode
 from tests.app.test_served_models import MODEL, worker
 from tests.support.clock import set_clock
@@ -162,11 +163,59 @@ def test_right_after_a_start_of_redis_no_wait_ends(
     watch.sweep()
     set_clock(redis, store.prefix, 2 * BOUND)
     monkeypatch.setattr(store, "uptime_seconds", lambda: 0.0)
+    other = queue(store)
     watch.sweep()
+    assert getattr(store.get(other.id), "waiting", None) is not None
     assert getattr(store.get(job.id), "state", None) is JobState.QUEUED
     monkeypatch.undo()
     watch.sweep()
     assert getattr(store.get(job.id), "state", None) is JobState.FAILED
+
+
+def test_all_pages_of_the_queue_end(
+    watch: ModelWatch, store: JobStore, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Jobs that end leave the queue, and those behind them move up."""
+    monkeypatch.setattr("sentiloc.app.housekeeping.waiting._PAGE", 2)
+    jobs = [queue(store) for _ in range(7)]
+    watch.sweep()
+    set_clock(redis, store.prefix, BOUND + 1)
+    watch.sweep()
+    assert [getattr(store.get(job.id), "state", None) for job in jobs] == [JobState.FAILED] * 7
+
+
+def test_a_job_that_ends_while_it_waits_keeps_no_result(
+    watch: ModelWatch, store: JobStore, redis: Redis, settings: Settings
+) -> None:
+    """A worker was killed after it had stored the result, and no other worker has the model."""
+    storage, job = LocalStorage(settings.data_dir), queue(store)
+    held = store.claim(job.id, "one", 30.0)
+    assert held is not None
+    with storage.writer(result_key(job.id, held.attempt)) as writer:
+        writer.write(b"{}")
+        writer.commit()
+    assert store.release(held.lease)
+    watch.sweep()
+    set_clock(redis, store.prefix, BOUND + 1)
+    watch.sweep()
+    assert getattr(store.get(job.id), "state", None) is JobState.FAILED
+    assert storage.size(result_key(job.id, held.attempt)) is None
+
+
+def test_a_new_bound_and_a_new_reason_are_noted(
+    watch: ModelWatch, store: JobStore, redis: Redis, settings: Settings
+) -> None:
+    job = queue(store)
+    watch.sweep()
+    replace(watch, seconds=2 * BOUND).sweep()
+    record = store.get(job.id)
+    assert record is not None and record.waiting is not None
+    assert record.waiting.until - record.waiting.since == pytest.approx(2 * BOUND)
+    beat(redis, settings.redis_prefix, worker())
+    watch.sweep()
+    record = store.get(job.id)
+    assert record is not None and record.waiting is not None
+    assert "sentiloc weights pull" in record.waiting.error.detail
 
 
 def test_a_passing_fault_is_seen_in_the_job(client: TestClient, store: JobStore, settings: Settings) -> None:

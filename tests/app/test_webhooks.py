@@ -181,6 +181,30 @@ def test_another_implementation_accepts_it(
         library.Webhook(SECRET).verify(body.decode() + " ", headers)
 
 
+def test_a_pending_event_has_the_time_of_its_next_attempt(
+    receiver: Receiver, settings: Settings, store: JobStore
+) -> None:
+    slow = {"webhook_backoff_seconds": 100.0, "webhook_backoff_max_seconds": 1000.0}
+    sender, receiver.statuses = make_sender(settings.model_copy(update=slow), store), [503]
+    job_id, began = cancelled_job(store, receiver.url), time.time()
+    before = sender._webhooks.status(job_id)
+    assert (before.attempts, before.round, before.deliveries) == (0, 0, ())
+    assert before.next_at == pytest.approx(began, abs=5.0)
+    assert sender.send_one() and not sender.send_one()
+    after = sender._webhooks.status(job_id)
+    assert (after.state, after.attempts, len(after.deliveries)) == ("pending", 1, 1)
+    assert after.next_at is not None and 79.0 < after.next_at - began < 130.0
+
+
+def test_an_event_is_leased_for_longer_than_its_delivery_may_take(store: JobStore) -> None:
+    webhooks = WebhookStore(store.redis, store.prefix, timeout_seconds=1000.0)
+    job_id = cancelled_job(store, "http://receiver.example/")
+    assert webhooks.claim() == job_id
+    assert webhooks.claim() is None
+    next_at = webhooks.status(job_id).next_at
+    assert next_at is not None and next_at - time.time() > 1900.0
+
+
 def test_redelivery_keeps_the_event(
     receiver: Receiver, sender: WebhookSender, store: JobStore, client: TestClient
 ) -> None:
@@ -290,6 +314,35 @@ def test_a_key_signs_its_own_jobs(
     headers, body = receiver.seen[0]
     for secret in (fresh, new.webhook_secret):
         assert check([secret], headers, body)["data"]["id"] == job_id
+
+
+def test_a_key_signs_its_own_batches(
+    receiver: Receiver, settings: Settings, sender: WebhookSender, redis: Redis, store: JobStore,
+    check: Callable[..., Any],
+) -> None:  # fmt: skip
+    new = KeyStore(redis, settings.redis_prefix).create("test", [Scope.WRITE], rate_per_minute=0)
+    body = {"items": [{"url": "https://media.example/a.mp4"}], "webhook": {"url": receiver.url}}
+    with TestClient(create_app(settings.model_copy(update={"api_keys": "on"}))) as guarded:
+        batch = guarded.post("/batches", json=body, headers={"X-API-Key": new.text}).json()
+    for job_id in batch["job_ids"]:
+        store.cancel(job_id)
+    send_until_settled(sender)
+    ((headers, sent),) = receiver.seen
+    assert check([new.webhook_secret], headers, sent)["data"]["id"] == batch["id"]
+
+
+def test_an_event_that_cannot_be_signed_is_not_sent(
+    receiver: Receiver, settings: Settings, store: JobStore
+) -> None:
+    """The server's secret was removed from its settings after the job was accepted."""
+    sender = make_sender(settings.model_copy(update={"webhook_max_attempts": 1}), store)
+    options = JobOptions.model_validate({"webhook": {"url": receiver.url}})
+    new = NewJob(source_key="uploads/x", source_name="a", source_bytes=1, model="m", options=options)
+    job_id = store.submit(new).id
+    store.cancel(job_id)
+    assert sender.send_one()
+    (delivery,) = sender._webhooks.status(job_id).deliveries
+    assert (delivery.error, delivery.status, receiver.seen) == ("no_secret", None, [])
 
 
 def test_the_server_s_own_secret(receiver: Receiver, settings: Settings, store: JobStore) -> None:
