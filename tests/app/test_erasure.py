@@ -311,6 +311,32 @@ def test_a_server_without_keys_erases_data_without_an_owner(settings: Settings, 
         assert list(store.redis.scan_iter(f"{store.prefix}hook*")) == []
 
 
+@pytest.mark.parametrize("owner", ["mine", None])
+def test_an_erasure_that_takes_too_long_goes_on_with_the_next_call(
+    settings: Settings, store: JobStore, monkeypatch: pytest.MonkeyPatch, owner: str | None
+) -> None:
+    """Each call does some of each kind, and none is complete before all is gone."""
+    monkeypatch.setattr(erasure, "_PAGE", 2)
+    made: dict[str, Any] = {
+        "source_key": "uploads/abcdefgh",
+        "source_name": "a.mp4",
+        "source_bytes": 7,
+        "model": "m",
+    }
+    jobs = [store.submit(NewJob(**made, key_id=owner)).id for _ in range(5)]
+    eraser, counts = Services.from_settings(settings).eraser, list[int]()
+    for _ in range(20):
+        receipt = Receipt(owner)
+        eraser.erase(receipt, seconds=-1.0)
+        counts.append(receipt.jobs)
+        left = store.get_many(jobs)
+        assert receipt.complete == (left == [None] * 5)
+        assert (receipt.event == "erased an owner's data") == receipt.complete
+        if receipt.complete:
+            break
+    assert sum(counts) == 5 and max(counts) < 3
+
+
 def test_erasing_what_has_no_owner_reads_only_the_owners_of_others(
     settings: Settings, store: JobStore, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
