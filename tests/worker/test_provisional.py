@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -13,7 +14,7 @@ from sentiloc.worker.config import runtime_config
 from sentiloc.worker.extraction.extraction import Run
 from sentiloc.worker.features.feature_file import FeatureFile
 from sentiloc.worker.pipelines.localizer import Localizer
-from sentiloc.worker.pipelines.provisional import ProgressiveScores
+from sentiloc.worker.pipelines.provisional import ProgressiveScores, ProvisionalScorer
 from sentiloc.worker.pipelines.registry import load_pipeline
 
 
@@ -96,3 +97,39 @@ def test_rows_are_read_while_others_are_added() -> None:
     rows.append(np.ones((2, 3), np.float32))
     assert rows.count == 6
     assert rows.take(6)[4:].tolist() == [[1, 1, 1], [1, 1, 1]]
+
+
+class Timed(ProvisionalScorer):
+    """A scorer whose updates take a second."""
+
+    def __init__(self, localizer: Localizer) -> None:
+        self.now, self.totals = 1000.0, list[int]()
+        wanted: Any = None
+        super().__init__(cast("Any", None), localizer, wanted, lambda _: None, lambda: self.now)
+
+    def _result(self, run: Run, total: int) -> Any:
+        self.now += 1.0
+        self.totals.append(total)
+
+
+def test_updates_wait_for_more_video_and_take_a_small_share_of_the_time(localizer: Localizer) -> None:
+    scorer, info = Timed(localizer), object()
+
+    def update(snippets: int, ready: int | None = None, info: object = info) -> list[int]:
+        """The totals of the updates that this makes."""
+        before = len(scorer.totals)
+        ready = snippets if ready is None else ready
+        scorer.update(cast("Run", SimpleNamespace(snippets=snippets, ready=ready, info=info)))
+        return scorer.totals[before:]
+
+    assert update(31) == update(40, ready=31) == update(32, info=None) == []
+    assert update(32) == [32]
+    scorer.now += 39.5
+    assert update(40) == []
+    scorer.now += 0.5
+    # A quarter of the first update more, or 5 % of a long video.
+    assert update(39) == []
+    assert update(400) == [400]
+    scorer.now += 40.0
+    assert update(419) == []
+    assert update(420) == [420]

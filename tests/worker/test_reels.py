@@ -406,6 +406,25 @@ class TestJoiner:
         fall = np.concatenate(ends)[-241:, 0]
         assert np.diff(fall) == pytest.approx(-1 / 241, rel=0.01)
 
+    @pytest.mark.parametrize("block", [1, 3, 100])
+    def test_the_start_rises_and_the_end_falls(self, block: int) -> None:
+        out: list[Block] = []
+        joiner = Joiner(out.append, linear)
+        joiner.begin(12, 0, 0, rise=3, fall=4)
+        clip = np.ones((12, 1), np.float32)
+        for start in range(0, 12, block):
+            joiner.push(clip[start : start + block])
+        expected = [0.25, 0.5, 0.75, 1, 1, 1, 1, 1, 0.8, 0.6, 0.4, 0.2]
+        assert np.concatenate(out)[:, 0].tolist() == pytest.approx(expected)
+
+    def test_the_weights_of_equal_power_go_from_one_to_the_other(self) -> None:
+        old, new = equal_power(np.array([0, 0.5, 1], np.float32))
+        half = 0.5**0.5
+        assert (old.tolist(), new.tolist()) == (
+            pytest.approx([1, half, 0], abs=1e-6),
+            pytest.approx([0, half, 1], abs=1e-6),
+        )
+
     def test_items_beyond_the_length_are_dropped(self) -> None:
         out: list[Block] = []
         joiner = Joiner(out.append, linear)
