@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from sentiloc.app.storage.local import LocalStorage, thumbnail_key
+from sentiloc.app.storage.local import LocalStorage, LocalWriter, thumbnail_key
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.worker.config import CacheConfig, ThumbnailConfig
 from sentiloc.worker.decoder.decode import DecodeLimits, grab_frame, grab_frames
@@ -134,6 +134,45 @@ def test_thumbnails_come_from_stills_without_a_decoder(tmp_path: Path) -> None:
         found = make_thumbnails(missing, (0.5, 3.5), ThumbnailConfig(), LIMITS, nothing, stills=stills)
         assert found == [stills.jpeg_at(0.5), stills.jpeg_at(3.5)]
         assert make_thumbnails(missing, (0.5, 9.0), ThumbnailConfig(), LIMITS, nothing, stills=stills) == []
+
+
+def test_stills_are_taken_also_for_a_video_of_an_earlier_job(tmp_path: Path) -> None:
+    """The job that has the pictures is deleted, and the video is not decoded for them."""
+    broken, peaks = tmp_path / "a.mp4", (0.5, 2.25)
+    broken.write_bytes(b"no video")
+    owner = Owner(
+        storage=LocalStorage(tmp_path / "data"),
+        job_id="later",
+        attempt=1,
+        cache=CacheConfig(folder=tmp_path / "cache", max_bytes=1 << 20, max_age_seconds=3600.0),
+    )
+    config = ThumbnailConfig(side_pixels=80)
+    with kept(tmp_path) as stills:
+        for _ in range(2):
+            made = make_thumbnails(broken, peaks, config, LIMITS, nothing, owner, stills)
+            assert made == [stills.jpeg_at(seconds) for seconds in peaks]
+
+
+class FullAfter(LocalStorage):
+    """A folder that takes so many files."""
+
+    def __init__(self, folder: Path, files: int) -> None:
+        super().__init__(folder)
+        self._left = files
+
+    def writer(self, key: str) -> LocalWriter:
+        self._left -= 1
+        if self._left < 0:
+            raise SentilocError(ErrorCode.STORAGE_FULL, "full")
+        return super().writer(key)
+
+
+@pytest.mark.parametrize("room", [0, 2, 3])
+def test_only_pictures_that_were_stored_are_counted(tmp_path: Path, room: int) -> None:
+    storage = FullAfter(tmp_path, room)
+    assert save_thumbnails(storage, "abcdefgh", 1, [b"a", b"b", b"c"]) == room
+    stored = [storage.size(thumbnail_key("abcdefgh", 1, index)) is not None for index in range(3)]
+    assert stored == [index < room for index in range(3)]
 
 
 def test_no_stills_are_kept_where_the_disk_is_full(tmp_path: Path) -> None:
