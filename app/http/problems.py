@@ -169,7 +169,7 @@ class RedisUnavailable(TypedProblem):
 
     of_status = 503
     of_code = ProblemCode.REDIS_UNAVAILABLE
-    example = "The service cannot reach its job store. Try again in a few seconds."
+    example = "The service cannot reach Redis, which holds its jobs. Try again in a few seconds."
 
     def __init__(self) -> None:
         super().__init__(headers={"Retry-After": "2"})

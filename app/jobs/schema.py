@@ -31,12 +31,12 @@ def check_schema(settings: Settings) -> None:
         try:
             stored = _raise_to(redis, f"{settings.redis_prefix}schema", SCHEMA)
         except RedisError as error:
-            logger.warning("the schema of the job store is not known yet: %s", error)
+            logger.warning("the version of the records in Redis is not known yet: %s", error)
             return
     if stored > SCHEMA:
         raise SentilocError(
             ErrorCode.INVALID_DATA,
-            f"The job store was written by a newer release (schema {stored}); this release reads schema {SCHEMA}. "
+            f"The records in Redis are of a newer release (schema {stored}); this release reads schema {SCHEMA}. "
             "Start the newer release again, or restore the backup from before the upgrade.",
         )
 

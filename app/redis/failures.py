@@ -30,7 +30,7 @@ TLS = (
     "known authority. For your own, add ?ssl_ca_certs=/path/ca.pem to SENTILOC_REDIS_URL."
 )
 CLUSTER = (
-    "Redis runs in cluster mode, which the job store cannot use: its scripts change several keys at once. Use one "
+    "Redis runs in cluster mode, which Sentiloc cannot use: its scripts change several keys at once. Use one "
     "server, or a primary with Sentinels."
 )
 LOADING = "Redis is loading its data."

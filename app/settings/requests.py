@@ -69,7 +69,7 @@ class RequestSettings(BaseSettings):
     upload_reserve_bytes: int = Field(
         64 << 20,
         ge=0,
-        description="Disk space that uploads keep free for the job store's log and for results",
+        description="Disk space that uploads keep free for Redis's log and for results",
     )
     max_open_uploads: int = Field(
         10_000, gt=0, description="Maximum open resumable uploads; further ones get a 503"

@@ -93,7 +93,7 @@ def _default(name: str, value: Any) -> str:
 
 def _in_words(name: str, value: float) -> str:
     for ending, steps in _STEPS.items():
-        if name.endswith(ending):
+        if name.removesuffix("_per_key").endswith(ending):
             fitting = (
                 f" ({value / size:.15g} {unit})" for size, unit in steps if value and value % size == 0
             )

@@ -64,7 +64,7 @@ def find_redis_server() -> RedisProgram:
             too_old.append(str(program))
     if too_old:
         floor = " or ".join(f"{name} {'.'.join(map(str, least))}" for name, least in _OLDEST.items())
-        reason = f"{', '.join(too_old)} is too old for the job store, which needs {floor}"
+        reason = f"{', '.join(too_old)} is too old for Sentiloc, which needs {floor}"
     else:
         reason = "no Redis or Valkey server was found"
     raise SentilocError(ErrorCode.INVALID_DATA, f"{reason}; {_ADVICE}")
@@ -111,7 +111,7 @@ def check_data(program: RedisProgram, folder: Path) -> None:
         if writer is not None and writer != program.name:
             raise SentilocError(
                 ErrorCode.INVALID_DATA,
-                f"the job store in {folder} was written by a {writer} server that {program} cannot read; "
+                f"the Redis data in {folder} were written by a {writer} server; {program} cannot read them; "
                 f"start that {writer} server on the folder yourself and set SENTILOC_REDIS_URL to it, "
                 "or move the folder away to begin without its jobs",
             )
