@@ -249,7 +249,7 @@ export const hints = {
   no_video: "The file has sound only. Sentiloc needs a picture, even a black one.",
   empty_file: "The copy may be incomplete. Check the file's size.",
   limit_exceeded: "Cut the video into parts, or ask the operator of this server to raise its limits.",
-  resource_limit: "Smaller pictures or a common codec (H.264) need less.",
+  resource_limit: "Export the video with smaller pictures, or with a common codec such as H.264.",
   upload_too_large: "Export a smaller file, or ask the operator of this server to raise its limits.",
   url_forbidden: "This server only fetches from public addresses. Download the video and drop it here.",
   url_unreachable: "Open the address in a browser. If it shows a page and no video, download the video and drop it here.",
