@@ -14,6 +14,7 @@ from sentiloc.app.access.audit import AuditMiddleware
 from sentiloc.app.access.cookies import OwnCookies
 from sentiloc.app.access.guard import KeyGuard, is_signed_in_by_cookie
 from sentiloc.app.access.sessions import SESSION_COOKIE
+from sentiloc.app.housekeeping.corrections import OldCorrections
 from sentiloc.app.housekeeping.holdings import Holdings
 from sentiloc.app.housekeeping.reaper import Chore, Reaper
 from sentiloc.app.http.address import Addressing
@@ -50,6 +51,8 @@ _UPLOADS_SECONDS = 60.0
 _BATCHES_SECONDS = 3600.0
 # Reads all jobs. Counts are exact, but for records of earlier versions.
 _HOLDINGS_SECONDS = 3600.0
+# The interval of steps through corrections of earlier versions.
+_CORRECTIONS_SECONDS = 10.0
 _DESCRIPTION = (
     "Finds *when* a video conveys positive or negative sentiment. "
     "Upload a video, follow the job, fetch the segments. "
@@ -185,6 +188,7 @@ def _lifespan(services: Services, running: Running) -> Callable[[FastAPI], Abstr
         chores = [
             Chore("uploads", _UPLOADS_SECONDS, services.upload_jobs.sweep),
             Chore("batches", _BATCHES_SECONDS, lambda: services.batches.forget_expired(services.keys.ids())),
+            Chore("corrections", _CORRECTIONS_SECONDS, OldCorrections(services.feedback).step),
         ]
         holdings = Holdings(services.store, services.storage)
         chores.append(Chore("holdings", _HOLDINGS_SECONDS, lambda: holdings.repair(services.keys.ids())))

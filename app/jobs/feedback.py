@@ -131,7 +131,9 @@ class FeedbackStore:
         self._redis = redis
         self._prefix = prefix
         self.max_bytes = max_bytes
-        self._scripts = Scripts(redis, "sentiloc.app.jobs", prefix, growing=("add_feedback",))
+        self._scripts = Scripts(
+            redis, "sentiloc.app.jobs", prefix, growing=("add_feedback", "state_corrected")
+        )
 
     def add(self, kept: KeptFeedback, seen: float | None = None) -> Added:
         """Store it as the job's latest feedback.
@@ -160,15 +162,43 @@ class FeedbackStore:
 
     def last_segments(self, job_id: str) -> list[CorrectSegment] | None:
         """The segments of the last feedback on a job that has some; None without any."""
+        kept = self._last_with_segments(job_id)
+        return None if kept is None else kept.feedback.segments
+
+    def _last_with_segments(self, job_id: str) -> KeptFeedback | None:
         # One entry at a time from the end: the last one nearly always has segments, and fifty may have a megabyte each.
         for place in range(-1, -MAX_ENTRIES - 1, -1):
             text = cast("str | None", self._redis.lindex(self._key(job_id), place))
             if text is None:
                 break
-            segments = KeptFeedback.model_validate_json(text).feedback.segments
-            if segments is not None:
-                return segments
+            kept = KeptFeedback.model_validate_json(text)
+            if kept.feedback.segments is not None:
+                return kept
         return None
+
+    def unstated(self, cursor: int, count: int) -> tuple[int, dict[str, float]]:
+        """Jobs whose feedback their record may not state, with the time of the last one, in about `count` jobs.
+
+        Returns the cursor of the next part too: 0 after the last part. Begin with 0.
+        """
+        following, found = self._redis.zscan(f"{self._prefix}feedback", cursor, count=count)
+        times = dict(cast("list[tuple[str, float]]", found))
+        pipe = self._redis.pipeline(transaction=False)
+        for job_id in times:
+            pipe.hexists(job_key(self._prefix, job_id), "corrected")
+        stated = zip(times, pipe.execute(), strict=True)
+        return int(following), {job_id: times[job_id] for job_id, is_stated in stated if not is_stated}
+
+    def state(self, job_id: str, latest: float) -> bool:
+        """Write into a job's record what its feedback corrects the segments to.
+
+        Returns False if no feedback has segments, or if the last one is no longer that of the time `latest`.
+        """
+        kept = self._last_with_segments(job_id)
+        if kept is None:
+            return False
+        args = [job_id, repr(latest), _summary(kept)]
+        return bool(self._scripts.run("state_corrected", self._keys(job_id)[1:], args))
 
     def latest(self) -> Iterator[KeptFeedback]:
         """The last feedback on each job that the caller may see, oldest first, read a part at a time."""

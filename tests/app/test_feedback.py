@@ -15,6 +15,7 @@ from fastapi.testclient import TestClient
 from redis import Redis
 
 from sentiloc.app.access.caller import ANYONE, Caller, Scope, set_caller
+from sentiloc.app.housekeeping.corrections import OldCorrections
 from sentiloc.app.jobs.feedback import (
     MAX_ENTRIES,
     Added,
@@ -24,6 +25,7 @@ from sentiloc.app.jobs.feedback import (
     KeptFeedback,
     training_files,
 )
+from sentiloc.app.jobs.keys import job_key
 from sentiloc.app.jobs.record import NewJob
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.schemas.results import EXAMPLE_RESULT
@@ -184,6 +186,46 @@ def test_a_job_states_what_it_was_corrected_to(client: TestClient, job: str) -> 
     assert corrected(client, job) == {}
     client.delete(f"{job}/feedback")
     assert corrected(client, job) is None
+
+
+def test_corrections_of_an_earlier_version_are_stated(
+    client: TestClient, job: str, store: JobStore, redis: Redis
+) -> None:
+    old = OldCorrections(FeedbackStore(redis, store.prefix))
+    key = job_key(store.prefix, job.removeprefix("/jobs/"))
+    client.post(f"{job}/feedback", json={"segments": SEGMENTS})
+    client.post(f"{job}/feedback", json={"points": POINTS})
+    stated = redis.hget(key, "corrected")
+    # Earlier versions kept corrections beside the job only.
+    redis.hdel(key, "corrected")
+    assert [listed(client, one) for one in (True, False)] == [0, 1]
+    assert old.step() == 1
+    assert redis.hget(key, "corrected") == stated
+    assert [listed(client, one) for one in (True, False)] == [1, 0]
+    redis.hdel(key, "corrected")
+    assert old.step() == 0, "all jobs were looked at"
+
+
+@pytest.mark.parametrize("meanwhile", ["withdrawn", "deleted", "saved again", "points only"])
+def test_no_correction_is_stated_that_does_not_hold(
+    client: TestClient, job: str, store: JobStore, redis: Redis, meanwhile: str
+) -> None:
+    feedback, job_id = FeedbackStore(redis, store.prefix), job.removeprefix("/jobs/")
+    key = job_key(store.prefix, job_id)
+    client.post(
+        f"{job}/feedback", json={"points": POINTS} if meanwhile == "points only" else {"segments": []}
+    )
+    redis.hdel(key, "corrected")
+    ((one, latest),) = feedback.unstated(0, 100)[1].items()
+    if meanwhile == "withdrawn":
+        # The list is left, as if it had been read before.
+        redis.zrem(f"{store.prefix}feedback", job_id)
+    elif meanwhile == "deleted":
+        redis.delete(key)
+    elif meanwhile == "saved again":
+        client.post(f"{job}/feedback", json={"points": POINTS})
+    assert not feedback.state(one, latest)
+    assert not redis.hexists(key, "corrected")
 
 
 BAD: list[Any] = [
