@@ -59,8 +59,9 @@ def _on_child_start(**_: Any) -> None:
     storage = make_storage(settings)
     _runner = JobRunner(settings, store, storage, pipelines)
     features = ArrayCache(settings.features_dir, settings.feature_cache_bytes, settings.feature_cache_seconds)
-    start_sweeper(storage, features, settings.reels_dir, Forgetter(store, settings.features_dir))
-    presence = PresenceThread(settings, store, pipelines)
+    forgetter = Forgetter(store, settings.features_dir)
+    start_sweeper(storage, features, settings.reels_dir, forgetter, _runner.health)
+    presence = PresenceThread(settings, store, pipelines, _runner.health)
     # Before the model is loaded, so that /readyz can say that the worker is loading.
     presence.start()
     presence.load()

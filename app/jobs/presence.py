@@ -30,6 +30,7 @@ class WorkerPresence:
         error: Why the default model is not loaded.
         served: Names of the models that the worker can run; None if it does not say, as workers of earlier versions.
         missing: What it lacks for other models, by name.
+        paused: The fault of its disk or store for which it takes no jobs now.
     """
 
     name: str
@@ -41,6 +42,7 @@ class WorkerPresence:
     load_seconds: float | None = None
     served: tuple[str, ...] | None = None
     missing: Mapping[str, str] = field(default_factory=dict)
+    paused: str | None = None
 
     @property
     def is_ready(self) -> bool:

@@ -85,6 +85,10 @@ class ServiceCollector(Collector):
 
     def _models(self) -> Iterator[Metric]:
         yield _gauge("workers", "Worker processes that are alive", len(self._workers))
+        paused = sum(worker.paused is not None for worker in self._workers)
+        yield _gauge(
+            "workers_paused", "Worker processes that take no jobs for a fault of their storage", paused
+        )
         labels = ["model", "version", "device"]
         ready = GaugeMetricFamily(
             "sentiloc_worker_ready", "1 if a worker has the model loaded", labels=labels

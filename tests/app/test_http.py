@@ -334,10 +334,13 @@ def test_readiness_names_the_device_or_the_reason(client: TestClient, store: Job
     beat(store.redis, store.prefix, bad)
     broken = client.get("/readyz")
     assert (broken.status_code, broken.json()["reasons"]) == (503, ["weights_missing: run this"])
-    good = WorkerPresence(name="b", seen_at=0, model="m", model_version="1", device="Some CPU")
+    good = WorkerPresence(
+        name="b", seen_at=0, model="m", model_version="1", device="Some CPU", paused="storage_full: no room"
+    )
     beat(store.redis, store.prefix, good)
     body = ReadyBody.model_validate(client.get("/readyz").json())
     assert body.ready
+    assert body.warnings == ["1 of 2 workers take no jobs: storage_full: no room"]
     assert "Some CPU" in [worker.device for worker in body.workers]
 
 

@@ -444,9 +444,14 @@ def test_callers_without_a_key_see_no_details_of_workers(
     guarded: TestClient, client: TestClient, store: JobStore
 ) -> None:
     worker = WorkerPresence(
-        name="host/1", seen_at=0, model="m", error="spec_mismatch: of a package in a folder"
+        name="host/1",
+        seen_at=0,
+        model="m",
+        error="spec_mismatch: of a package in a folder",
+        paused="storage_full: of a disk",
     )
     beat(store.redis, store.prefix, worker)
+    assert guarded.get("/readyz").json()["warnings"] == ["1 of 1 workers take no jobs: storage_full"]
     assert guarded.get("/readyz").json()["reasons"] == ["spec_mismatch"]
     assert client.get("/readyz").json()["reasons"] == [worker.error]
 

@@ -86,11 +86,12 @@ def test_the_age_of_jobs_without_a_worker_for_their_model_does_not_count(
 def test_workers_are_named_by_model_and_device_only(client: TestClient, store: JobStore) -> None:
     good = WorkerPresence(name="host/1", seen_at=0, model="m", model_version="1", device="Some CPU")
     same = replace(good, name="host/3")
-    bad = WorkerPresence(name="host/2", seen_at=0, model="m", error="a secret path")
+    bad = WorkerPresence(name="host/2", seen_at=0, model="m", error="a secret path", paused="a secret disk")
     for worker in (good, same, bad):
         beat(store.redis, store.prefix, worker)
     found = figures(client)
     assert found["sentiloc_workers",] == 3
+    assert found["sentiloc_workers_paused",] == 1
     assert found["sentiloc_worker_ready", "Some CPU", "m", "1"] == 1
     assert found["sentiloc_workers_ready", "Some CPU", "m", "1"] == 2
     text = client.get("/metrics").text

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from sentiloc.app.settings import Settings
 from sentiloc.app.storage.local import LocalStorage
-from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.errors import ErrorCode, LostProcessError, SentilocError
 from sentiloc.worker.config import runtime_config
 from sentiloc.worker.jobs import process
-from sentiloc.worker.jobs.faults import Health, persist, sleep_unless_draining
+from sentiloc.worker.jobs.faults import persist, sleep_unless_draining
+from sentiloc.worker.jobs.health import Health
 from sentiloc.worker.pipelines.registry import Pipelines
 
 AWAY = SentilocError(ErrorCode.STORAGE_UNAVAILABLE, "away")
@@ -83,40 +85,93 @@ def test_a_write_ends_with_its_job(pauses: list[float], checks: int) -> None:
     assert (caught.value, len(pauses)) == (stopped, checks)
 
 
-class Away(LocalStorage):
-    """A folder that cannot be reached for so many checks."""
+class Clock:
+    """A clock that only sleeping moves."""
 
-    def __init__(self, folder: Path, times: int) -> None:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> bool:
+        self.now += seconds
+        return not process.is_draining()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    found = Clock()
+    monkeypatch.setattr("sentiloc.worker.jobs.health.time", found)
+    monkeypatch.setattr("sentiloc.worker.jobs.health.sleep_unless_draining", found.sleep)
+    return found
+
+
+class Away(LocalStorage):
+    """A folder that cannot be reached for so many checks, whose times are kept."""
+
+    def __init__(self, folder: Path, times: int, clock: Clock) -> None:
         super().__init__(folder)
-        self.check = failing(times)
+        self.check, self.clock = failing(times), clock
+        self.checked: list[float] = []
 
     def size(self, key: str) -> int | None:
+        self.checked.append(self.clock.now)
         self.check()
         return super().size(key)
 
 
-def health(folder: Path, times: int) -> Health:
+def health(storage: Away, folder: Path) -> Health:
     settings = Settings(data_dir=folder)
-    return Health(Away(folder, times), Pipelines(runtime_config(settings), settings.model))
+    return Health(storage, Pipelines(runtime_config(settings), settings.model), settings.features_dir)
 
 
-def test_an_unhealthy_worker_checks_with_growing_pauses(pauses: list[float], tmp_path: Path) -> None:
-    found = health(tmp_path, 6)
-    assert found.wait()
-    assert pauses == []
-    found.suspect()
-    assert found.wait()
-    assert pauses == GROWING
+def nobody() -> bool:
+    return False
 
 
-def test_an_unhealthy_worker_stops_at_once(pauses: list[float], tmp_path: Path) -> None:
-    found = health(tmp_path, 6)
-    found.suspect()
+def test_an_unhealthy_worker_checks_with_growing_pauses(clock: Clock, tmp_path: Path) -> None:
+    storage = Away(tmp_path, 6, clock)
+    found = health(storage, tmp_path)
+    assert found.wait(nobody)
+    assert clock.now == 1000.0
+    found.suspect(LostProcessError("gone"))
+    assert found.wait(nobody)
+    assert [later - earlier for earlier, later in pairwise(storage.checked)] == GROWING
+    assert storage.checked[0] == 1000.0
+
+
+def test_a_worker_that_could_not_use_its_disk_pauses_before_its_first_check(
+    clock: Clock, tmp_path: Path
+) -> None:
+    storage = Away(tmp_path, 0, clock)
+    found = health(storage, tmp_path)
+    for rest, is_proved in ((1.0, False), (2.0, False), (4.0, True), (1.0, False)):
+        began = clock.now
+        found.suspect(AWAY)
+        assert found.fault is AWAY
+        assert found.wait(nobody)
+        assert clock.now - began == rest
+        assert not found.fault
+        if is_proved:
+            found.proved()
+
+
+def test_a_worker_that_waits_for_its_disk_hands_its_message_to_others(clock: Clock, tmp_path: Path) -> None:
+    found = health(Away(tmp_path, 99, clock), tmp_path)
+    found.suspect(AWAY)
+    assert not found.wait(lambda: True)
+    assert clock.now == 1005.0
+
+
+def test_an_unhealthy_worker_stops_at_once(clock: Clock, tmp_path: Path) -> None:
+    found = health(Away(tmp_path, 6, clock), tmp_path)
+    found.suspect(AWAY)
     process.drain_after(0.0)
-    assert not found.wait()
-    assert len(pauses) == 1
+    assert not found.wait(nobody)
+    assert clock.now == 1001.0
     # It stays unhealthy, so it takes no job after that.
-    assert not found.wait()
+    assert not found.wait(nobody)
 
 
 def test_a_sleep_ends_when_the_worker_stops() -> None:

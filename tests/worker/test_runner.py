@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -45,13 +46,16 @@ from sentiloc.model.segments import Segment, VideoInfo
 from sentiloc.worker.config import runtime_config
 from sentiloc.worker.extraction.array_cache import ArrayCache
 from sentiloc.worker.extraction.stills import Stills
+from sentiloc.worker.features.feature_file import FeatureFile
 from sentiloc.worker.jobs import process
 from sentiloc.worker.jobs.claiming import take_from_dead_owner
+from sentiloc.worker.jobs.health import Health
 from sentiloc.worker.jobs.lease_keeper import LeaseKeeper, StallLimits
 from sentiloc.worker.jobs.owner import is_dead, new_owner
 from sentiloc.worker.jobs.runner import JobRunner
 from sentiloc.worker.pipelines.registry import Pipelines
 from sentiloc.worker.runtime.steps import count_step
+from tests.support.full_disk import fill, small_volume
 from tests.support.listeners import ANSWER, listening
 from tests.support.media import make_clip
 from tests.support.services import PATIENCE, ROOT, wait_for
@@ -342,9 +346,7 @@ def test_an_unhealthy_worker_takes_no_jobs_until_it_is_healthy(settings: Setting
             raise SentilocError(ErrorCode.STORAGE_UNAVAILABLE, "down")
         return Answer()
 
-    # The first job's pause outlasts the test, so that the second one's turn comes.
-    patient = settings.model_copy(update={"fault_pause_seconds": 600.0, "fault_pause_max_seconds": 600.0})
-    first, second = submit(store, settings), submit(store, settings)
+    patient, first, second = patient_pair(settings, store)
     worker = JobRunner(patient, store, storage, OnePipeline(settings, work))
     storage.is_down = True
     worker.run(first.id)
@@ -356,6 +358,85 @@ def test_an_unhealthy_worker_takes_no_jobs_until_it_is_healthy(settings: Setting
     storage.is_down = False
     thread.join()
     assert get(store, second).state is JobState.SUCCEEDED
+
+
+def patient_pair(settings: Settings, store: JobStore) -> tuple[Settings, JobRecord, JobRecord]:
+    """Two jobs; the pause of the first outlasts the test, so that the second one's turn comes."""
+    patient = settings.model_copy(update={"fault_pause_seconds": 600.0, "fault_pause_max_seconds": 600.0})
+    return patient, submit(store, settings), submit(store, settings)
+
+
+def test_a_worker_with_a_full_disk_takes_no_jobs_until_there_is_room(
+    settings: Settings, store: JobStore
+) -> None:
+    patient, first, second = patient_pair(settings, store)
+
+    def work(path: Path, report: Callable[[str, float], None]) -> Answer:
+        FeatureFile((64,), settings.features_dir).append(np.zeros((64, 64), np.float32))
+        return Answer()
+
+    with small_volume(settings.features_dir, 2) as folder:
+        worker, ballast = runner(patient, store, work), fill(folder)
+        assert worker.run(first.id)
+        # The pause after a job's fault is over, and the disk is still full.
+        worker.health._next_check = 0.0
+        worker.health.look()
+        assert worker.health.fault is not None
+        assert worker.health.fault.code is ErrorCode.STORAGE_FULL
+        ballast.unlink()
+        assert worker.run(second.id)
+        assert get(store, second).state is JobState.SUCCEEDED
+        assert worker.health.fault is None
+        assert list(folder.iterdir()) == []
+
+
+class ReadOnlyStorage(LocalStorage):
+    """A folder whose files can be read only."""
+
+    def writer(self, key: str) -> LocalWriter:
+        raise SentilocError(ErrorCode.STORAGE_UNAVAILABLE, f"no writing of {key.partition('/')[0]}")
+
+
+def test_a_worker_that_can_only_read_the_storage_takes_no_jobs(settings: Settings, store: JobStore) -> None:
+    storage = ReadOnlyStorage(settings.data_dir)
+    health = Health(storage, OnePipeline(settings, lambda *_: Answer()), settings.features_dir)
+    health.suspect(SentilocError(ErrorCode.STORAGE_UNAVAILABLE, "down"))
+    health._next_check = 0.0
+    health.look()
+    assert health.fault is not None
+    assert health.fault.detail == "no writing of results"
+
+
+def test_a_worker_with_a_full_disk_hands_on_its_messages(
+    settings: Settings, store: JobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sentiloc.worker.jobs.health._HELD_SECONDS", 0.0)
+    patient, first, second = patient_pair(settings, store)
+
+    def work(path: Path, report: Callable[[str, float], None]) -> Answer:
+        raise SentilocError(ErrorCode.STORAGE_FULL, "full")
+
+    worker = runner(patient, store, work)
+    assert worker.run(first.id)
+    other = WorkerPresence(name="other", seen_at=0.0, model="m", device="cpu", paused="storage_full: full")
+    beat(store.redis, store.prefix, other)
+    assert not worker._claims.can_others_work()
+    beat(store.redis, store.prefix, replace(other, paused=None))
+    assert not worker.run(second.id)
+    assert (get(store, second).state, get(store, second).attempt) == (JobState.QUEUED, 0)
+
+
+@pytest.mark.parametrize("model", ["m", ""])
+def test_a_job_that_found_no_room_is_left_to_a_worker_that_takes_jobs(
+    settings: Settings, store: JobStore, model: str
+) -> None:
+    job = replace(submit(store, settings), model=model, reel=None if model else "{}")
+    claims = runner(settings, store, lambda *_: Answer())._claims
+    other = WorkerPresence(name="other", seen_at=0.0, model="m", device="cpu", served=("m",))
+    for paused in ("storage_full: full", None):
+        beat(store.redis, store.prefix, replace(other, paused=paused))
+        claims.leave(job)
+        assert (job.id in claims._left) is (paused is None)
 
 
 def test_a_worker_without_its_model_takes_no_jobs_and_stops_on_a_signal(

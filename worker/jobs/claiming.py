@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import suppress
+
+from redis import RedisError
 
 from sentiloc.app.housekeeping.retention import delete_results
 from sentiloc.app.jobs.leases import WaitingForOthers, WorkerCapabilities
@@ -75,13 +78,28 @@ class Claims:
 
         A worker that lacks the model passes over all jobs of that model anyway. Raises `redis.RedisError`.
         """
-        if record.model in self._pipelines.served()[0] and self.others(record.model):
+        is_served = record.reel is not None or record.model in self._pipelines.served()[0]
+        if is_served and self._able(record):
             self._left[record.id] = time.monotonic() + _LEFT_SECONDS
 
     def others(self, model: str) -> list[WorkerPresence]:
         """The other workers that are alive and have a model. Raises `redis.RedisError`."""
+        return [one for one in self._others() if one.why_not(model) is None]
+
+    def can_others_work(self) -> bool:
+        """Whether another worker that is alive takes jobs; False while Redis cannot be reached."""
+        with suppress(RedisError):
+            return any(one.is_ready and one.paused is None for one in self._others())
+        return False
+
+    def _able(self, record: JobRecord) -> list[WorkerPresence]:
+        # A reel needs no model.
+        others = self._others() if record.reel is not None else self.others(record.model)
+        return [one for one in others if one.paused is None]
+
+    def _others(self) -> list[WorkerPresence]:
         alive = alive_workers(self._store.redis, self._store.prefix)
-        return [one for one in alive if not is_this_process(one.name) and one.why_not(model) is None]
+        return [one for one in alive if not is_this_process(one.name)]
 
     def _next(self, job_id: str) -> JobRecord | WaitingForOthers | None:
         now = time.monotonic()

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from sentiloc.app.jobs.options import JobOptions
 from sentiloc.app.jobs.record import JobError, JobRecord
-from sentiloc.app.storage.local import PROBE, Storage
 from sentiloc.model.errors import ErrorCode, KilledProcessError, LostProcessError, SentilocError
 from sentiloc.worker.jobs.process import is_draining
-from sentiloc.worker.pipelines.registry import Pipelines
 
 if TYPE_CHECKING:
     from sentiloc.worker.pipelines.base import PackagePipeline
@@ -28,8 +25,8 @@ _PASSING = frozenset(
     }
 )
 # Doubles up to the second value: a short fault costs little time, a long one little load.
-_RETRY_SECONDS = 1.0
-_RETRY_MAX_SECONDS = 15.0
+RETRY_SECONDS = 1.0
+RETRY_MAX_SECONDS = 15.0
 
 
 class WrongVersionError(SentilocError):
@@ -72,49 +69,6 @@ def require_version(options: JobOptions, pipeline: PackagePipeline) -> None:
         raise WrongVersionError(ErrorCode.MODEL_UNAVAILABLE, detail)
 
 
-class Health:
-    """Whether this worker can work: its storage answers and its default model is loaded.
-
-    After a temporary fault a worker takes no job until it is healthy again. Otherwise it would take and put back one
-    job after the other.
-    """
-
-    def __init__(self, storage: Storage, pipelines: Pipelines) -> None:
-        self._storage = storage
-        self._pipelines = pipelines
-        self._is_suspect = False
-        self._stop = threading.Event()
-
-    def suspect(self) -> None:
-        """A job has met a temporary fault: check the worker's health before the next job."""
-        self._is_suspect = True
-
-    def wait(self) -> bool:
-        """Return True as soon as the worker is healthy; False if it is asked to stop first."""
-        pause = _RETRY_SECONDS
-        while self._is_suspect or self._pipelines.error is not None:
-            fault = self._fault()
-            if fault is None:
-                self._is_suspect = False
-                logger.info("this worker is healthy again")
-                return True
-            logger.warning("this worker takes no jobs: %s", fault.detail)
-            if not sleep_unless_draining(pause):
-                return False
-            pause = min(2 * pause, _RETRY_MAX_SECONDS)
-        return True
-
-    def _fault(self) -> SentilocError | None:
-        if self._pipelines.error is not None:
-            # The presence thread keeps retrying to load the model.
-            return self._pipelines.error
-        try:
-            self._storage.size(PROBE)
-        except SentilocError as error:
-            return error
-        return None
-
-
 def sleep_unless_draining(seconds: float) -> bool:
     """Sleep in short steps; False as soon as the worker is asked to stop."""
     until = time.monotonic() + seconds
@@ -131,7 +85,7 @@ def persist(write: Callable[[], T], check: Callable[[], None], patience_seconds:
 
     `check` raises once the job should stop. Raises the storage's error after `patience_seconds`.
     """
-    until, pause = time.monotonic() + patience_seconds, _RETRY_SECONDS
+    until, pause = time.monotonic() + patience_seconds, RETRY_SECONDS
     while True:
         try:
             return write()
@@ -143,4 +97,4 @@ def persist(write: Callable[[], T], check: Callable[[], None], patience_seconds:
         check()
         if not sleep_unless_draining(pause):
             check()
-        pause = min(2 * pause, _RETRY_MAX_SECONDS)
+        pause = min(2 * pause, RETRY_MAX_SECONDS)

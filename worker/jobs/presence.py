@@ -14,6 +14,7 @@ from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.settings import Settings
 from sentiloc.app.telemetry import outages
 from sentiloc.model.errors import SentilocError
+from sentiloc.worker.jobs.health import Health
 from sentiloc.worker.jobs.owner import new_owner
 from sentiloc.worker.jobs.process import parent_silence
 from sentiloc.worker.pipelines.registry import Pipelines
@@ -27,11 +28,12 @@ _RELOAD_SECONDS = 15.0
 class PresenceThread:
     """Reports until the process ends. Retries loading a model that failed to load."""
 
-    def __init__(self, settings: Settings, store: JobStore, pipelines: Pipelines) -> None:
+    def __init__(self, settings: Settings, store: JobStore, pipelines: Pipelines, health: Health) -> None:
         self._model = settings.model
         self._stall_seconds = settings.stall_seconds
         self._store = store
         self._pipelines = pipelines
+        self._health = health
         self._name = f"{os.uname().nodename}/{new_owner()}"
         self._loaded_at = time.monotonic()
         self._load_seconds: float | None = None
@@ -67,6 +69,7 @@ class PresenceThread:
 
     def _presence(self) -> WorkerPresence:
         pipeline, error = self._pipelines.default(), self._pipelines.error
+        fault = self._health.fault
         able, missing = self._pipelines.served()
         return WorkerPresence(
             name=self._name,
@@ -78,4 +81,5 @@ class PresenceThread:
             load_seconds=self._load_seconds,
             served=able,
             missing=missing,
+            paused=f"{fault.code}: {fault.detail}" if fault else None,
         )

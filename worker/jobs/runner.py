@@ -31,7 +31,6 @@ from sentiloc.worker.config import runtime_config, thumbnail_config
 from sentiloc.worker.extraction.array_cache import cached_for
 from sentiloc.worker.jobs.claiming import Claims
 from sentiloc.worker.jobs.faults import (
-    Health,
     WrongVersionError,
     as_fault,
     is_passing,
@@ -40,6 +39,7 @@ from sentiloc.worker.jobs.faults import (
     require_version,
 )
 from sentiloc.worker.jobs.fetch import fetch_source
+from sentiloc.worker.jobs.health import Health
 from sentiloc.worker.jobs.lease_keeper import LeaseKeeper, StallLimits, StopReason
 from sentiloc.worker.jobs.process import end_hung_process, is_draining
 from sentiloc.worker.jobs.provisional_results import ProvisionalPublisher
@@ -59,6 +59,8 @@ T = TypeVar("T")
 
 # Pause between two tries while Redis is away.
 _REDIS_SECONDS = 0.5
+# Another worker may have the model, or room on its disk.
+_OF_THIS_WORKER = (ErrorCode.MODEL_UNAVAILABLE, ErrorCode.STORAGE_FULL, ErrorCode.STORAGE_UNAVAILABLE)
 _UNEXPECTED = JobError(
     code=ErrorCode.INTERNAL, detail="An unexpected error occurred in the worker. Its log has the details."
 )
@@ -73,8 +75,13 @@ class JobRunner:
         self._storage = storage
         self._pipelines = pipelines
         self._config = runtime_config(settings, with_cache=True)
-        self._health = Health(storage, pipelines)
+        self._health = Health(storage, pipelines, settings.features_dir)
         self._claims = Claims(settings, store, storage, pipelines)
+
+    @property
+    def health(self) -> Health:
+        """Whether this worker can take jobs."""
+        return self._health
 
     def run(self, job_id: str) -> bool:
         """Claim and run the next job; False if the message should go back to the broker.
@@ -83,7 +90,7 @@ class JobRunner:
         """
         job_id_context.set(job_id)
         # Before the claim, because other workers could not run a claimed job meanwhile.
-        if not self._health.wait():
+        if not self._health.wait(self._claims.can_others_work):
             return False
         record = self._claims.take(job_id)
         if isinstance(record, WaitingForOthers):
@@ -121,13 +128,14 @@ class JobRunner:
                 self._localize(record, keeper)
             else:
                 self._render(record, record.reel, keeper)
+            self._health.proved()
         except SentilocError as error:
             # The decoder and the networks report a stop as this error; it is not the job's fault.
             if keeper.stop_reason is not None and error.code is ErrorCode.CANCELLED:
                 return self._stopped(record, keeper)
             is_for_others = isinstance(error, WrongVersionError) and self._have_others(record, keeper)
             if is_passing(error) or is_for_others:
-                self._health.suspect()
+                self._health.suspect(error)
                 is_bounded = is_for_others or isinstance(error, KilledProcessError)
                 self._defer(record, keeper, as_fault(error), is_bounded=is_bounded)
             else:
@@ -353,7 +361,7 @@ class JobRunner:
             keeper, lambda: self._store.defer(record.lease, error, self._settings, is_bounded=is_bounded)
         )
         logger.warning("%s: %s; the job is %s", error.code, error.detail, state or "no longer ours")
-        if error.code is ErrorCode.MODEL_UNAVAILABLE:
+        if error.code in _OF_THIS_WORKER:
             self._retry_write(keeper, lambda: self._claims.leave(record))
 
     def _give_back(self, record: JobRecord, keeper: LeaseKeeper, error: RedisError) -> bool:

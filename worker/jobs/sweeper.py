@@ -18,6 +18,7 @@ from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.storage.local import Storage
 from sentiloc.app.telemetry import outages
 from sentiloc.worker.extraction.array_cache import ArrayCache, forget_owner
+from sentiloc.worker.jobs.health import Health
 from sentiloc.worker.reels.storing import delete_abandoned
 
 logger = logging.getLogger(__name__)
@@ -30,14 +31,16 @@ _STOPPED_SECONDS = 30.0
 _UNFINISHED_SECONDS = 3600.0
 
 
-def start_sweeper(storage: Storage, features: ArrayCache, reels: Path, forgetter: Forgetter) -> None:
-    """Sweep now and every ten minutes, in a thread that ends with the process. Erased owners are checked more often.
+def start_sweeper(
+    storage: Storage, features: ArrayCache, reels: Path, forgetter: Forgetter, health: Health
+) -> None:
+    """Sweep now and every ten minutes, in a thread that ends with the process. Erased owners and the health of this
+    worker are checked more often.
 
     `reels` is the folder in which reels are rendered.
     """
-    threading.Thread(
-        target=_loop, args=(storage, features, reels, forgetter), name="sweeper", daemon=True
-    ).start()
+    arguments = (storage, features, reels, forgetter, health)
+    threading.Thread(target=_loop, args=arguments, name="sweeper", daemon=True).start()
 
 
 class Forgetter:
@@ -66,10 +69,12 @@ class Forgetter:
         return count
 
 
-def _loop(storage: Storage, features: ArrayCache, reels: Path, forgetter: Forgetter) -> None:
+def _loop(storage: Storage, features: ArrayCache, reels: Path, forgetter: Forgetter, health: Health) -> None:
     pause, next_sweep = threading.Event(), time.monotonic()
     while True:
         try:
+            # Here and not where reports are sent: a disk that hangs must not delay those.
+            health.look()
             if time.monotonic() >= next_sweep:
                 next_sweep = time.monotonic() + _INTERVAL_SECONDS
                 features.sweep()

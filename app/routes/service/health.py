@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 from fastapi import APIRouter, Response
@@ -35,7 +36,8 @@ async def healthz() -> HealthBody:
 def readyz(response: Response, services: BareServicesDep) -> ReadyBody:
     """200 if Redis takes jobs and a live worker has its model loaded on its configured device, else 503."""
     response.headers["Cache-Control"] = "no-store"
-    body = _readiness(services).model_copy(update={"warnings": _warnings(services.settings)})
+    body = _readiness(services)
+    body = body.model_copy(update={"warnings": [*_warnings(services.settings), *body.warnings]})
     if not body.ready:
         response.status_code = 503
     return body
@@ -53,7 +55,11 @@ def _readiness(services: Services) -> ReadyBody:
     served = any(worker.is_ready for worker in workers)
     reasons = [*([refused] if refused else []), *([] if served else _reasons(workers))]
     return ReadyBody(
-        ready=not reasons, redis=True, workers=[_worker(worker) for worker in workers], reasons=reasons
+        ready=not reasons,
+        redis=True,
+        workers=[_worker(worker) for worker in workers],
+        reasons=reasons,
+        warnings=_pauses(workers),
     )
 
 
@@ -63,9 +69,19 @@ def _warnings(settings: Settings) -> list[str]:
     return [NO_ROOM] if free is not None and free < settings.upload_reserve_bytes else []
 
 
+def _pauses(workers: list[WorkerPresence]) -> list[str]:
+    """Why workers take no jobs now. They are ready all the same: jobs are accepted, and wait for room."""
+    paused = Counter(worker.paused for worker in workers if worker.paused)
+    return [f"{count} of {len(workers)} workers take no jobs: {why}" for why, count in sorted(paused.items())]
+
+
 def _discreet(worker: WorkerPresence) -> WorkerPresence:
-    """Keep only the code of an error, because this path needs no API key."""
-    return worker if worker.error is None else replace(worker, error=worker.error.partition(":")[0])
+    """Keep only the codes of errors, because this path needs no API key."""
+    return replace(worker, error=_code(worker.error), paused=_code(worker.paused))
+
+
+def _code(error: str | None) -> str | None:
+    return error and error.partition(":")[0]
 
 
 def _reasons(workers: list[WorkerPresence]) -> list[str]:
