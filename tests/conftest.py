@@ -1,6 +1,8 @@
-"""The order of the tests."""
+"""The order of the tests, and one thread for each process of theirs."""
 
 from __future__ import annotations
+
+import os
 
 import pytest
 
@@ -14,6 +16,10 @@ LONG = (
     "cli/test_without_parts.py",
 )
 """Files with few tests that take long. They begin first: at the end, one process would work on them alone."""
+
+# PyTorch reads it when it is imported. Its threads wait for each other in loops, which on processors that others use
+# takes many times the work: the networks of the tests are small.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
