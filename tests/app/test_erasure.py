@@ -24,6 +24,7 @@ from sentiloc.app.access.sessions import SessionStore
 from sentiloc.app.access.usage import this_month
 from sentiloc.app.housekeeping import erasure
 from sentiloc.app.housekeeping.erasure import Receipt, forgotten_key
+from sentiloc.app.jobs.options import Priority
 from sentiloc.app.jobs.record import NewJob
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.main import create_app
@@ -315,8 +316,13 @@ def test_a_server_without_keys_erases_data_without_an_owner(settings: Settings, 
 def test_an_erasure_that_takes_too_long_goes_on_with_the_next_call(
     settings: Settings, store: JobStore, monkeypatch: pytest.MonkeyPatch, owner: str | None
 ) -> None:
-    """Each call does some of each kind, and none is complete before all is gone."""
+    """Each call does some of each kind, and none is complete before all is gone. Until then, who calls is signed in."""
     monkeypatch.setattr(erasure, "_PAGE", 2)
+    redis, session, turns = store.redis, f"{store.prefix}session:a", f"{store.prefix}turns"
+    redis.set(session, "a")
+    redis.zadd(f"{store.prefix}sessions-of:mine", {session: 1.0})
+    spans: dict[Any, Any] = {f"{kind}{Priority.BATCH} {owner or ''}": "1" for kind in ("", "owed ")}
+    others: dict[Any, Any] = {f"{Priority.BATCH} other": "1"}
     made: dict[str, Any] = {
         "source_key": "uploads/abcdefgh",
         "source_name": "a.mp4",
@@ -332,9 +338,27 @@ def test_an_erasure_that_takes_too_long_goes_on_with_the_next_call(
         left = store.get_many(jobs)
         assert receipt.complete == (left == [None] * 5)
         assert (receipt.event == "erased an owner's data") == receipt.complete
+        assert receipt.sessions == (receipt.complete and owner is not None)
+        assert redis.exists(session) == 1 - receipt.sessions
         if receipt.complete:
             break
+        redis.hset(turns, mapping={**spans, **others})
     assert sum(counts) == 5 and max(counts) < 3
+    assert not spans.keys() & redis.hgetall(turns).keys() and redis.hexists(turns, *others)
+
+
+@pytest.mark.parametrize("owner", ["mine", None])
+def test_entries_of_records_that_are_gone_are_erased(
+    settings: Settings, store: JobStore, owner: str | None
+) -> None:
+    """As after a record that Redis lost or that has expired."""
+    names = [f"{store.prefix}{kind}{f':{owner}' if owner else ''}" for kind in ("jobs", "uploads", "batches")]
+    for name in names:
+        store.redis.zadd(name, {"gone": 1.0})
+    receipt = Receipt(owner)
+    Services.from_settings(settings).eraser.erase(receipt, seconds=5.0)
+    assert (receipt.complete, receipt.jobs) == (True, 0)
+    assert store.redis.exists(*names) == 0
 
 
 def test_erasing_what_has_no_owner_reads_only_the_owners_of_others(

@@ -34,7 +34,13 @@ from sentiloc.app.webhooks.endpoints import EndpointStore
 from sentiloc.app.webhooks.lanes import Lanes
 from sentiloc.app.webhooks.outbox import Entry, Outbox
 from sentiloc.app.webhooks.sender import WebhookSender
-from sentiloc.app.webhooks.store import WebhookStore, signed_headers
+from sentiloc.app.webhooks.store import (
+    Delivery,
+    WebhookState,
+    WebhookStatus,
+    WebhookStore,
+    signed_headers,
+)
 from tests.app.asking import VIDEO, assert_problem
 from tests.support.listeners import listening
 from tests.support.services import PATIENCE, ROOT, wait_for
@@ -215,6 +221,68 @@ def test_redelivery_keeps_the_event(
     send_until_settled(sender)
     assert len(receiver.seen) == 2 and len(receiver.ids()) == 1
     assert len(client.get(f"/jobs/{job_id}/webhooks").json()["deliveries"]) == 2
+
+
+def settled(
+    webhooks: WebhookStore, entry: str, before: WebhookStatus, state: WebhookState, attempt: int = 1
+) -> None:
+    """The end of a delivery, and for a pending event another attempt after a minute."""
+    delivery = Delivery(at=1.0, seconds=0.1, attempt=attempt, status=500, error=None)
+    webhooks.settle(entry, before, state, delivery, 60.0)
+
+
+@pytest.mark.parametrize("state", WebhookState)
+def test_a_redelivery_that_is_requested_during_a_delivery_is_made(
+    store: JobStore, state: WebhookState
+) -> None:
+    webhooks, job_id = WebhookStore(store.redis, store.prefix), cancelled_job(store, "http://x.example/")
+    assert webhooks.claim() == job_id
+    before = webhooks.status(job_id)
+    assert webhooks.send_again(job_id)
+    settled(webhooks, job_id, before, state)
+    after = webhooks.status(job_id)
+    assert (after.state, after.attempts, after.round, len(after.deliveries)) == ("pending", 0, 1, 1)
+    assert webhooks.claim() == job_id
+
+
+def test_a_job_that_is_deleted_during_a_delivery_leaves_nothing(store: JobStore) -> None:
+    webhooks, job_id = WebhookStore(store.redis, store.prefix), cancelled_job(store, "http://x.example/")
+    assert webhooks.claim() == job_id
+    before = webhooks.status(job_id)
+    settled(webhooks, job_id, before, WebhookState.PENDING)
+    store.redis.delete(f"{store.prefix}job:{job_id}")
+    settled(webhooks, job_id, before, WebhookState.PENDING)
+    assert list(store.redis.scan_iter(f"{store.prefix}webhook*")) == []
+    assert not webhooks.send_again(job_id)
+    assert list(store.redis.scan_iter(f"{store.prefix}webhook*")) == []
+
+
+def test_what_is_known_of_a_registered_webhook_s_deliveries_is_kept_for_a_month(store: JobStore) -> None:
+    """That of a job's own webhook is kept as long as the job."""
+    redis, prefix = store.redis, store.prefix
+    webhooks = WebhookStore(redis, prefix)
+    hook = EndpointStore(redis, prefix).create("", "http://x.example/", None, None, "")
+    job_id = cancelled_job(store, "http://x.example/")
+    entry = f"{job_id}~{hook.id}"
+    for name in (job_id, entry):
+        settled(webhooks, name, webhooks.status(name), WebhookState.PENDING)
+    kept = {
+        name: redis.ttl(f"{prefix}{name}")
+        for name in (f"webhook:{job_id}", f"webhooklog:{job_id}", f"webhook:{entry}", f"hooklog:{hook.id}")
+    }
+    assert list(kept.values()) == [
+        -1,
+        -1,
+        pytest.approx(30 * 86_400, abs=60),
+        pytest.approx(30 * 86_400, abs=60),
+    ]
+    assert not redis.exists(f"{prefix}webhooklog:{entry}")
+    for name in (job_id, entry):
+        settled(webhooks, name, webhooks.status(name), WebhookState.DELIVERED, attempt=2)
+    assert redis.exists(f"{prefix}webhook:{job_id}") and not redis.exists(f"{prefix}webhook:{entry}")
+    assert redis.zcard(webhooks.due) == 0
+    figures = redis.hgetall(f"{prefix}figures")
+    assert (figures["webhooks pending"], figures["webhooks delivered"]) == ("2", "2")
 
 
 def test_it_is_given_up_in_the_end_or_when_the_receiver_is_gone(
