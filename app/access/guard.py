@@ -143,7 +143,8 @@ def stated_bytes(path: str, headers: Mapping[str, str]) -> int:
     else:
         # The bytes of an upload are counted already. Of all others at least one is new.
         return 0 if path in ("/localize", "/localize/upload", "/batches") else 1
-    known = int(length) if length.isascii() and length.isdigit() else 0
+    # The route refuses other lengths.
+    known = int(length) if length.isascii() and length.isdigit() and len(length) <= 18 else 0
     return max(1, known - (FORM_OVERHEAD if path == "/localize" else 0))
 
 

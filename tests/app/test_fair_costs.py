@@ -11,8 +11,9 @@ from redis import Redis
 from sentiloc.app.access.keys import KeyStore
 from sentiloc.app.jobs.leases import WaitingForOthers, WorkerCapabilities
 from sentiloc.app.jobs.options import JobOptions, Priority, TimeRange
-from sentiloc.app.jobs.record import JobRecord, NewJob, cost_of, expected_cost
+from sentiloc.app.jobs.record import JobError, JobRecord, JobState, NewJob, cost_of, expected_cost
 from sentiloc.app.jobs.store import JobStore
+from sentiloc.model.errors import ErrorCode
 
 CLIP, LONG = 10.0, 300.0
 # By these sizes, the queue expects the lengths above.
@@ -194,6 +195,27 @@ def test_a_cancelled_long_job_holds_nothing_back(store: JobStore) -> None:
     store.cancel(long)
     taken = [take(store).id for _ in range(5)]
     assert first in taken and last in taken
+
+
+@pytest.mark.parametrize("priority", list(Priority))
+def test_a_cancelled_first_job_holds_nothing_back(store: JobStore, priority: Priority) -> None:
+    submit(store, "b", CLIP, priority=priority)
+    long = submit(store, "a", 4 * 3600.0, priority=priority)
+    mine = submit(store, "a", CLIP, priority=priority)
+    for _ in range(20):
+        submit(store, "b", CLIP, priority=priority)
+    store.cancel(long)
+    assert mine in [take(store).id for _ in range(3)]
+
+
+def test_a_first_job_without_a_worker_for_its_model_holds_nothing_back(store: JobStore) -> None:
+    long = submit(store, "a", 4 * 3600.0)
+    mine = submit(store, "a", CLIP)
+    for _ in range(20):
+        submit(store, "b", CLIP)
+    error = JobError(code=ErrorCode.MODEL_UNAVAILABLE, detail="no worker")
+    assert store.wait([long], error, 0) == [JobState.FAILED]
+    assert mine in [take(store).id for _ in range(3)]
 
 
 def test_work_that_nobody_else_wanted_is_not_held_against_a_key(store: JobStore) -> None:

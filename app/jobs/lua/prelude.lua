@@ -153,6 +153,13 @@ local function pull_first(priority, key_id, turn)
     for _, places in ipairs({queue, mine}) do redis.call('ZADD', places, 'XX', stamp(turn), first[1]) end
   end
 end
+-- The job left the queue without being served, so its owner's next job does not wait for its span.
+local function advance_owner()
+  local priority, key_id = get('priority'), get('key_id')
+  local seen = redis.call('HMGET', turns, priority, priority .. ' ' .. key_id)
+  local turn = turn_of(seen[1], priority)
+  if turn then pull_first(priority, key_id, math.max(turn, turn_of(seen[2], priority) or 0)) end
+end
 -- The owner's jobs come later: one that was served has taken more than was expected.
 local function push_back(priority, key_id, by)
   local mine, places = owners_queue(priority, key_id), {}

@@ -1,7 +1,8 @@
 -- KEYS[6] may be the place of an idempotency key. ARGV: the offset of the job's place in the order of all, digest of
 -- the request, seconds to remember it, jobs that one API key may have in the queue (0: any number), 1 for the job of an
--- upload, bytes that one API key may store (0: any number), then field/value pairs. Answers with the job, an older one if the request was seen; with nothing when the key
--- belongs to another request.
+-- upload, bytes that one API key may store (0: any number), then field/value pairs.
+-- Answers with the job, an older one if the request was seen; with nothing when the key belongs to another request; with
+-- {'upload', 'gone'} for an upload that cannot become a job, {'key', 'full'} or {'key', 'stored'} without room.
 if redis.call('EXISTS', job) == 1 then return redis.call('HGETALL', job) end
 if ARGV[5] == '1' and not is_complete_upload(id) then return {'upload', 'gone'} end
 local seen = KEYS[6] and redis.call('GET', KEYS[6])

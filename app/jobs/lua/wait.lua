@@ -8,6 +8,7 @@ local till = since + tonumber(ARGV[3])
 redis.call('ZADD', prefix .. 'unserved', stamp(since), id)
 if now >= till then
   close('failed', ARGV[1], ARGV[2], '')
+  advance_owner()
   return 'failed'
 end
 if get('unserved_why') ~= ARGV[2] or get('unserved_until') ~= stamp(till) then
