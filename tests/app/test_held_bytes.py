@@ -215,7 +215,9 @@ def test_a_full_key_is_refused_before_it_sends(
 
 
 def test_a_length_of_thousands_of_digits_is_a_wrong_header(client: TestClient) -> None:
-    assert_problem(client.post("/uploads", headers={**TUS, "Upload-Length": "9" * 5000}), 400, "invalid_tus_header")
+    assert_problem(
+        client.post("/uploads", headers={**TUS, "Upload-Length": "9" * 5000}), 400, "invalid_tus_header"
+    )
 
 
 def test_a_rerun_counts_its_own_copy(client: TestClient, mine: Holder) -> None:

@@ -8,8 +8,11 @@ from dataclasses import replace
 import pytest
 from redis import Redis
 
+from sentiloc.app.jobs.record import NewJob
+from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.settings import Settings
 from sentiloc.app.webhooks.endpoints import MAX_ENDPOINTS, Endpoint, EndpointStore, TooManyEndpointsError
+from sentiloc.app.webhooks.store import Delivery, WebhookState, WebhookStore
 
 URL = "https://edit.example/hooks"
 
@@ -61,3 +64,24 @@ def test_no_change_is_lost_to_another(endpoints: EndpointStore, monkeypatch: pyt
     assert changed is not None and other is not None
     assert (changed.description, changed.secrets) == ("new", other.secrets)
     assert endpoints.get(made.id) == changed
+
+
+def test_a_webhook_that_is_deleted_while_its_event_is_sent_leaves_nothing(
+    endpoints: EndpointStore, redis: Redis, settings: Settings
+) -> None:
+    """The job stays, as while an erasure waits for the storage. Its own deletion would not find the event."""
+    made = register(endpoints)
+    assert made is not None
+    store, webhooks = JobStore(redis, settings.redis_prefix), WebhookStore(redis, settings.redis_prefix)
+    job = store.submit(
+        NewJob(source_key="uploads/a", source_name="a", source_bytes=1, model="m", key_id="key")
+    )
+    assert store.cancel(job.id)
+    entry = webhooks.claim()
+    assert entry == f"{job.id}~{made.id}"
+    before = webhooks.status(entry)
+    endpoints.delete(made)
+    failed = Delivery(at=1.0, seconds=0.1, attempt=1, status=500, error=None)
+    webhooks.settle(entry, before, WebhookState.PENDING, failed, 60.0)
+    assert redis.zcard(webhooks.due) == 0
+    assert list(redis.scan_iter(f"{settings.redis_prefix}webhook:*")) == []

@@ -15,6 +15,12 @@ if log and (is_own or redis.call('EXISTS', KEYS[6]) == 1) then
   if not is_own then redis.call('EXPIRE', log, ARGV[8]) end
 end
 redis.call('HINCRBY', KEYS[5], 'webhooks ' .. ARGV[3], 1)
+-- Nothing else would remove what is due to a webhook that was deleted meanwhile, not even the deletion of the job.
+if KEYS[6] and redis.call('EXISTS', KEYS[6]) == 0 then
+  redis.call('ZREM', KEYS[1], ARGV[1])
+  redis.call('DEL', KEYS[2])
+  return 0
+end
 if (redis.call('HGET', KEYS[2], 'round') or '0') ~= ARGV[2] then return 0 end
 if is_over and not is_own then
   -- Nobody asks for it again, and it must not outlive the job.
