@@ -35,6 +35,7 @@ _RANGE_ERRORS = {
     416: "The file has no such range of bytes.",
 }
 _LOOK_SECONDS = 0.01
+_EVENT_STREAM = "text/event-stream"
 _OF_NOT_MODIFIED = {"etag", "last-modified", "cache-control", "content-security-policy"}
 BAD_RANGES = [(status, ProblemCode.BAD_RANGE, detail) for status, detail in _RANGE_ERRORS.items()]
 
@@ -77,16 +78,16 @@ class Answers:
             await self._answer(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        started = chunked = False
+        started = may_end = False
         request_id = _request_id(Headers(scope=scope))
         request_id_context.set(request_id)
 
         async def send_safely(message: Message) -> None:
-            nonlocal started, chunked
+            nonlocal started, may_end
             if message["type"] == "http.response.start":
                 started = True
                 headers = MutableHeaders(scope=message)
-                chunked = "Content-Length" not in headers
+                may_end = headers.get("Content-Type", "").startswith(_EVENT_STREAM)
                 headers["X-Request-ID"] = request_id
                 for name, value in _DEFAULTS.items():
                     # A route may set its own policy, as the page and the player do.
@@ -105,11 +106,10 @@ class Answers:
             # Only a server that stops cancels a request.
             if not started:
                 await _stopping()(scope, receive, send_safely)
-            # Such as an event stream, which its client continues elsewhere.
-            elif chunked:
+            # Its client continues it elsewhere. Any other answer would look complete, so its connection is closed
+            # instead: uvicorn does that if no end was sent.
+            elif may_end:
                 await send_safely({"type": "http.response.body", "body": b""})
-            else:
-                raise
 
 
 def _stopping() -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import logging
@@ -12,7 +13,9 @@ from collections.abc import Iterator
 import httpx
 import pytest
 import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from sentiloc.app.http.answers import Answers, Running
 from sentiloc.app.main import create_app
 from sentiloc.app.settings import Settings
 from tests.app.asking import VIDEO
@@ -28,9 +31,9 @@ UNFINISHED = [
 
 
 @contextlib.contextmanager
-def serving(settings: Settings) -> Iterator[tuple[uvicorn.Server, int]]:
+def serving(app: ASGIApp) -> Iterator[tuple[uvicorn.Server, int]]:
     """A server that cancels what is in progress as soon as it stops."""
-    config = uvicorn.Config(create_app(settings), port=0, log_config=None, timeout_graceful_shutdown=0)
+    config = uvicorn.Config(app, port=0, log_config=None, timeout_graceful_shutdown=0)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -53,7 +56,7 @@ def read_all(client: socket.socket) -> bytes:
 
 def test_every_request_gets_a_typed_answer(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    with serving(settings) as (server, port):
+    with serving(create_app(settings)) as (server, port):
         job = httpx.post(f"http://127.0.0.1:{port}/v1/localize", files={"video": VIDEO}).json()["id"]
         stream = sent(port, f"GET /v1/jobs/{job}/events HTTP/1.1\r\nHost: test\r\n\r\n")
         begun = stream.recv(1)
@@ -66,4 +69,21 @@ def test_every_request_gets_a_typed_answer(settings: Settings, caplog: pytest.Lo
         assert json.loads(body)["code"] == "busy"
     # The last chunk: the stream ends, it is not cut off.
     assert (begun + read_all(stream)).endswith(b"0\r\n\r\n")
+    assert [record for record in caplog.records if record.exc_info] == []
+
+
+@pytest.mark.parametrize(("kind", "ends"), [("text/event-stream; charset=utf-8", True), ("text/csv", False)])
+def test_a_cut_off_answer_never_looks_complete(
+    kind: str, ends: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def endless(_scope: Scope, _receive: Receive, send: Send) -> None:
+        headers = [(b"content-type", kind.encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"a,b\n", "more_body": True})
+        await asyncio.Event().wait()
+
+    with serving(Answers(endless, Running())) as (_, port):
+        client = sent(port, "GET / HTTP/1.1\r\nHost: test\r\n\r\n")
+        begun = client.recv(1)
+    assert (begun + read_all(client)).endswith(b"0\r\n\r\n") is ends
     assert [record for record in caplog.records if record.exc_info] == []
