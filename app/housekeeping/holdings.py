@@ -7,6 +7,7 @@ if Redis has lost its last writes.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import cast
 
@@ -24,8 +25,9 @@ logger = logging.getLogger(__name__)
 
 # Records per round trip. Redis answers other clients in between.
 _CHUNK = 200
-# Jobs of earlier versions whose files one sweep measures; an object store needs a request for each file.
-_MEASURED = 1000
+# How long one sweep measures files of earlier versions' jobs. An object store needs a request for each file, and other
+# chores of this process wait meanwhile.
+_MEASURING_SECONDS = 20.0
 _PARTS = ("held_video", "held_result", "held_feedback")
 
 
@@ -36,14 +38,14 @@ class Holdings:
         self._store = store
         self._storage = storage
         self._redis: Redis = store.redis
-        self._left = _MEASURED
+        self._until = 0.0
 
     def repair(self, key_ids: Sequence[str]) -> int:
         """Correct the totals of these keys; returns the number of totals that were wrong.
 
         A key whose total changes meanwhile is left for the next time.
         """
-        self._left = _MEASURED
+        self._until = time.monotonic() + _MEASURING_SECONDS
         return sum(self._repair(key_id) for key_id in key_ids)
 
     def _repair(self, key_id: str) -> bool:
@@ -98,9 +100,8 @@ class Holdings:
         """State the bytes of ended jobs whose records state none."""
         for ids in self._pages("jobs", key_id):
             for record in self._unmeasured(ids):
-                if self._left <= 0:
+                if time.monotonic() > self._until:
                     return
-                self._left -= 1
                 self._store.hold(record.id, "video", self._storage.size(record.source_key) or 0, once=True)
                 self._store.hold(record.id, "result", self._size_of_result(record), once=True)
 

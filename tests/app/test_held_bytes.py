@@ -322,6 +322,20 @@ def test_jobs_of_an_earlier_version_are_measured(
     assert store.redis.hget(job_key(store.prefix, waiting), "held_result") is None
 
 
+def test_measuring_leaves_other_chores_their_time(
+    client: TestClient, mine: Holder, store: JobStore, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = localize(client)
+    finish(store, ended, settings)
+    store.redis.hdel(job_key(store.prefix, ended), "held_video", "held_result")
+    monkeypatch.setattr("sentiloc.app.housekeeping.holdings._MEASURING_SECONDS", 0.0)
+    Holdings(store, LocalStorage(settings.data_dir)).repair([mine.id])
+    assert store.redis.hget(job_key(store.prefix, ended), "held_result") is None
+    monkeypatch.undo()
+    Holdings(store, LocalStorage(settings.data_dir)).repair([mine.id])
+    mine.require_stored(len(VIDEO) + len(RESULT))
+
+
 def test_a_change_during_the_repair_is_left_alone(
     client: TestClient, mine: Holder, store: JobStore, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
