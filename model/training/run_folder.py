@@ -52,10 +52,16 @@ class RunFolder:
         self.best, self.last, self._log = path / "best.pt", path / "last.pt", path / "log.jsonl"
         content = {**config, **(record or {})}
         project = content.pop(WANDB, None)
-        _hold(path)
-        self._claim(path / "config.json", content, resume=resume)
-        if project is not None:
-            self._online = WandbRun(project, path, content)
+        is_new = _hold(path)
+        try:
+            self._claim(path / "config.json", content, resume=resume)
+            if project is not None:
+                self._online = WandbRun(project, path, content)
+        except BaseException:
+            # Nothing trains here, so another process may.
+            if is_new:
+                _leave(path)
+            raise
 
     def _claim(self, file: Path, content: dict[str, Any], *, resume: bool) -> None:
         if file.exists() and not resume:
@@ -141,13 +147,16 @@ class RunFolder:
             _leave(self.path)
 
 
-def _hold(folder: Path) -> None:
-    """Make the folder and claim it for this process; raises `invalid_data` if another one trains in it."""
+def _hold(folder: Path) -> bool:
+    """Make the folder and claim it for this process; False if it has it already.
+
+    Raises `invalid_data` if another process trains in it.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     place = folder.resolve()
     # After an interruption, such as in a notebook, the same process may resume a run that it has not closed.
     if place in _held:
-        return
+        return False
     descriptor = os.open(place, os.O_RDONLY)
     try:
         # The operating system releases the lock when the process ends, even if it is killed.
@@ -160,6 +169,7 @@ def _hold(folder: Path) -> None:
         os.close(descriptor)
     else:
         _held[place] = descriptor
+    return True
 
 
 def _leave(folder: Path) -> None:

@@ -98,6 +98,29 @@ time.sleep(600)
 """
 
 
+REFUSED = """
+import sys
+from pathlib import Path
+from sentiloc.model.errors import SentilocError
+from sentiloc.model.training.run_folder import RunFolder
+try:
+    RunFolder(Path(sys.argv[1]), {})
+except SentilocError:
+    print("refused", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_process_that_may_not_train_in_a_folder_does_not_keep_it(tmp_path: Path) -> None:
+    RunFolder(tmp_path, {}).close()
+    command, pipe = [sys.executable, "-c", REFUSED, str(tmp_path)], subprocess.PIPE
+    with subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"refused\n"
+        RunFolder(tmp_path, {}, resume=True).close()
+        other.kill()
+
+
 @pytest.mark.parametrize("is_killed", [True, False])
 def test_two_processes_do_not_train_in_one_folder(tmp_path: Path, is_killed: bool) -> None:
     command, pipe = [sys.executable, "-c", HOLD, str(tmp_path)], subprocess.PIPE
