@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from sentiloc.model.arguments import LARGEST, LONGEST_SECONDS, MOST_THREADS, number, whole_number
 
 MAX_FACE_SIDE = 4096
-MOST_CODEC_THREADS = 16
-"""Most threads of a codec, as many as libav takes by itself. The sandbox allows 64 in all."""
 ROUNDING_SECONDS = 0.0015
 """Seconds by which a frame may be shown before its time stamp, because stamps in milliseconds are rounded."""
 
@@ -111,19 +109,15 @@ class DecodeLimits:
         # Here, because a decoder that cannot use a limit would blame the video.
         above_zero = sys.float_info.min
         for name in ("max_duration_seconds", "wall_seconds", "stall_seconds"):
-            value = number(
-                name, getattr(self, name), above_zero, LONGEST_SECONDS, "a number of seconds above 0"
-            )
+            wanted = "a number of seconds above 0, at most 1e9"
+            value = number(name, getattr(self, name), above_zero, LONGEST_SECONDS, wanted)
             object.__setattr__(self, name, value)
-        rate = number("max_frame_rate", self.max_frame_rate, above_zero, LARGEST, "a number above 0")
+        rate = number(
+            "max_frame_rate", self.max_frame_rate, above_zero, LARGEST, "a number above 0, at most 9e15"
+        )
         object.__setattr__(self, "max_frame_rate", rate)
         for name, most in _WHOLE_LIMITS.items():
             object.__setattr__(self, name, whole_number(name, getattr(self, name), most))
-
-    @property
-    def codec_threads(self) -> int:
-        """Threads of a codec that decodes."""
-        return min(self.threads, MOST_CODEC_THREADS)
 
 
 _WHOLE_LIMITS = {

@@ -176,7 +176,7 @@ def _configure(media: Media, limits: DecodeLimits) -> None:
     context = media.video.codec_context
     context.options = {"max_pixels": str(limits.max_frame_pixels)}
     context.thread_type = "AUTO"
-    context.thread_count = decoder_threads(context.width, context.height, limits.codec_threads)
+    context.thread_count = decoder_threads(context.width, context.height, limits.threads)
     for sound in media.sounds:
         sound.codec_context.thread_count = 1
 
