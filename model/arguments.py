@@ -94,7 +94,9 @@ def pair_of_seconds(name: str, value: object) -> tuple[float, float | None]:
     start, end = (
         None
         if one is None
-        else number(f"{name}[{index}]", one, -LONGEST_SECONDS, LONGEST_SECONDS, "in seconds")
+        else number(
+            f"{name}[{index}]", one, -LONGEST_SECONDS, LONGEST_SECONDS, "a number of seconds up to 1e9"
+        )
         for index, one in enumerate(found)
     )
     if start is None:

@@ -47,7 +47,7 @@ class CacheConfig:
     max_age_seconds: float = 86_400.0
 
     def __post_init__(self) -> None:
-        seconds = "a number of seconds from 0 on"
+        seconds = "a number of seconds from 0 to 1e9"
         object.__setattr__(self, "folder", place("folder", self.folder))
         object.__setattr__(self, "max_bytes", whole_number("max_bytes", self.max_bytes))
         age = number("max_age_seconds", self.max_age_seconds, 0, LONGEST_SECONDS, seconds)

@@ -29,7 +29,7 @@ def changed_options(
     for name, seconds in (("min_length", min_length), ("merge_gap", merge_gap)):
         if seconds is not None:
             # JSON has no infinity, so it would only fail when the result is written.
-            changes[name] = number(name, seconds, 0, LONGEST_SECONDS, "a number of seconds from 0 on")
+            changes[name] = number(name, seconds, 0, LONGEST_SECONDS, "a number of seconds from 0 to 1e9")
     if labels is not None:
         labels = texts("labels", labels, f"a list of labels, such as [{next(iter(known), '')!r}]")
         changes["labels"] = tuple(sorted(set(labels)))
