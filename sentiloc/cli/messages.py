@@ -7,10 +7,17 @@ import sys
 from errno import ENOSPC
 from typing import NoReturn
 
+_ESCAPED = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n"}
+
+
+def plain(text: str) -> str:
+    """A text of a file or a server, whose control characters would move the cursor of a terminal, or worse."""
+    return text.translate(_ESCAPED)
+
 
 def say(line: str) -> None:
     """One line on standard error."""
-    sys.stderr.write(f"{line}\n")
+    sys.stderr.write(f"{plain(line)}\n")
 
 
 def stop(line: str) -> NoReturn:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from sentiloc.app.jobs.record import NewJob
@@ -22,7 +23,9 @@ from sentiloc.client import (
     Retry,
     ServerError,
     UnexpectedAnswerError,
+    calls,
 )
+from sentiloc.client.events import EventLines
 from tests.client.scripted import Answer, answer, events, hang_up, scripted
 from tests.client.test_clients import JOB, QUICK, event, kind
 from tests.support.proxies import installed, redirecting
@@ -312,3 +315,52 @@ def test_events_that_are_no_objects(kind: type[Client], data: str) -> None:
         pytest.raises(UnexpectedAnswerError),
     ):
         list(client.watch("abc"))
+
+
+NESTED = "[" * 200_000
+STRANGE: dict[str, tuple[str, tuple[Answer, ...]]] = {
+    "nested JSON": ("status", (answer(200, NESTED),)),
+    "nested problem": ("status", (answer(400, NESTED, "application/problem+json"),)),
+    "nested line": ("batch_results", (answer(200, NESTED, "application/x-ndjson"),)),
+    "nested event": ("watch", (events(f"data: {NESTED}"),)),
+    "large number": ("status", (answer(200, {**JOB, "progress": 10**400}),)),
+    "host": ("status", (answer(302, Location="http://xn--a/"),)),
+    "script": ("render", (answer(307, Location="javascript:alert(1)"),)),
+    "script for events": ("watch", (answer(307, Location="javascript:alert(1)"),)),
+    "encoding": (
+        "render",
+        (answer(307, Location="/a"), answer(403, "<?xml version='1.0' encoding='hex'?><a/>", "text/xml")),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", STRANGE)
+def test_strange_answers_are_unexpected_answers(kind: type[Client], case: str) -> None:
+    call, script = STRANGE[case]
+    with (
+        scripted(*script) as server,
+        kind(server.url, retry=QUICK) as client,
+        pytest.raises(UnexpectedAnswerError) as caught,
+    ):
+        CALLS[call](client)
+    assert len(str(caught.value)) < 500
+
+
+def test_a_date_that_no_clock_has_is_no_wait(kind: type[Client]) -> None:
+    late = answer(503, Retry_After="Fri, 31 Dec 99999999999 1:1:1")
+    with scripted(late, answer(200, JOB)) as server, kind(server.url, retry=QUICK) as client:
+        assert client.status("abc").id == JOB["id"]
+
+
+@pytest.mark.parametrize("given", ["9" * 5000, "99999999999999999999"])
+def test_a_stream_cannot_ask_for_an_endless_wait(given: str) -> None:
+    lines = EventLines()
+    for line in (f"retry: {given}", "id: \u2603", "data: " + '{"state": "succeeded"}', ""):
+        lines.feed(line)
+    # An id that no header can hold is not sent back.
+    assert (lines.wait, lines.begin().get("Last-Event-ID")) == (60.0, None)
+
+
+def test_a_poll_cannot_ask_for_an_endless_wait() -> None:
+    response = httpx.Response(200, json=JOB, headers={"Retry-After": "inf"})
+    assert calls.poll("abc", "").parse(response).wait == 60.0

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 import httpx
 
-from .decoding import decode
+from .decoding import NOT_JSON, decode
 from .errors import UnexpectedAnswerError
 from .results import Result
 from .retries import media_type, read_problem, redirected_to, shown
@@ -24,7 +24,7 @@ def json_of(response: httpx.Response) -> Any:
     """The JSON of an answer."""
     try:
         return response.json()
-    except ValueError as error:
+    except NOT_JSON as error:
         raise _other_than(response, "JSON") from error
 
 
@@ -57,7 +57,8 @@ def require_stored(response: httpx.Response) -> None:
 def _store_code(response: httpx.Response) -> str | None:
     try:
         return ElementTree.fromstring(response.content).findtext("Code")  # noqa: S314
-    except ElementTree.ParseError:
+    except (ElementTree.ParseError, ValueError, LookupError):
+        # The last two are of encodings that the parser does not know.
         return None
 
 

@@ -14,7 +14,7 @@ import httpx
 
 from .answers import deleted, file_content, one, sentiment
 from .calls import API, Call, filter_params
-from .decoding import decode, encode
+from .decoding import NOT_JSON, decode, encode
 from .errors import UnexpectedAnswerError
 from .models import Failure, Filters, Job, JobOptions, JobState, Webhook
 from .results import Result
@@ -246,7 +246,7 @@ def _line(text: str) -> BatchLine:
     try:
         raw = decode(_Line, json.loads(text))
         state = raw.state if raw.state == "deleted" else JobState(raw.state)
-    except ValueError as error:
+    except NOT_JSON as error:
         raise UnexpectedAnswerError(f"{text[:80]!r} is not a line of a batch's results") from error
     found = raw.result
     is_sentiment = found is not None and found.get("task", "sentiment") == "sentiment"

@@ -42,6 +42,7 @@ _PLAIN_FILTERS = ("q", "batch", "min_duration", "max_duration", "min_confidence"
 # An object store explains its refusal in XML, which the parser of problems cannot read. A redirect is one of these: it
 # names the region of the bucket.
 STORE_REFUSALS = range(300, 500)
+_LONGEST_PAUSE = 60.0
 DEFAULT_TIMEOUT = httpx.Timeout(60.0, connect=10.0)
 # Event streams send a heartbeat every ten seconds; after three missed ones the connection is dead.
 EVENTS_TIMEOUT = httpx.Timeout(35.0, connect=10.0)
@@ -287,6 +288,6 @@ def _given(options: Cut | TimelineOptions | None) -> dict[str, Any]:
 
 def _polled(response: httpx.Response) -> Polled:
     # The server knows how fast a job changes, so it sets the pace of polling.
-    wait = parse_retry_after(response.headers.get("retry-after"), 1.0) or 1.0
+    wait = min(_LONGEST_PAUSE, parse_retry_after(response.headers.get("retry-after"), 1.0) or 1.0)
     job = None if response.status_code == 304 else decode(Job, json_of(response))
     return Polled(job, response.headers.get("etag", ""), wait)

@@ -13,6 +13,8 @@ from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get
 from .errors import UnexpectedAnswerError
 
 T = TypeVar("T")
+NOT_JSON = (ValueError, RecursionError)
+"""What the parser of JSON raises; the second for lists in lists in lists."""
 
 
 def decode(kind: type[T], raw: Any) -> T:
@@ -96,7 +98,7 @@ def _scalar(kind: Any, origin: Any, raw: Any, place: str) -> Any:
         return raw
     # JSON does not distinguish 1 from 1.0, and bool is a subclass of int.
     if kind is float and isinstance(raw, int) and not isinstance(raw, bool):
-        return float(raw)
+        return _parsed(float, raw, place)
     if kind is datetime or _is_subclass(kind, Enum):
         return _parsed(kind, raw, place)
     fits = isinstance(raw, kind) and (kind is bool or not isinstance(raw, bool))
@@ -107,8 +109,8 @@ def _scalar(kind: Any, origin: Any, raw: Any, place: str) -> Any:
 def _parsed(kind: Any, raw: Any, place: str) -> Any:
     try:
         return datetime.fromisoformat(raw) if kind is datetime else kind(raw)
-    except (TypeError, ValueError) as error:
-        detail = f"{place}: {raw!r} is not a {kind.__name__} that this client knows"
+    except (TypeError, ValueError, OverflowError) as error:
+        detail = f"{place}: {str(raw)[:80]!r} is not a {kind.__name__} that this client knows"
         raise UnexpectedAnswerError(detail) from error
 
 

@@ -6,12 +6,14 @@ import json
 
 import httpx
 
-from .decoding import decode
+from .decoding import NOT_JSON, decode
 from .errors import UnexpectedAnswerError
 from .models import Event
 from .retries import media_type, shown
 
 EVENT_STREAM = "text/event-stream"
+_LONGEST_WAIT = 60.0
+_DIGITS = 9
 
 
 class EventLines:
@@ -56,19 +58,24 @@ class EventLines:
             self._kind = value
         elif name == "data":
             self._data.append(value)
-        elif name == "id":
+        elif name == "id" and value.isascii() and value.isprintable():
+            # Any other id could not be sent back in a header.
             self._id = value
         elif name == "retry" and value.isdecimal():
-            self.wait = int(value) / 1000
+            # More digits than those of the longest wait are no number for `int`, or none for a clock.
+            self.wait = min(_LONGEST_WAIT, float(value[:_DIGITS]) / 1000)
 
     def _event(self) -> Event:
         try:
             raw = json.loads("\n".join(self._data))
-        except ValueError as error:
-            raise UnexpectedAnswerError(f"an event's data is not JSON: {self._data!r}") from error
+        except NOT_JSON as error:
+            raise UnexpectedAnswerError(f"an event's data is not JSON: {self._begin()}") from error
         if not isinstance(raw, dict):
-            raise UnexpectedAnswerError(f"an event's data is not an object: {self._data!r}")
+            raise UnexpectedAnswerError(f"an event's data is not an object: {self._begin()}")
         return decode(Event, {**raw, "kind": self._kind, "id": self._id or None})
+
+    def _begin(self) -> str:
+        return repr(self._data[0][:80])
 
 
 def require_stream(response: httpx.Response) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
 import httpx
 
+from .decoding import NOT_JSON
 from .errors import (
     ApiError,
     ConnectionFailedError,
@@ -142,8 +145,21 @@ def redirected_to(response: httpx.Response) -> str | None:
         return None
     try:
         return shown(response.url.join(response.headers["location"]))
-    except httpx.InvalidURL:
+    except (httpx.InvalidURL, UnicodeError):
         return None
+
+
+@contextmanager
+def checked_places() -> Iterator[None]:
+    """Raise `UnexpectedAnswerError` for an answer that leads to something that is no address."""
+    try:
+        yield
+    except UnicodeEncodeError:
+        # A header of the caller's own.
+        raise
+    # The second is of a host that is no name of the domain name system.
+    except (httpx.InvalidURL, UnicodeError) as error:
+        raise UnexpectedAnswerError(f"the server names a place that is no address: {error}") from error
 
 
 def shown(url: httpx.URL) -> str:
@@ -166,7 +182,7 @@ def read_problem(response: httpx.Response) -> ApiError:
             error = api_error(status, body["code"], body["title"], body["detail"], retry_after)
             error.problem = body
             return error
-        except (ValueError, KeyError, TypeError):
+        except (*NOT_JSON, KeyError, TypeError):
             pass
     if status == httpx.codes.REQUEST_ENTITY_TOO_LARGE:
         detail = "a proxy refuses requests of this length; a resumable upload sends several short ones"
@@ -189,5 +205,5 @@ def parse_retry_after(value: str | None, default: float | None = None) -> float 
         pass
     try:
         return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    except ValueError:
+    except (ValueError, OverflowError):
         return default

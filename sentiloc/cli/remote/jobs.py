@@ -29,6 +29,7 @@ from sentiloc.cli.destinations import (
     require_printed,
 )
 from sentiloc.cli.given import given_options, refuse
+from sentiloc.cli.messages import plain, say
 from sentiloc.cli.output import PICTURE, print_or_write, show_result, wants_picture
 from sentiloc.cli.remote.following import follow
 from sentiloc.cli.remote.session import (
@@ -134,7 +135,7 @@ def result(
             raw = json.loads(client.render(job, "json", cut, corrected=corrected))
             show_result(raw, title)
             for warning in raw.get("warnings", ()):
-                typer.echo(f"sentiloc: {title}: {warning['detail']} ({warning['code']})", err=True)
+                say(f"sentiloc: {title}: {warning['detail']} ({warning['code']})")
             return
         data = client.render(job, known_format(client, name, PICTURE), cut, timeline, corrected=corrected)
         print_or_write(data, output)
@@ -160,4 +161,4 @@ def _print(jobs: list[Job], as_json: bool) -> None:
         if as_json:
             print_json(job)
         else:
-            typer.echo(f"{job.id}  {job.source.name}: {describe(job)}")
+            typer.echo(f"{plain(job.id)}  {plain(job.source.name)}: {describe(job)}")

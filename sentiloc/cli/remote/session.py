@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from sentiloc.cli.given import refuse
-from sentiloc.cli.messages import wrong_usage
+from sentiloc.cli.messages import plain, say, wrong_usage
 from sentiloc.client import Client, Cut, Job, Webhook
 from sentiloc.client.errors import (
     ApiError,
@@ -62,7 +62,7 @@ def connected(server: str | None, api_key: str | None) -> Iterator[Client]:
         with Client(server, api_key=api_key) as client:
             yield client
     except ClientError as error:
-        typer.echo(f"sentiloc: {_explain(error)}", err=True)
+        say(f"sentiloc: {_explain(error)}")
         raise typer.Exit(_status(error)) from error
 
 
@@ -136,6 +136,10 @@ def print_json(value: Any) -> None:
 
 def describe(job: Job) -> str:
     """One line about a job's state."""
+    return plain(_state(job))
+
+
+def _state(job: Job) -> str:
     if job.state == "queued" and job.waiting is not None:
         return f"queued, waiting: {job.waiting.detail}"
     if job.state == "queued":

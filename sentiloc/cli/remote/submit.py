@@ -17,6 +17,7 @@ from sentiloc.cli.cutting import (
     cut_options,
 )
 from sentiloc.cli.given import finite, given_options, time_range
+from sentiloc.cli.messages import plain
 from sentiloc.cli.progress import progress_bars
 from sentiloc.cli.remote.following import follow
 from sentiloc.cli.remote.session import (
@@ -93,7 +94,7 @@ def submit(
         # All are sent first, so that the server works while later videos are sent.
         ended = [follow(client, job.id) for job in jobs]
     for job in ended:
-        _print(job, f"{job.id}  {job.source.name}: {describe(job)}", as_json)
+        _print(job, f"{plain(job.id)}  {plain(job.source.name)}: {describe(job)}", as_json)
     end_by(ended)
 
 

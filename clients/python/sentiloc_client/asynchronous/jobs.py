@@ -15,7 +15,7 @@ from ..batches import Deleted, Summary
 from ..errors import Code, WaitTimeoutError
 from ..events import EventLines
 from ..models import Event, Filters, Job, JobOptions, JobPage, WebhookLog
-from ..retries import AWAY, Attempts
+from ..retries import AWAY, Attempts, checked_places
 from ..uploads import Progress, Video
 from .transport import AsyncTransport
 
@@ -127,9 +127,10 @@ class AsyncJobs(AsyncTransport):
             try:
                 # Closed at once if the caller stops iterating, so that the connection is not left to the
                 # garbage collector.
-                async with aclosing(self._listen(job_id, lines, attempts)) as events:
-                    async for event in events:
-                        yield event
+                with checked_places():
+                    async with aclosing(self._listen(job_id, lines, attempts)) as events:
+                        async for event in events:
+                            yield event
             except httpx.RequestError as error:
                 await asyncio.sleep(attempts.after_error(error))
             else:

@@ -15,7 +15,7 @@ from .. import calls, sending
 from ..errors import ClientError, Code, NotFoundError
 from ..events import EventLines, require_stream
 from ..models import Event, Job
-from ..retries import Attempts, Retry
+from ..retries import Attempts, Retry, checked_places
 
 T = TypeVar("T")
 # A stream that ends sooner, without an event or a heartbeat, counts as a failure.
@@ -144,16 +144,17 @@ class AsyncTransport:
     async def _exchange(
         self, call: calls.Call[T], content: AsyncGenerator[bytes, None] | None, timeout: httpx.Timeout
     ) -> httpx.Response:
-        if call.foreign:
-            # A new client: this one would send the API key to the object store.
-            async with httpx.AsyncClient(timeout=timeout) as http:
-                return await http.request(call.method, call.path, headers=call.headers, content=content)
-        return await self._http.request(
-            call.method,
-            call.path,
-            params=call.params,
-            headers=call.headers,
-            json=call.json,
-            content=content,
-            timeout=timeout,
-        )
+        with checked_places():
+            if call.foreign:
+                # A new client: this one would send the API key to the object store.
+                async with httpx.AsyncClient(timeout=timeout) as http:
+                    return await http.request(call.method, call.path, headers=call.headers, content=content)
+            return await self._http.request(
+                call.method,
+                call.path,
+                params=call.params,
+                headers=call.headers,
+                json=call.json,
+                content=content,
+                timeout=timeout,
+            )

@@ -16,7 +16,7 @@ from ..batches import Deleted, Summary
 from ..errors import Code, WaitTimeoutError
 from ..events import EventLines
 from ..models import Event, Filters, Job, JobOptions, JobPage, WebhookLog
-from ..retries import AWAY, Attempts
+from ..retries import AWAY, Attempts, checked_places
 from ..uploads import Progress, Video
 from .transport import Transport
 
@@ -128,7 +128,7 @@ class Jobs(Transport):
             try:
                 # Closed at once if the caller stops iterating, so that the connection is not left to the
                 # garbage collector.
-                with closing(self._listen(job_id, lines, attempts)) as events:
+                with checked_places(), closing(self._listen(job_id, lines, attempts)) as events:
                     for event in events:
                         yield event
             except httpx.RequestError as error:
