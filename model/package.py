@@ -73,11 +73,12 @@ def _calibration(folder: Path) -> Calibration:
     """The calibration; without a file confidences are raw scores, and are marked as such."""
     path, evidence = folder / CALIBRATION_FILE, folder / EVIDENCE_FILE
     # Not exists(), which is also False for a dangling or circular link.
-    found = _read_calibration(path) if os.path.lexists(path) else Calibration()
+    found = read_calibration(path) if os.path.lexists(path) else Calibration()
     return replace(found, without_face=_without_face(evidence)) if os.path.lexists(evidence) else found
 
 
-def _read_calibration(path: Path) -> Calibration:
+def read_calibration(path: Path) -> Calibration:
+    """Read a `calibration.json`; raises `spec_mismatch` or `model_unavailable` that names the file."""
     try:
         return parse_calibration(_text(path))
     except SentilocError as error:

@@ -18,7 +18,7 @@ from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.files import write_whole
 from sentiloc.model.package import NETWORK_FILES
 from sentiloc.model.spec import ModelSpec
-from sentiloc.model.training.checkpoint import load_checkpoint, save_atomic
+from sentiloc.model.training.checkpoint import contents_of, load_checkpoint, save_atomic
 from sentiloc.model.training.graph_export import Graph, export_graph
 
 TASK = "emotion"
@@ -94,11 +94,7 @@ def save_cten(network: CTEN, classes: tuple[str, ...], path: Path) -> None:
 def load_cten(path: Path) -> tuple[CTEN, tuple[str, ...]]:
     """The network and its classes; raises `model_unavailable` for another kind of checkpoint."""
     content: dict[str, Any] = load_checkpoint(path)
-    try:
+    with contents_of(path, "CTEN"):
         network = CTEN(CTENConfig(**content["network"]))
         network.load_state_dict(content["weights"])
         return network.eval(), tuple(content["classes"])
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise SentilocError(
-            ErrorCode.MODEL_UNAVAILABLE, f"{path}: not a checkpoint of CTEN: {error}"
-        ) from error

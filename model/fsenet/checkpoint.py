@@ -10,7 +10,7 @@ from torch import nn
 
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.fsenet.network import FSENet, FSENetConfig
-from sentiloc.model.training.checkpoint import load_checkpoint
+from sentiloc.model.training.checkpoint import contents_of, load_checkpoint
 
 
 def network_state(network: FSENet) -> dict[str, Any]:
@@ -29,13 +29,9 @@ def load_fsenet(path: Path, audio_encoder: nn.Module | None = None) -> FSENet:
         raise SentilocError(
             ErrorCode.MODEL_UNAVAILABLE, f"{path}: a network of the task {task}, not an FSENet"
         )
-    try:
+    with contents_of(path, "this FSENet"):
         network = FSENet(network_config(content["network"]), audio_encoder)
         network.load_state_dict(content["weights"])
-    except (KeyError, TypeError, RuntimeError) as error:
-        raise SentilocError(
-            ErrorCode.MODEL_UNAVAILABLE, f"{path}: not a checkpoint of this FSENet: {error}"
-        ) from error
     return network.eval()
 
 

@@ -29,7 +29,7 @@ from sentiloc.model.fsenet.network import FSENet
 from sentiloc.model.fsenet.recipes import AS_PRINTED, RECIPES, TrainConfig, build_optimizer, pick_precision
 from sentiloc.model.fsenet.scoring import evaluate_items
 from sentiloc.model.fsenet.step import BatchLoss
-from sentiloc.model.training.checkpoint import load_checkpoint
+from sentiloc.model.training.checkpoint import contents_of, load_checkpoint
 from sentiloc.model.training.epochs import Progress, check_loss, resumed_state, step_seed
 from sentiloc.model.training.parallel import (
     from_first,
@@ -240,11 +240,12 @@ class _Trainer:
         state = resumed_state(self.folder)
         if state is None:
             return
-        self.network.load_state_dict(state["weights"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.scaler.load_state_dict(state["scaler"])
-        for name in ("epoch", "step", "best_epoch", "best_map", "sums", "losses"):
-            setattr(self, name, state[name])
+        with contents_of(self.folder.last, "a run that can go on"):
+            self.network.load_state_dict(state["weights"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.scaler.load_state_dict(state["scaler"])
+            for name in ("epoch", "step", "best_epoch", "best_map", "sums", "losses"):
+                setattr(self, name, state[name])
         if self.best_epoch >= 0 and is_first():
             self.best_state = load_checkpoint(self.folder.best)["weights"]
         # The log may contain epochs after the last checkpoint. They are run and logged again.

@@ -17,7 +17,7 @@ from sentiloc.model.gim.network import GIM, GIMConfig
 from sentiloc.model.gim.spec import TASK
 from sentiloc.model.package import NETWORK_FILES
 from sentiloc.model.spec import ModelSpec
-from sentiloc.model.training.checkpoint import load_checkpoint, save_atomic
+from sentiloc.model.training.checkpoint import contents_of, load_checkpoint, save_atomic
 from sentiloc.model.training.graph_export import Graph, export_graph
 
 
@@ -61,12 +61,8 @@ def save_gim(network: GIM, path: Path) -> None:
 def load_gim(path: Path) -> GIM:
     """The network; raises `model_unavailable` for another kind of checkpoint."""
     content: dict[str, Any] = load_checkpoint(path)
-    try:
+    with contents_of(path, "GIM"):
         raw = content["network"]
         network = GIM(GIMConfig(**{**raw, "dilations": tuple(raw["dilations"])}))
         network.load_state_dict(content["weights"])
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise SentilocError(
-            ErrorCode.MODEL_UNAVAILABLE, f"{path}: not a checkpoint of GIM: {error}"
-        ) from error
     return network.eval()

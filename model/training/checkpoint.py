@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -29,9 +30,21 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     except OSError as error:
         detail = f"cannot read checkpoint {path}: {error.strerror}"
         raise SentilocError(ErrorCode.MODEL_UNAVAILABLE, detail) from error
-    except (RuntimeError, EOFError, ValueError, KeyError, UnpicklingError) as error:
-        # PyTorch's own message has paragraphs of advice.
+    except Exception as error:
+        # Damage raises errors of many kinds, and PyTorch's own message has paragraphs of advice.
         raise SentilocError(ErrorCode.MODEL_UNAVAILABLE, f"{path}: not a checkpoint, or damaged") from error
     if not isinstance(content, dict):
         raise SentilocError(ErrorCode.MODEL_UNAVAILABLE, f"{path}: not a checkpoint of a run")
     return content
+
+
+@contextmanager
+def contents_of(path: Path, kind: str) -> Iterator[None]:
+    """Raise `model_unavailable` that names the file if its contents cannot be used as a checkpoint of this kind."""
+    try:
+        yield
+    except Exception as error:
+        # Foreign contents may have any type at any place, so that any error is possible.
+        named = f"lacks {error}" if isinstance(error, KeyError) else str(error)
+        detail = f"{path}: not a checkpoint of {kind}: {named}"
+        raise SentilocError(ErrorCode.MODEL_UNAVAILABLE, detail) from error

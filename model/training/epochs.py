@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 
 from sentiloc.model.data.text import listed
 from sentiloc.model.errors import ErrorCode, SentilocError
-from sentiloc.model.training.checkpoint import load_checkpoint
+from sentiloc.model.training.checkpoint import contents_of, load_checkpoint
 from sentiloc.model.training.parallel import from_first
 from sentiloc.model.training.run_folder import RunFolder
 
@@ -133,9 +133,10 @@ class EpochRun:
         state = resumed_state(self.folder)
         if state is None:
             return
-        self.network.load_state_dict(state["weights"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.history, self.best_state = state["history"], state.get("best")
+        with contents_of(self.folder.last, "a run that can go on"):
+            self.network.load_state_dict(state["weights"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.history, self.best_state = state["history"], state.get("best")
         # The log may be ahead of the checkpoint, which is written less often.
         self.folder.forget_after(len(self.history))
         logger.info("resumed at epoch %d", len(self.history))

@@ -47,9 +47,11 @@ class RunFolder:
         self.path = path if is_first() else None
         self._writer: Any = None
         self._online: WandbRun | None = None
-        if path is None or not is_first():
+        if path is None:
             return
         self.best, self.last, self._log = path / "best.pt", path / "last.pt", path / "log.jsonl"
+        if not is_first():
+            return
         content = {**config, **(record or {})}
         project = content.pop(WANDB, None)
         is_new = _hold(path)

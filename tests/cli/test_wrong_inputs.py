@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sentiloc.model.data.feature_store import write_spec
+from sentiloc.cli.training.train_options import read_option_file
+from sentiloc.model.data.feature_store import load_array, write_spec
+from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.gim.spec import expression_spec
 from tests.cli.extracted import SPEC, Sentiloc, write_video
 from tests.cli.test_train_systems import FLOW, emotion_folder, flow_folder
 
-Change = Callable[[Path], None]
+Change = Callable[[Path], object]
 QUICK = ("--recipe", "quick", "--epochs", 1, "--width", 16)
 SYSTEM_QUICK = {"cten": QUICK, "gim": ("--recipe", "quick", "--epochs", 3, "--width", 16)}
 VIDEOS, SNIPPETS = ("a", "b", "c", "d"), 20
@@ -108,13 +110,14 @@ def as_folder(name: str) -> Change:
 
 def header(name: str, shape: str) -> Change:
     """A file that states a shape, but has 100 bytes."""
-    stated = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}".ljust(117).encode() + b"\n"
+    content = stated(f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}")
+    return lambda folder: (folder / "features/train" / name).write_bytes(content)
 
-    def apply(folder: Path) -> None:
-        content = b"\x93NUMPY\x01\x00" + len(stated).to_bytes(2, "little") + stated + b"x" * 100
-        (folder / "features/train" / name).write_bytes(content)
 
-    return apply
+def stated(text: str) -> bytes:
+    """An array's file with this header and 100 bytes."""
+    filled = text.ljust(117).encode() + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(filled).to_bytes(2, "little") + filled + b"x" * 100
 
 
 def to_itself(name: str) -> Change:
@@ -241,6 +244,39 @@ WRONG: list[tuple[str, Change, tuple[object, ...], tuple[str, ...]]] = [
     ),
     ("underscore", points("a,1_0,1"), (), ("point_label.csv: line 2: point '1_0' is not a whole number",)),
 ]
+
+DAMAGED: list[bytes] = [
+    b"PK\x03\x04",
+    b"PK\x03\x04" + bytes(50),
+    stated("{'descr"),
+    stated("\t\n  x\n y"),
+    stated("{'descr': '<f4', 'fortran_order': False, 'shape': (True,), }"),
+    stated("{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999999999999999,), }"),
+]
+
+
+@pytest.mark.parametrize("content", DAMAGED)
+def test_a_damaged_array_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.npy").write_bytes(content)
+    with pytest.raises(SentilocError, match=r"a\.npy: not a readable \.npy file") as caught:
+        load_array(tmp_path / "a.npy")
+    assert caught.value.code is ErrorCode.INVALID_DATA
+
+
+@pytest.mark.parametrize(
+    "value", ["!!timestamp x", "!!int ''", "!!bool x", "!!set [1]", "!!python/name:os.system"]
+)
+def test_a_value_that_does_not_fit_its_tag_is_not_yaml(tmp_path: Path, value: str) -> None:
+    (tmp_path / "own.yaml").write_text(f"epochs: {value}\n", encoding="utf-8")
+    with pytest.raises(SentilocError, match=r"own\.yaml: not YAML: "):
+        read_option_file(tmp_path / "own.yaml")
+
+
+def test_a_file_cannot_send_commands_to_the_terminal(tmp_path: Path, sentiloc: Sentiloc) -> None:
+    write_json(tmp_path / "gt.json", {"database": {"\x1b[2J": {"annotations": 3}}})
+    given = ("--ground-truth", tmp_path / "gt.json", "--predictions", tmp_path / "gt.json")
+    code, _, errors = sentiloc("evaluate", *given)
+    assert (code, errors) == (1, "sentiloc: gt.json: \\x1b[2J has no list of segments\n")
 
 
 @pytest.mark.parametrize(

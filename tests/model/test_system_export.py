@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import onnxruntime
 import pytest
@@ -13,11 +14,14 @@ import torch
 from sentiloc.model.cten.export import emotion_spec, export_cten, load_cten, save_cten
 from sentiloc.model.cten.network import CTEN, CTENConfig
 from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.fsenet.checkpoint import load_fsenet
+from sentiloc.model.fsenet.network import FSENetConfig
 from sentiloc.model.gim.export import export_gim, load_gim, save_gim
 from sentiloc.model.gim.network import GIM, GIMConfig
 from sentiloc.model.gim.spec import expression_spec
 from sentiloc.model.package import list_packages, load_package
 from sentiloc.model.spec import AudioStream, FaceStream, FlowStream, ModelSpec, parse_spec
+from sentiloc.model.training.checkpoint import load_checkpoint
 
 FEATURES = ModelSpec(
     name="tiny", version="1", visual=None, audio=AudioStream(frames=4, mels=3), face=FaceStream(dim=5)
@@ -81,6 +85,32 @@ def test_checkpoints_are_not_confused(tmp_path: Path) -> None:
     save_gim(GIM(GIMConfig(inputs=16, width=8)), tmp_path / "gim.pt")
     with pytest.raises(SentilocError):
         load_cten(tmp_path / "gim.pt")
+
+
+@pytest.mark.parametrize("load", [load_fsenet, load_cten, load_gim])
+def test_foreign_contents_are_no_checkpoint(tmp_path: Path, load: Callable[[Path], object]) -> None:
+    path = tmp_path / "best.pt"
+    raw = asdict(FSENetConfig(visual_dim=None, audio_shape=None, face_dim=8, width=16))
+    contents: tuple[dict[str, Any], ...] = (
+        {"network": 3},
+        {"network": raw | {"width": 7}, "weights": {}},
+        {"network": raw | {"heads": 0}, "weights": {}},
+        {"network": raw, "weights": {1: 2}},
+        {"network": {}, "weights": {"a": "b"}},
+    )
+    for content in contents:
+        torch.save(content, path)
+        with pytest.raises(SentilocError, match=r"best\.pt: not a checkpoint of ") as caught:
+            load(path)
+        assert caught.value.code is ErrorCode.MODEL_UNAVAILABLE
+
+
+def test_damaged_pickles_are_no_checkpoint(tmp_path: Path) -> None:
+    path = tmp_path / "best.pt"
+    for content in (b"\x80\x02K\x01", b"\x80\x02a", b"\x80\x02]K\x01s.", b"\x80\x02J\x00", b"\x80\x02X\xff"):
+        path.write_bytes(content)
+        with pytest.raises(SentilocError, match=r"best\.pt: not a checkpoint, or damaged"):
+            load_checkpoint(path)
 
 
 def test_ten_segments_are_part_of_the_graph_and_of_the_spec(tmp_path: Path) -> None:

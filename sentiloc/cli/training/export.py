@@ -101,7 +101,8 @@ def with_weights_at_hand(spec: ModelSpec) -> ModelSpec:
 def _calibration(run: Run) -> tuple[Calibration, str]:
     """The calibration that training fitted for the selected checkpoint; raw scores for any other checkpoint."""
     from sentiloc.cli.training.runs import BEST, CALIBRATION
-    from sentiloc.model.proposals.calibration import Calibration, parse_calibration
+    from sentiloc.model.package import read_calibration
+    from sentiloc.model.proposals.calibration import Calibration
 
     fitted = run.folder / CALIBRATION
     # Without held-out videos there is no best epoch, and the last one is what the run chose.
@@ -109,6 +110,6 @@ def _calibration(run: Run) -> tuple[Calibration, str]:
     if not fitted.exists() or not selected:
         why = f"{run.checkpoint.name} is not the selected one" if fitted.exists() else f"there is no {fitted}"
         return Calibration(), f"confidences are raw scores, not calibrated: {why}"
-    found = parse_calibration(fitted.read_text(encoding="utf-8"))
+    found = read_calibration(fitted)
     note = "confidences are calibrated on the run's held-out videos"
     return found, note if found.calibrated else "confidences are raw scores: the run could not calibrate them"

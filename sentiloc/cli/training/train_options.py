@@ -299,12 +299,13 @@ def read_option_file(path: Path) -> dict[Any, Any]:
 
     from sentiloc.model.data.text import read_text
 
+    text = read_text(path)
     try:
-        found = yaml.load(read_text(path), _single_keys(yaml.SafeLoader))  # noqa: S506 - a safe loader
+        found = yaml.load(text, _single_keys(yaml.SafeLoader))  # noqa: S506 - a safe loader
     except RecursionError as error:
         raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: not YAML: nested too deeply") from error
-    # A text in the form of a date that is none, such as 2026-13-01, is a plain ValueError.
-    except (yaml.YAMLError, ValueError) as error:
+    # Its constructors raise errors of many kinds for values that do not fit their tags, such as `!!int x`.
+    except Exception as error:
         # PyYAML's message has several lines and calls the input "<unicode string>".
         message = " ".join(str(error).replace('"<unicode string>", ', "").split())
         raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: not YAML: {message}") from error
