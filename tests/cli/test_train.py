@@ -18,7 +18,7 @@ from sentiloc.model.fsenet.datasets import load_items
 from sentiloc.model.fsenet.network import FSENetConfig
 from sentiloc.model.spec import load_spec
 from sentiloc.worker.bulk.plan import Plan
-from tests.cli.extracted import SPEC, Sentiloc, write_video
+from tests.cli.extracted import QUICKLY_EXPORTED, SPEC, Sentiloc, write_video
 
 DEFAULTS = {"recipe": "paper", "supervision": "point"}
 
@@ -39,7 +39,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_from_features_to_a_network_file(folder: Path, tmp_path: Path, sentiloc: Sentiloc) -> None:
     run, package = tmp_path / "run", tmp_path / "package"
-    options = ("--epochs", 2, "--width", 16, "--val-fraction", 0.34, "--seed", 3)
+    options = ("--epochs", 2, "--width", 16, "--val-fraction", 0.34, "--seed", 3, *QUICKLY_EXPORTED)
     code, output, errors = sentiloc("train", folder, "-o", run, "--recipe", "quick", *options)
     assert code == 0, errors
     assert "4 videos to train on, 2 held out" in errors

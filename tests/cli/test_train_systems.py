@@ -15,7 +15,7 @@ from sentiloc.model.gim.export import load_gim
 from sentiloc.model.gim.spec import expression_spec
 from sentiloc.model.package import load_package
 from sentiloc.model.spec import FlowStream
-from tests.cli.extracted import SPEC, Sentiloc, write_video
+from tests.cli.extracted import QUICKLY_EXPORTED, SPEC, Sentiloc, write_video
 
 FLOW = FlowStream(grid=2)
 
@@ -126,7 +126,7 @@ def test_features_of_an_emotion_package_train_sentiment(sentiloc: Sentiloc, tmp_
     data = emotion_folder(tmp_path)
     write_spec(data, emotion_spec(SPEC, ("anger", "fear", "joy"), "cten-own", "1", 10))
     (data / "point_label.csv").write_text("video_id,point,class_index\nv0,100,1\n", encoding="utf-8")
-    options = ("--recipe", "quick", "--epochs", 1, "--width", 16, "--val-fraction", 0)
+    options = ("--recipe", "quick", "--epochs", 1, "--width", 16, "--val-fraction", 0, *QUICKLY_EXPORTED)
     code, _, err = sentiloc("train", data, "-o", tmp_path / "run", *options)
     assert code == 0, err
     assert sentiloc("export", tmp_path / "run", tmp_path / "models" / "own")[0] == 0
