@@ -323,3 +323,18 @@ def test_without_a_folder_or_with_no_room_there_is_no_cache(tmp_path: Path) -> N
     assert kept is not None
     assert kept.folder == settings.features_dir
     assert runtime_config(Settings(data_dir=tmp_path)).cache is None
+
+
+@pytest.mark.parametrize(("place", "byte"), [(10, 99), (8, 1), (6, 200)])
+def test_an_entry_whose_zip_header_is_damaged_is_computed_again(
+    tmp_path: Path, place: int, byte: int
+) -> None:
+    """A compression that zipfile does not know, encryption, and a later version."""
+    cache = ArrayCache(tmp_path, 1 << 20, 60.0)
+    cache.store(KEY, {"a": np.arange(9)})
+    (entry,) = tmp_path.iterdir()
+    content = bytearray(entry.read_bytes())
+    content[content.index(b"PK\x01\x02") + place] = byte
+    entry.write_bytes(content)
+    assert cache.load(KEY) is None
+    assert not list(tmp_path.iterdir())

@@ -13,7 +13,6 @@ import os
 import re
 import stat
 import time
-import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from pathlib import Path
@@ -27,8 +26,8 @@ from sentiloc.worker.runtime.steps import count_step
 logger = logging.getLogger(__name__)
 
 Array = np.ndarray[tuple[int, ...], np.dtype[Any]]
-# What numpy and zipfile raise for damaged files; anything else is a fault of ours.
-UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile)
+# What arrays of another content raise; anything else is a fault of ours.
+UNREADABLE = (ValueError, KeyError, TypeError)
 _CHUNK = 1024 * 1024
 _SUFFIX = ".arrays"
 # Only these files are ever deleted: the folder is the user's, who may keep other files in it.
@@ -94,7 +93,8 @@ class ArrayCache:
                 found = {name: arrays[name] for name in arrays.files}
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except UNREADABLE as error:
+        except Exception as error:
+            # Damage raises errors of many kinds; an entry that stays would fail every job of its video.
             self.reject(key, error)
             return None
         with self._writing():
