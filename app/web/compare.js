@@ -59,7 +59,9 @@ async function begin() {
   $("name").href = `../#${job.id}`;
   document.title = `Compare ${job.source.name} · Sentiloc`;
   wanted.second ??= await counterpart(job);
-  await Promise.all([show(), film(job)]);
+  // The comparison stands without the video, which may be deleted already.
+  film(job).catch(() => ($("player").hidden = true));
+  await show();
 }
 
 // Other results of the same video, of models with the same task: reruns, and videos with the same name and size.

@@ -124,7 +124,8 @@ async function count(mine) {
   if (cursor && (counted.of !== of || isOld)) {
     const summary = await countJobs(listed()).catch(() => null);
     if (mine !== asked) return;
-    if (summary) counted = { of, top, at: Date.now(), summary };
+    // What could not be counted is not asked for at every reading of the list.
+    counted = { of, top: summary ? top : "", at: Date.now(), summary: summary ?? (counted.of === of ? counted.summary : null) };
   }
   drawCount();
 }

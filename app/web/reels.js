@@ -13,6 +13,8 @@ let cursor = null;
 let pages = 1;
 let asked = 0;
 let timer = 0;
+// Why the list could not be read at the last time.
+let failure = "";
 
 const tell = (words) => ($("reels-told").textContent = words);
 const tried = (work) => (event) => work(event).catch((error) => tell(error.message));
@@ -28,6 +30,7 @@ export function setUpReels() {
 export async function showReels(wanted = pages) {
   const mine = ++asked;
   clearTimeout(timer);
+  let pause = REFRESH;
   try {
     const found = [];
     let next = "";
@@ -39,10 +42,13 @@ export async function showReels(wanted = pages) {
     if (mine !== asked) return;
     [reels, cursor, pages] = [found, next, wanted];
     draw();
+    if ($("reels-told").textContent === failure) tell("");
   } catch (error) {
-    if (mine === asked) tell(error.message);
+    if (mine !== asked) return;
+    tell((failure = error.message));
+    pause = Math.max(pause, 1000 * (error.retrySeconds ?? 0));
   }
-  if (mine === asked && reels.some(({ state }) => !FINAL.includes(state))) timer = setTimeout(() => showReels(), REFRESH);
+  if (mine === asked && reels.some(({ state }) => !FINAL.includes(state))) timer = setTimeout(() => showReels(), pause);
 }
 
 // A button that waits for its second press is not removed; the focus stays on the same button of the same reel.

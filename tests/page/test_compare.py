@@ -121,3 +121,25 @@ def test_two_chosen_videos_are_compared(
     wait_for(lambda: page.inner_text("#told").startswith("2 the same"))
     chosen = [page.input_value(f"#{side} [data-part='result']") for side in ("first", "second")]
     assert sorted(chosen) == sorted([job, own_job])
+
+
+def test_a_comparison_stands_without_its_video(visit: Visitor, job: str) -> None:
+    person = visit()
+    page = person.page
+    # With a key, the page fetches the video itself. This server needs none, and ignores it.
+    page.add_init_script("sessionStorage.setItem('sentiloc.key', 'any')")
+    page.route("**/video", lambda route: route.fulfill(status=410, json={"detail": "The video is deleted."}))
+    person.go(f"/web/compare.html?first={job}&second={job}")
+    page.wait_for_selector("#player", state="hidden")
+    page.wait_for_selector("#rows tr")
+    wait_for(lambda: page.inner_text("#told").startswith("2 the same"))
+    person.errors.clear()
+
+
+def test_the_chosen_row_is_marked_in_forced_colours(visit: Visitor, job: str) -> None:
+    page = visit(forced_colors="active").go(f"/web/compare.html?first={job}&second={job}").page
+    page.locator("#rows button").first.click()
+    edges = page.locator("#rows th").evaluate_all(
+        "all => all.map(one => getComputedStyle(one).borderInlineStartWidth)"
+    )
+    assert edges == ["3px", "0px"]

@@ -11,6 +11,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, Route
 
+from tests.page.browsing import PATIENCE
 from tests.page.conftest import CLIP_SECONDS, SteadyService, Visitor
 from tests.support.services import wait_for
 
@@ -107,7 +108,7 @@ def test_a_reel_is_ordered_once(visit: Visitor, service: SteadyService, job: str
     assert page.is_hidden("#stop")
     page.evaluate("document.querySelector('#render').click()")
     # The server has the order, but the page gets no answer.
-    held[0].fetch()
+    held[0].fetch(timeout=PATIENCE)
     held[0].abort()
     page.wait_for_selector("#told:text('The server does not answer')")
     page.unroute("**/v1/reels")
@@ -251,7 +252,7 @@ def test_the_page_says_how_many_videos_were_not_searched(visit: Visitor, job: st
     page = person.page
 
     def crowded(route: Route) -> None:
-        answer = route.fetch()
+        answer = route.fetch(timeout=PATIENCE)
         route.fulfill(response=answer, json={**answer.json(), "not_searched": 1034})
 
     page.route("**/v1/highlights?*", crowded)
@@ -318,3 +319,20 @@ def test_a_reel_that_is_being_rendered_is_followed_in_the_list(visit: Visitor, j
     page.fill("#title", "Followed")
     page.click("#render")
     page.wait_for_selector("#reel-list li:has-text('Followed') .chip.succeeded")
+
+
+def test_the_list_of_reels_says_when_it_cannot_be_read_and_when_it_can_again(
+    visit: Visitor, job: str
+) -> None:
+    person = visit()
+    page = person.page
+    reads = re.compile(r"/v1/reels\?")
+    page.route(reads, lambda route: route.abort())
+    person.go(f"/web/highlights.html?job={job}")
+    page.wait_for_selector("#reels-told:text('The server does not answer')")
+    page.unroute_all(behavior="wait")
+    page.wait_for_selector("#moments li")
+    with page.expect_response(reads):
+        page.click("#render")
+    wait_for(lambda: page.text_content("#reels-told") == "")
+    person.errors.clear()

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Route
 
+from tests.page.browsing import PATIENCE
 from tests.page.conftest import SHOWN_FROM, SteadyService, Visitor
 from tests.page.test_page import serious
 from tests.support.services import wait_for
@@ -113,7 +114,7 @@ def test_a_row_shows_picture_length_counts_and_segments(
 
 def as_running(route: Route, job_id: str) -> None:
     """The answer of a server for which the job still runs."""
-    answer = route.fetch()
+    answer = route.fetch(timeout=PATIENCE)
     body = answer.json()
     for one in [body, *body.get("jobs", [])]:
         if one.get("id") == job_id:
@@ -159,7 +160,7 @@ def test_older_ones_are_refreshed_too(visit: Visitor, three: list[str]) -> None:
     def answer(route: Route) -> None:
         # Pages of two, so that three jobs are enough.
         short = route.request.url.replace("limit=50", "limit=2")
-        page_of_two = route.fetch(url=short)
+        page_of_two = route.fetch(url=short, timeout=PATIENCE)
         body = page_of_two.json()
         for one in body["jobs"]:
             if one["id"] == three[0] and runs[0]:
@@ -273,7 +274,7 @@ def test_an_export_of_several_counts_and_names_what_has_no_result(
 
 def with_more(route: Route) -> None:
     """The answer of a server that has more videos than it lists."""
-    answer = route.fetch()
+    answer = route.fetch(timeout=PATIENCE)
     route.fulfill(response=answer, json=answer.json() | {"next_cursor": "more"})
 
 
@@ -437,13 +438,15 @@ def test_a_failed_job_shows_what_its_operator_needs_and_runs_again(
     assert facts[:3] == [failed, "unsupported_format", "fsenet-starter"]
     assert serious(person) == []
     page.click("#rerun")
-    wait_for(lambda: failed not in page.url and page.is_visible("#problem-facts"))
-    again = page.inner_text("#problem-facts dd >> nth=0")
+    shown = page.locator("#problem-facts dd").first
+    # The address changes before the first job's facts are gone.
+    wait_for(lambda: shown.is_visible() and shown.inner_text() != failed)
+    again = shown.inner_text()
     assert service.client.get(f"/jobs/{again}").json()["rerun_of"] == failed
     # An error without a job has none of this.
     page.goto(person.url + "/#unknown-job-of-22-chars")
-    page.wait_for_selector("#problem-facts", state="hidden")
-    assert page.is_hidden("#rerun")
+    page.wait_for_selector("#problem-title:text-is('That did not work')")
+    assert page.is_hidden("#problem-facts") and page.is_hidden("#rerun")
     person.errors.clear()
 
 

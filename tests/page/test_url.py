@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Route
 
+from tests.page.browsing import PATIENCE
 from tests.page.conftest import SteadyService, Visitor
 from tests.support.services import wait_for
 from tests.support.web_files import web_files
@@ -68,7 +69,7 @@ def test_an_address_is_sent_once(visit: Visitor, service: SteadyService, files_u
     page.keyboard.press("Enter")
     page.evaluate("document.querySelector('#url-form button').click()")
     # The server has the order, but the page gets no answer.
-    held[0].fetch()
+    held[0].fetch(timeout=PATIENCE)
     held[0].abort()
     page.wait_for_selector("#problem:not([hidden])")
     page.unroute("**/v1/localize/url")
