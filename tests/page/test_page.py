@@ -665,3 +665,11 @@ def test_a_result_is_tagged_and_shows_its_metadata(
         lambda: page.evaluate("document.activeElement.getAttribute('aria-label')") == "Remove tag second"
     )
     assert service.client.get(f"/jobs/{own_job}").json()["options"]["tags"] == ["second"]
+
+
+def test_labels_of_segments_do_not_look_like_tags(visit: Visitor, job: str) -> None:
+    page = visit().open_result(job).page
+    label = page.locator("#rows .tag").first
+    look = label.evaluate("one => [getComputedStyle(one).paddingLeft, getComputedStyle(one).backgroundColor]")
+    assert look == ["0px", "rgba(0, 0, 0, 0)"]
+    assert page.locator("#tags .tag").first.evaluate("one => getComputedStyle(one).paddingLeft") != "0px"
