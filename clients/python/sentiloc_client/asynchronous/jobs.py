@@ -128,7 +128,8 @@ class AsyncJobs(AsyncTransport):
                 # Closed at once if the caller stops iterating, so that the connection is not left to the
                 # garbage collector.
                 with checked_places():
-                    async with aclosing(self._listen(job_id, lines, attempts)) as events:
+                    heard = self._listen(job_id, lines, attempts)
+                    async with aclosing(heard) as events:
                         async for event in events:
                             yield event
             except httpx.RequestError as error:

@@ -128,9 +128,11 @@ class Jobs(Transport):
             try:
                 # Closed at once if the caller stops iterating, so that the connection is not left to the
                 # garbage collector.
-                with checked_places(), closing(self._listen(job_id, lines, attempts)) as events:
-                    for event in events:
-                        yield event
+                with checked_places():
+                    heard = self._listen(job_id, lines, attempts)
+                    with closing(heard) as events:
+                        for event in events:
+                            yield event
             except httpx.RequestError as error:
                 time.sleep(attempts.after_error(error))
             else:
