@@ -10,6 +10,7 @@ import os
 import runpy
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any, cast
@@ -175,10 +176,20 @@ def test_an_address_without_http(addon: dict[str, Any], address: str) -> None:
         addon["Server"](address)
 
 
-class Scene:
-    """What the add-on uses of a scene with one strip: frames 110 to 409 of the timeline show 10 to 309 of the video."""
+class Strips(dict[str, SimpleNamespace]):
+    """Strips by name; a dictionary of Blender yields its values."""
 
-    def __init__(self, fps: int, base: float) -> None:
+    def __iter__(self) -> Iterator[Any]:
+        return iter(list(self.values()))
+
+
+class Scene:
+    """What the add-on uses of a scene with one movie strip and, on request, its sound.
+
+    Frames 110 to 409 of the timeline show 10 to 309 of the video.
+    """
+
+    def __init__(self, fps: int, base: float, *, has_sound: bool = False, old: bool = False) -> None:
         self.render = SimpleNamespace(fps=fps, fps_base=base)
         self.markers: list[tuple[int, str]] = []
         self.timeline_markers = SimpleNamespace(new=lambda name, frame: self.markers.append((frame, name)))
@@ -192,13 +203,20 @@ class Scene:
             frame_final_start=110,
             frame_final_end=410,
         )
+        music, sound = (
+            SimpleNamespace(
+                type="SOUND", channel=channel, frame_start=start, sound=SimpleNamespace(filepath=file)
+            )
+            for file, channel, start in (("music.wav", 1, 1.0), ("clip.mp4", 2, 102.0))
+        )
+        every = Strips(clip=self.strip, music=music, **({"sound": sound} if has_sound else {}))
+        made = SimpleNamespace(new_movie=self._new, new_sound=self._new)
+        names = ("sequences", "sequences_all") if old else ("strips", "strips_all")
         self.sequence_editor = SimpleNamespace(
-            active_strip=self.strip,
-            sequences_all={"clip": self.strip},
-            sequences=SimpleNamespace(new_movie=self._new_movie),
+            active_strip=self.strip, **dict(zip(names, (made, every), strict=True))
         )
 
-    def _new_movie(self, name: str, path: str, channel: int, frame_start: int) -> SimpleNamespace:
+    def _new(self, name: str, path: str, channel: int, frame_start: int) -> SimpleNamespace:
         self.clips.append(SimpleNamespace(name=name, path=path, channel=channel, frame_start=frame_start))
         return self.clips[-1]
 
@@ -218,6 +236,35 @@ class Scene:
 
 def segment(start: float, end: float, label: str = "positive", confidence: float = 0.8) -> dict[str, Any]:
     return {"start": start, "end": end, "label": label, "confidence": confidence}
+
+
+@pytest.mark.parametrize("old", [True, False])
+def test_cuts_have_the_sound_that_the_strip_has(addon: dict[str, Any], old: bool) -> None:
+    scene = Scene(25, 1.0, has_sound=True, old=old)
+    assert addon["place"](scene, scene.strip, [segment(1.0, 2.0), segment(4.0, 5.0)], True) == (
+        "2 segments, 2 strips"
+    )
+    # The sound is two frames late on the timeline, and so are its copies.
+    assert scene.strips() == [
+        ("positive 1", 5, 110, 135, 25),
+        ("positive 1", 4, 110, 135, 23),
+        ("positive 2", 5, 135, 160, 100),
+        ("positive 2", 4, 135, 160, 98),
+    ]
+
+
+def test_the_scene_of_the_sequencer_may_be_another_than_the_windows(
+    addon: dict[str, Any], tmp_path: Path
+) -> None:
+    video = tmp_path / "clip.mp4"
+    video.write_bytes(b"video")
+    with scripted(answer(202, EXAMPLE_QUEUED), SUCCEEDED, RESULT) as server:
+        window, (made, reported) = Window(server.url, addon, video), operator(addon)
+        window.sequencer_scene, window.scene = window.scene, SimpleNamespace(sequence_editor=None)
+        assert made.poll(window)
+        assert made.execute(window) == {"FINISHED"}
+    assert reported == [({"INFO"}, "1 segments, 1 strips")]
+    assert len(window.sequencer_scene.clips) == 1
 
 
 def test_markers_and_cuts_are_on_the_frames_of_the_segments(addon: dict[str, Any]) -> None:
@@ -252,7 +299,8 @@ class Window:
     """What the add-on uses of Blender's context, with a server's address in the preferences."""
 
     def __init__(self, address: str, addon: dict[str, Any], video: Path) -> None:
-        self.scene = Scene(30, 1.001)
+        self.scene: Any = Scene(30, 1.001)
+        self.sequencer_scene: Any = None
         self.scene.strip.filepath = str(video)
         self.preferences = SimpleNamespace(
             addons={addon["__name__"]: SimpleNamespace(preferences=SimpleNamespace(address=address, key=""))}
@@ -329,7 +377,7 @@ def test_the_window_stays_usable_while_the_operator_waits(addon: dict[str, Any],
         release.set()
         made._thread.join()
     made._timer = window.window_manager.event_timer_add(0.5, None)
-    window.scene.sequence_editor.sequences_all.clear()
+    window.scene.sequence_editor.strips_all.clear()
     assert made.modal(window, TIMER) == {"CANCELLED"}
     assert reported == [({"ERROR"}, "The strip clip is no longer there.")]
     assert window.scene.markers == []

@@ -194,19 +194,51 @@ def add_markers(scene, strip, segments: list[dict]) -> int:
 def add_cuts(scene, strip, segments: list[dict]) -> list:
     """Add a copy of the strip with its sound for each segment, in sequence, two channels above; returns the copies."""
     editor, fps = scene.sequence_editor, scene.render.fps / scene.render.fps_base
+    strips, sound = top_strips(editor), _sound_of(editor, strip)
     path, place, made = strip.filepath, strip.frame_final_start, []
     for segment in segments:
         first, last = frames_of(strip, segment, fps)
         if first >= last:
             continue
-        offset = first - int(strip.frame_start)
+        begin = place - first + int(strip.frame_start)
         length = last - first
         name = f"{segment['label']} {len(made) + 1}"
-        clip = editor.sequences.new_movie(name, path, channel=strip.channel + 2, frame_start=place - offset)
+        clip = strips.new_movie(name, path, channel=strip.channel + 2, frame_start=begin)
         _trim(clip, place, length)
+        if sound is not None:
+            begin += round(sound.frame_start - strip.frame_start)
+            _trim(
+                strips.new_sound(name, sound.sound.filepath, channel=sound.channel + 2, frame_start=begin),
+                place,
+                length,
+            )
         made.append(clip)
         place += length
     return made
+
+
+def _sound_of(editor, strip):
+    """The strip of the sound of a movie strip's file; None if the user has none."""
+    file = bpy.path.abspath(strip.filepath)
+    for other in all_strips(editor):
+        if other.type == "SOUND" and bpy.path.abspath(other.sound.filepath) == file:
+            return other
+    return None
+
+
+def scene_of(context):
+    """The scene that the sequencer shows. Since Blender 5.0 the window may show another one."""
+    return getattr(context, "sequencer_scene", None) or context.scene
+
+
+def top_strips(editor):
+    """The strips outside meta strips. Before Blender 4.4 they are called sequences, since 5.0 strips only."""
+    return editor.strips if hasattr(editor, "strips") else editor.sequences
+
+
+def all_strips(editor):
+    """All strips of the editor, under the name that this version of Blender has for them."""
+    return editor.strips_all if hasattr(editor, "strips_all") else editor.sequences_all
 
 
 def _trim(clip, first: int, length: int) -> None:
@@ -243,12 +275,12 @@ class SENTILOC_OT_localize(bpy.types.Operator):
     @classmethod
     def poll(cls, context) -> bool:
         """True if the active strip is a movie."""
-        editor = context.scene.sequence_editor
+        editor = scene_of(context).sequence_editor
         return editor is not None and getattr(editor.active_strip, "type", "") == "MOVIE"
 
     def invoke(self, context, _event):
         """Start the request in a thread; `modal` checks it every half second."""
-        strip = context.scene.sequence_editor.active_strip
+        strip = scene_of(context).sequence_editor.active_strip
         # The name, not the strip: Blender may free its objects while the request runs.
         self._strip, self._segments, self._error, self._status = strip.name, None, None, "uploading"
         settings = context.preferences.addons[__name__].preferences
@@ -284,12 +316,12 @@ class SENTILOC_OT_localize(bpy.types.Operator):
         if self._error:
             self.report({"ERROR"}, self._error)
             return self._end(context, {"CANCELLED"})
-        editor = context.scene.sequence_editor
-        strip = editor and editor.sequences_all.get(self._strip)
+        editor = scene_of(context).sequence_editor
+        strip = editor and all_strips(editor).get(self._strip)
         if strip is None:
             self.report({"ERROR"}, f"The strip {self._strip} is no longer there.")
             return self._end(context, {"CANCELLED"})
-        self.report({"INFO"}, place(context.scene, strip, self._segments, self.cuts))
+        self.report({"INFO"}, place(scene_of(context), strip, self._segments, self.cuts))
         return self._end(context, {"FINISHED"})
 
     def _end(self, context, state):
@@ -299,7 +331,7 @@ class SENTILOC_OT_localize(bpy.types.Operator):
 
     def execute(self, context):
         """Run without a window: block until the job has ended."""
-        strip = context.scene.sequence_editor.active_strip
+        strip = scene_of(context).sequence_editor.active_strip
         settings = context.preferences.addons[__name__].preferences
         try:
             server = Server(settings.address, settings.key)
@@ -309,7 +341,7 @@ class SENTILOC_OT_localize(bpy.types.Operator):
         except (ServerError, OSError) as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
-        self.report({"INFO"}, place(context.scene, strip, segments, self.cuts))
+        self.report({"INFO"}, place(scene_of(context), strip, segments, self.cuts))
         return {"FINISHED"}
 
 
