@@ -118,6 +118,26 @@ def test_a_store_that_cannot_be_reached_is_named_without_the_signature(kind: typ
         assert f"no answer from {server.url}/v1/jobs/abc: " in str(caught.value)
 
 
+@pytest.mark.parametrize("charset", ["hex", "idna", "undefined", "none"])
+def test_lines_are_utf_8_whatever_the_charset(kind: type[Client], charset: str) -> None:
+    line = answer(200, '{"position": 0}\n', f"application/x-ndjson; charset={charset}")
+    with scripted(line, line) as server, kind(server.url, retry=QUICK) as client:
+        assert client.batch_result_lines("abc") == '{"position": 0}\n'
+        with pytest.raises(UnexpectedAnswerError):
+            client.batch_results("abc")
+
+
+def test_an_offset_of_thousands_of_digits(kind: type[Client]) -> None:
+    created = answer(201, None, Location="/v1/uploads/abc")
+    patched = answer(204, None, **{"Upload-Offset": "1" * 5000})
+    with (
+        scripted(created, patched) as server,
+        kind(server.url, retry=QUICK) as client,
+        pytest.raises(UnexpectedAnswerError),
+    ):
+        client.submit_resumable(io.BytesIO(b"video"))
+
+
 def test_nothing_has_changed_only_since_an_answer(kind: type[Client]) -> None:
     with (
         scripted(answer(304)) as server,

@@ -173,13 +173,14 @@ local function push_back(priority, key_id, by)
 end
 -- The job was claimed at this place of the queue.
 local function serve(place)
-  local priority, key_id = get('priority'), get('key_id')
-  if not turn_of(get('turn'), priority) then return end
+  local of_job = redis.call('HMGET', job, 'priority', 'key_id', 'turn', 'span')
+  local priority, key_id = of_job[1] or '', of_job[2] or ''
+  if not turn_of(of_job[3], priority) then return end
   local own = priority .. ' ' .. key_id
   local seen = redis.call('HMGET', turns, priority, own, 'top ' .. priority)
   -- None of the three goes back: a job that returns to the queue keeps its earlier place.
   local turn = math.max(place, turn_of(seen[1], priority) or 0)
-  local owners_turn = math.max(place + span_of(get('span')), turn_of(seen[2], priority) or 0)
+  local owners_turn = math.max(place + span_of(of_job[4]), turn_of(seen[2], priority) or 0)
   local top = math.max(owners_turn, turn_of(seen[3], priority) or 0)
   redis.call('HSET', job, 'turn', stamp(place))
   redis.call('HSET', turns, priority, stamp(turn), own, stamp(owners_turn), 'top ' .. priority, stamp(top))
@@ -188,13 +189,14 @@ end
 -- A running job turns out to have this cost. Moving all jobs of an owner takes a moment for each of them, so the owner
 -- owes a little until it is worth that, the more the more jobs wait. Nothing is corrected where too many wait.
 local function correct_cost(cost)
-  local priority, key_id = get('priority'), get('key_id')
+  local of_job = redis.call('HMGET', job, 'priority', 'key_id', 'span')
+  local priority, key_id = of_job[1] or '', of_job[2] or ''
   local span = spans_per_second(key_id) * cost
   local own = priority .. ' ' .. key_id
   local seen = redis.call('HMGET', turns, priority, own, 'top ' .. priority, 'owed ' .. own)
   local turn, owners_turn = turn_of(seen[1], priority), turn_of(seen[2], priority)
-  if get('span') == '' or not turn or not owners_turn then return end
-  local owed = (tonumber(seen[4] or '') or 0) + span - span_of(get('span'))
+  if not of_job[3] or not turn or not owners_turn then return end
+  local owed = (tonumber(seen[4] or '') or 0) + span - span_of(of_job[3])
   redis.call('HSET', job, 'span', stamp(span))
   local count = redis.call('ZCARD', owners_queue(priority, key_id))
   if count > 5000 then return end
@@ -225,10 +227,10 @@ local function count_held(key_id, what, change)
 end
 -- The job's `part` (video, result or feedback) now has this many bytes.
 local function hold(part, bytes)
-  local known = get('held_' .. part)
-  if known == string.format('%.0f', bytes) then return end
+  local seen = redis.call('HMGET', job, 'key_id', 'held_' .. part)
+  if seen[2] == string.format('%.0f', bytes) then return end
   redis.call('HSET', job, 'held_' .. part, string.format('%.0f', bytes))
-  count_held(get('key_id'), part == 'feedback' and 'feedback' or 'stored', bytes - (tonumber(known) or 0))
+  count_held(seen[1] or '', part == 'feedback' and 'feedback' or 'stored', bytes - (tonumber(seen[2] or '') or 0))
 end
 -- Whether a job with this video fits among what its key may store (0: any number of bytes). Its upload is counted already.
 local function fits_storage(key_id, bytes, limit)
@@ -246,7 +248,7 @@ local function use_upload()
     redis.call('HSET', upload, 'state', 'used')
     redis.call('EXPIRE', upload, 86400)
     redis.call('ZREM', prefix .. 'uploads', id)
-    redis.call('ZREM', prefix .. 'uploads:' .. (redis.call('HGET', upload, 'key_id') or ''), id)
+    redis.call('ZREM', prefix .. 'uploads:' .. (seen[1] or ''), id)
   end
 end
 -- Deletes the idempotency key of a job or batch with it, because its digest of the request reveals what was sent.

@@ -233,8 +233,8 @@ def _item(item: BatchItem) -> dict[str, Any]:
 
 
 def _text(response: httpx.Response) -> str:
-    file_content(response)
-    return response.text
+    # Not with the charset that the answer names: the server's is UTF-8, and httpx raises LookupError for some.
+    return file_content(response).decode(errors="replace")
 
 
 def _lines(response: httpx.Response) -> tuple[BatchLine, ...]:

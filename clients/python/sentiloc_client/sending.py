@@ -164,7 +164,8 @@ def _upload_id(response: httpx.Response) -> str:
 
 def _offset(response: httpx.Response) -> int:
     found = str(response.headers.get("upload-offset", ""))
-    return int(found) if found.isdecimal() else int(_confused(response))
+    # Python refuses to read numbers of thousands of digits.
+    return int(found) if found.isdecimal() and len(found) < 20 else int(_confused(response))
 
 
 def _confused(response: httpx.Response) -> str:
