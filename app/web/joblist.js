@@ -105,7 +105,7 @@ async function load(wanted = 1) {
     pages = wanted;
     chosen = new Set(jobs.map(({ id }) => id).filter((id) => chosen.has(id)));
     draw();
-    await count(mine);
+    await count();
   } catch (error) {
     why = error.message;
     pause = Math.max(pause, 1000 * (error.retrySeconds ?? 0));
@@ -118,12 +118,13 @@ async function load(wanted = 1) {
 
 // A list that is shown to its end is counted here. The server counts longer ones, which takes it a while: only for
 // another filter, and when other videos have come to the top for a while.
-async function count(mine) {
+async function count() {
   const [of, top] = [whatIsListed(), jobs.slice(0, PAGE).map(({ id }) => id).join()];
   const isOld = counted.top !== top && Date.now() - counted.at > COUNTED_FOR;
   if (cursor && (counted.of !== of || isOld)) {
     const summary = await countJobs(listed()).catch(() => null);
-    if (mine !== asked) return;
+    // The list may have been read again meanwhile; the count is still that of this search.
+    if (of !== whatIsListed()) return;
     // What could not be counted is not asked for at every reading of the list.
     counted = { of, top: summary ? top : "", at: Date.now(), summary: summary ?? (counted.of === of ? counted.summary : null) };
   }

@@ -27,6 +27,10 @@ class OwnKey:
     rate_per_minute: int | None = None
     quota_minutes: float | None = None
     used_minutes: float | None = None
+    max_stored_bytes: int | None = None
+    stored_bytes: int | None = None
+    max_feedback_bytes: int | None = None
+    feedback_bytes: int | None = None
     quota_resets_at: datetime | None = None
     expires_at: datetime | None = None
     person: str | None = None
