@@ -16,6 +16,8 @@ def shown_name(name: str) -> str:
 
     Bytes that are not UTF-8, which Python represents as surrogates, are replaced. `video` if nothing is left.
     """
+    if name and name.isprintable():
+        return name
     shown = (_NO_CHARACTER if _is_surrogate(one) else one for one in name if _is_shown(one))
     return "".join(shown) or "video"
 

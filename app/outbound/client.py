@@ -33,6 +33,7 @@ _CONNECT_SECONDS = 10.0
 _SLICE_SECONDS = 0.5
 _BROKEN = (httpcore.NetworkError, httpcore.ProtocolError, ssl.SSLError)
 
+_CONTROL = re.compile(r"[\x00-\x20\x7f]")
 # The system's resolver reads hosts such as 0x7f.1 or 2130706433 as addresses, as browsers do.
 _NUMBER = re.compile(r"(0x[0-9a-f]*|[0-9]+)\Z")
 
@@ -170,7 +171,7 @@ def header_texts(response: httpcore.Response) -> dict[str, str]:
 
 def _parse(url: str) -> httpx.URL:
     try:
-        if len(url) > MAX_URL or any(ord(char) <= 32 or ord(char) == 127 for char in url):
+        if len(url) > MAX_URL or _CONTROL.search(url):
             raise ValueError
         parsed = httpx.URL(url)
         host = parsed.host
