@@ -18,7 +18,7 @@ from sentiloc.app.schemas.jobs import EXAMPLE_QUEUED
 from sentiloc.app.settings import Settings
 from tests.app.asking import VIDEO
 from tests.app.test_address import OPERATIONS
-from tests.client.scripted import answer, cut_off, problem, scripted
+from tests.client.scripted import answer, cut_off, events, problem, scripted
 from tests.support import typescript_types
 from tests.support.proxies import installed, redirecting
 from tests.support.quick_service import QuickService
@@ -365,6 +365,84 @@ def test_json_of_another_program_is_an_error(built: Path, tmp_path: Path) -> Non
     """
     with scripted(answer(200, {"status": "ok"})) as other, scripted(answer(200, "null")) as nothing:
         assert told(built, tmp_path, lines, other.url, nothing.url) == []
+
+
+@pytest.mark.parametrize("stored", ["0", "-3", "1e9", "2.5"])
+def test_an_upload_ends_if_the_server_stores_nothing(built: Path, tmp_path: Path, stored: str) -> None:
+    lines = """
+        const sentiloc = new client.Sentiloc({ server: process.argv[2] });
+        await sentiloc.upload(new Blob(["video"])).catch((error) => console.log(error.name, error.uploadId));
+    """
+    created = answer(201, None, Location="/v1/uploads/abc")
+    with scripted(created, answer(204, None, **{"Upload-Offset": stored})) as server:
+        assert told(built, tmp_path, lines, server.url) == ["UploadError abc"]
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("offset", ["2", -1, 6, 0.5, None])
+def test_an_upload_is_not_resumed_at_an_offset_that_is_none(
+    built: Path, tmp_path: Path, offset: object
+) -> None:
+    lines = """
+        const sentiloc = new client.Sentiloc({ server: process.argv[2] });
+        const file = new Blob(["video"]);
+        await sentiloc.upload(file, { resume: "abc" }).catch((error) => console.log(error.name));
+    """
+    with scripted(answer(200, {"id": "abc", "offset": offset, "length": 5})) as server:
+        assert told(built, tmp_path, lines, server.url) == ["UnexpectedAnswerError"]
+    assert len(server.requests) == 1
+
+
+def test_an_upload_does_not_wait_for_days(built: Path, tmp_path: Path) -> None:
+    lines = """
+        const sentiloc = new client.Sentiloc({ server: process.argv[2] });
+        await sentiloc.upload(new Blob(["video"])).catch((error) => console.log(error.name, error.cause.code));
+    """
+    created = answer(201, None, Location="/v1/uploads/abc")
+    with scripted(created, problem(429, "rate_limited", Retry_After="9999999")) as server:
+        assert told(built, tmp_path, lines, server.url) == ["UploadError rate_limited"]
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("asked", ["0", "9999999", "1e300"])
+def test_a_server_cannot_ask_for_polls_without_a_pause(built: Path, tmp_path: Path, asked: str) -> None:
+    """A timer of Node and of browsers that is longer than 24 days ends at once."""
+    lines = """
+        const sentiloc = new client.Sentiloc({ server: process.argv[2] });
+        const found = sentiloc.follow("abc", { poll: true, signal: AbortSignal.timeout(700) });
+        try {
+          for await (const one of found) console.log(one.type);
+        } catch (error) {
+          console.log(error.name);
+        }
+    """
+    with scripted(answer(200, EXAMPLE_QUEUED, Retry_After=asked)) as server:
+        assert told(built, tmp_path, lines, server.url) == ["position", "TimeoutError"]
+
+
+@pytest.mark.parametrize("data", ["null", "3", "[" * 2**21, "x" * 2**21])
+def test_a_stream_of_other_things_is_left_for_polls(built: Path, tmp_path: Path, data: str) -> None:
+    lines = """
+        const sentiloc = new client.Sentiloc({ server: process.argv[2] });
+        for await (const one of sentiloc.follow("abc")) console.log(one.type);
+    """
+    ended = answer(200, {**EXAMPLE_QUEUED, "state": "succeeded"})
+    stream = events(f"data: {data}")
+    breaks = 3 if len(data) > 5 else 1
+    with scripted(*[stream] * breaks, ended) as server:
+        assert told(built, tmp_path, lines, server.url) == ["final"]
+    assert server.requests[-1].path == "/v1/jobs/abc"
+
+
+def test_a_problem_of_wrong_types_is_an_error_with_texts(built: Path, tmp_path: Path) -> None:
+    lines = """
+        const sentiloc = new client.Sentiloc({ server: process.argv[2], retries: { attempts: 1 } });
+        const error = await sentiloc.job("abc").catch((error) => error);
+        console.log(error.message, error.code, error.requestId);
+    """
+    wrong = answer(503, {"detail": {"a": 1}, "title": 3, "code": 5, "request_id": []})
+    with scripted(wrong) as server:
+        assert told(built, tmp_path, lines, server.url) == ["HTTP 503 unknown null"]
 
 
 def test_what_cannot_be_sent_is_not_tried_again(built: Path, tmp_path: Path) -> None:

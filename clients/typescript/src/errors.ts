@@ -24,10 +24,10 @@ export class ApiError extends SentilocError {
   readonly problem: Partial<Problem>;
 
   constructor(status: number, problem: Partial<Problem>, headers: Headers) {
-    super(problem.detail ?? problem.title ?? `HTTP ${status}`);
+    super(textOf(problem.detail) ?? textOf(problem.title) ?? `HTTP ${status}`);
     this.status = status;
-    this.code = problem.code ?? "unknown";
-    this.requestId = problem.request_id ?? headers.get("X-Request-ID");
+    this.code = textOf(problem.code) ?? "unknown";
+    this.requestId = textOf(problem.request_id) ?? headers.get("X-Request-ID");
     this.retryAfter = secondsOf(headers.get("Retry-After"));
     this.problem = problem;
   }
@@ -63,6 +63,11 @@ export async function apiError(response: Response): Promise<ApiError> {
   const problem: unknown = await response.json().catch(() => ({}));
   const known = typeof problem === "object" && problem !== null ? (problem as Partial<Problem>) : {};
   return new ApiError(response.status, known, response.headers);
+}
+
+/** A field of a document that another program may have written. */
+function textOf(field: unknown): string | undefined {
+  return typeof field === "string" ? field : undefined;
 }
 
 /** Seconds of a `Retry-After` header, which is a number or a date. */

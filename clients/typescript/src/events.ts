@@ -31,6 +31,9 @@ const FINAL = new Set<JobState>(["succeeded", "failed", "cancelled"]);
 const SILENCE = 25_000;
 const RECONNECT = 1000;
 const MOST_BREAKS = 3;
+const LONGEST_EVENT = 2 ** 20;
+// Seconds between two polls, whatever the server asks for.
+const LONGEST_WAIT = 60;
 
 /** The events of a job until its end: by server-sent events, and by polling where those do not come through. */
 export async function* follow(http: Http, id: string, options: FollowOptions = {}): AsyncGenerator<JobEvent, void> {
@@ -93,6 +96,7 @@ async function* listen(
       timer = setTimeout(() => silent.abort(), SILENCE);
       const blocks = (waiting + value).split(/\r?\n\r?\n/);
       waiting = blocks.pop() ?? "";
+      if (waiting.length > LONGEST_EVENT) throw new ConnectionError(`${path}: an event has no end`);
       for (const event of blocks.map(parse)) if (event) yield event;
     }
   } catch (error) {
@@ -117,7 +121,9 @@ function parse(block: string): JobEvent | null {
     else if (name === "data") data.push(value);
   }
   if (!data.length) return null;
-  const event: JobEvent = { type, data: JSON.parse(data.join("\n")) };
+  const found: unknown = JSON.parse(data.join("\n"));
+  if (typeof found !== "object" || found === null) throw new UnexpectedAnswerError("an event's data is no object");
+  const event: JobEvent = { type, data: found as JobEvent["data"] };
   if (id !== undefined) event.id = id;
   return event;
 }
@@ -137,7 +143,8 @@ async function* poll(http: Http, path: string, signal: AbortSignal | undefined):
       yield event;
       if (event.type === "final") return;
     }
-    await pause((secondsOf(response.headers.get("Retry-After")) ?? 1) * 1000, signal);
+    const asked = secondsOf(response.headers.get("Retry-After")) || 1;
+    await pause(Math.min(LONGEST_WAIT, asked) * 1000, signal);
   }
 }
 

@@ -36,6 +36,8 @@ export interface Retries {
 }
 
 const PASSING = new Set([429, 502, 503, 504]);
+/** In milliseconds. A timer with a longer wait would end at once. */
+const LONGEST_PAUSE = 2 ** 31 - 1;
 
 /** Sends requests with the key, retries temporary faults, and throws problems as errors. */
 export class Http {
@@ -50,6 +52,11 @@ export class Http {
     this.#headers = authorization(url, apiKey);
     this.#fetch = send;
     this.#retries = { attempts: 5, firstWait: 500, longestWait: 30_000, ...retries };
+  }
+
+  /** The longest wait in milliseconds that a server may ask for. */
+  get longestWait(): number {
+    return this.#retries.longestWait;
   }
 
   /** The address of a path of this API, such as `/v1/jobs`. */
@@ -278,7 +285,7 @@ export function pause(milliseconds: number, signal?: AbortSignal): Promise<void>
     const timer = setTimeout(() => {
       signal?.removeEventListener("abort", stop);
       resolve();
-    }, milliseconds);
+    }, Math.min(milliseconds, LONGEST_PAUSE));
     signal?.addEventListener("abort", stop, { once: true });
   });
 }

@@ -1,4 +1,4 @@
-import { ApiError, ConnectionError, UploadError, apiError } from "./errors.js";
+import { ApiError, ConnectionError, UnexpectedAnswerError, UploadError, apiError } from "./errors.js";
 import { type Http, base64, pause, readJson } from "./http.js";
 import type { JobOptions, UploadBody } from "./schema.js";
 
@@ -49,11 +49,11 @@ export async function uploadFile(http: Http, file: Blob, asked: UploadOptions): 
         continue;
       }
       failures += 1;
-      if (!mayContinue(error) || failures >= MOST_FAILURES) {
+      const least = error instanceof ApiError ? (error.retryAfter ?? 0) * 1000 : 0;
+      if (!mayContinue(error) || failures >= MOST_FAILURES || least > http.longestWait) {
         const detail = error instanceof Error ? error.message : String(error);
         throw new UploadError(`The upload stopped at ${offset} of ${file.size} bytes: ${detail}`, id, { cause: error });
       }
-      const least = error instanceof ApiError ? (error.retryAfter ?? 0) * 1000 : 0;
       wait = Math.max(least, Math.min(LONGEST_WAIT, 250 * 2 ** failures));
     }
     await pause(wait, signal);
@@ -88,6 +88,10 @@ async function sendChunk(
   if (!response.ok) throw await apiError(response);
   const stored = Number(response.headers.get("Upload-Offset") ?? Number.NaN);
   if (!Number.isInteger(stored)) throw new UploadError("The answer has no Upload-Offset.", null);
+  // Otherwise the same chunk would be sent for ever.
+  if (stored <= offset || stored > offset + body.size) {
+    throw new UploadError(`The answer has the Upload-Offset ${stored} after one of ${offset}.`, null);
+  }
   return stored;
 }
 
@@ -95,6 +99,9 @@ async function offsetOf(http: Http, path: string, size: number, signal: AbortSig
   const upload = await http.read({ method: "GET", path, signal }, (response) => readJson<UploadBody>(response, "offset"));
   if (upload.length !== null && upload.length !== size) {
     throw new UploadError(`The upload is of a file with ${upload.length} bytes, this one has ${size}.`, upload.id);
+  }
+  if (!Number.isInteger(upload.offset) || upload.offset < 0 || upload.offset > size) {
+    throw new UnexpectedAnswerError(`The upload has the offset ${upload.offset} of ${size} bytes.`);
   }
   return upload.offset;
 }
