@@ -22,6 +22,7 @@ from sentiloc.app.settings.stores import StoreSettings
 from sentiloc.app.settings.webhooks import WebhookSettings
 from sentiloc.app.settings.work import WorkSettings
 from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.names import is_text
 
 __all__ = ["ROOT_PATH", "Settings", "get_settings"]
 
@@ -50,11 +51,14 @@ class Settings(
 
     @model_validator(mode="after")
     def _is_usable(self) -> Self:
-        """Refuse numbers that no timer, counter or client can take."""
+        """Refuse numbers that no timer, counter or client can take, and text that is not UTF-8."""
         for name in type(self).model_fields:
             value, most = getattr(self, name), _LONGEST if name.endswith("_seconds") else _LARGEST
             if isinstance(value, int | float) and value > most:
                 raise ValueError(f"{_variable(name)}: must be at most {most}")
+            # Neither Redis nor JSON can hold other text. The name of a file may be any bytes.
+            if isinstance(value, str) and not is_text(value):
+                raise ValueError(f"{_variable(name)}: must be text in UTF-8")
         return self
 
     @model_validator(mode="after")
@@ -78,6 +82,8 @@ class Settings(
             if value > most:
                 limit = f"{_variable(larger)}, which is {most:.15g}"
                 raise ValueError(f"{_variable(smaller)} is {value:.15g}; it must not be greater than {limit}")
+        if self.storage_public_endpoint is not None and self.storage_url is None:
+            raise ValueError("SENTILOC_STORAGE_PUBLIC_ENDPOINT needs SENTILOC_STORAGE_URL")
         if self.oidc_issuer is not None and not self.keys_required:
             raise ValueError(
                 "SENTILOC_OIDC_ISSUER needs a server that asks for keys: set SENTILOC_API_KEYS=on"

@@ -13,6 +13,14 @@ from sentiloc.app.settings.service import LOOPBACK_NAMES
 EVERYBODY = "*"
 CALLBACK = "signin/callback"
 """Where the provider sends the browser back to, below the page's address."""
+_OF_A_PROVIDER = (
+    "oidc_client_id",
+    "oidc_client_secret",
+    "oidc_redirect_url",
+    "oidc_scopes",
+    "oidc_keys",
+    "oidc_provider_logout",
+)
 _Scope = Literal["read", "write", "metrics", "admin"]
 _KeyId = Annotated[str, Field(pattern="^[a-z0-9]{1,64}$")]
 
@@ -103,4 +111,8 @@ class SignInSettings(BaseSettings):
             raise ValueError(
                 'SENTILOC_OIDC_ISSUER needs SENTILOC_OIDC_SCOPES, such as {"*": ["read", "write"]}'
             )
+        # Without this, nobody could sign in, and nothing would say why.
+        lonely = [name for name in _OF_A_PROVIDER if self.oidc_issuer is None and getattr(self, name)]
+        if lonely:
+            raise ValueError(f"SENTILOC_{lonely[0].upper()} needs SENTILOC_OIDC_ISSUER")
         return self

@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings
 
+from sentiloc.app.places import parse_prefix
+
 _SINGLE_SERVERS = ("redis", "rediss")
 _REDIS_SCHEMES = (*_SINGLE_SERVERS, "unix", "redis+sentinel", "rediss+sentinel")
 
@@ -84,10 +86,17 @@ class StoreSettings(BaseSettings):
             raise ValueError("must be a folder")
         return value
 
+    @field_validator("storage_url")
+    @classmethod
+    def _is_place(cls, value: str | None) -> str | None:
+        if value is not None:
+            parse_prefix(value)
+        return value
+
     @field_validator("storage_endpoint", "storage_public_endpoint")
     @classmethod
     def _is_endpoint(cls, value: str | None) -> str | None:
-        if value is not None and not re.fullmatch(r"https?://[^/\s].*", value):
+        if value is not None and not _is_url(value):
             raise ValueError("must be a URL, such as https://s3.example.org")
         return value
 
@@ -107,6 +116,16 @@ class StoreSettings(BaseSettings):
     def reels_dir(self) -> Path:
         """The folder in which the worker renders reels."""
         return self.data_dir / "reels"
+
+
+def _is_url(text: str) -> bool:
+    """Whether the client of the object store can use a text as the address of a server."""
+    if not re.fullmatch(r"https?://[^/?#\s][^?#\s]*", text):
+        return False
+    try:
+        return urlsplit(text).port != 0
+    except ValueError:
+        return False
 
 
 def _check_redis_url(url: str) -> None:

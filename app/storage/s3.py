@@ -24,6 +24,7 @@ from botocore import UNSIGNED
 from botocore.client import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from sentiloc.app.places import parse_prefix
 from sentiloc.app.settings import Settings
 from sentiloc.app.storage.breaker import Breaker, StoreUnreachableError
 from sentiloc.app.storage.disk import faults_are_typed
@@ -50,13 +51,9 @@ class S3Storage:
     """A bucket, or a part of it (`s3://bucket/prefix`), and a local folder for files in transit."""
 
     def __init__(self, settings: Settings) -> None:
-        place = urlsplit(settings.storage_url or "")
-        if place.scheme != "s3" or not place.hostname:
-            raise SentilocError(
-                ErrorCode.INVALID_DATA, "SENTILOC_STORAGE_URL must have the form s3://bucket/prefix"
-            )
-        self._bucket = place.hostname
-        self._prefix = f"{place.path.strip('/')}/".lstrip("/")
+        place = parse_prefix(settings.storage_url or "")
+        self._bucket = place.bucket
+        self._prefix = f"{place.key.strip('/')}/".lstrip("/")
         self._staging = settings.data_dir / "staging"
         self._staged = LocalStorage(self._staging, settings.upload_reserve_bytes)
         self._client = connect_s3(settings, settings.storage_endpoint)

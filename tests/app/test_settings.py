@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -49,7 +50,16 @@ def test_contradictions_are_refused(changes: dict[str, float], reason: str) -> N
         ("allowed_hosts", '["a.example:8000"]', "is not a name without a port"),
         ("data_dir", str(Path(__file__)), "must be a folder"),
         ("data_dir", "~nobody-has-this-name/a", "the home folder of an unknown user"),
+        ("storage_url", "  ", "must have the form s3://bucket/key"),
+        ("storage_url", "https://s3.example.org/bucket", "must have the form s3://bucket/key"),
         ("storage_endpoint", "s3.example.org", "must be a URL"),
+        ("storage_endpoint", "http://[", "must be a URL"),
+        ("storage_endpoint", "https://s3.example.org:99999", "must be a URL"),
+        ("storage_public_endpoint", "https://s3.example.org?x", "must be a URL"),
+        ("storage_public_endpoint", "https://s3.example.org", "needs SENTILOC_STORAGE_URL"),
+        ("oidc_client_id", "sentiloc", "needs SENTILOC_OIDC_ISSUER"),
+        ("oidc_scopes", '{"*": ["read"]}', "needs SENTILOC_OIDC_ISSUER"),
+        ("redis_prefix", "a\udcff", "must be text in UTF-8"),
         ("redis_url", "localhost:6379", "must begin with redis://"),
         ("redis_url", "redis://:geheim@host:x/0", "must be redis://host:port/database"),
         ("redis_url", "redis://:geheim/1@host:6379/0", "must have %2F for /"),
@@ -148,6 +158,41 @@ def test_every_variable_that_the_code_reads_is_known() -> None:
     named = {name for path in paths for name in read.findall(path.read_text(encoding="utf-8"))}
     assert {"SENTILOC_SERVER", "SENTILOC_CACHE_DIR", "SENTILOC_GOLDEN"} <= named
     assert unknown_settings(dict.fromkeys(named, "1")) == []
+
+
+@pytest.mark.parametrize("command", ["api", "worker", "keys", "doctor", "serve"])
+def test_no_command_starts_with_a_wrong_setting(tmp_path: Path, command: str) -> None:
+    given = {"SENTILOC_REDIS_URL": f"unix://{tmp_path}/none", "SENTILOC_STORAGE_URL": "bucket/prefix"}
+    environment = {**os.environ, "SENTILOC_DATA_DIR": str(tmp_path), **given}
+    done = subprocess.run(
+        sentiloc_command(command, *(["list"] if command == "keys" else [])),
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    line = "bad settings: SENTILOC_STORAGE_URL: must have the form s3://bucket/key"
+    assert (done.returncode, (done.stdout + done.stderr).count(line)) == (1, 1)
+    assert "Traceback" not in done.stderr
+
+
+def test_a_worker_without_the_client_of_its_object_store_ends_at_once(tmp_path: Path) -> None:
+    """Celery would log the error, and go on with a worker that can run no job."""
+    program = "import sys; sys.modules['boto3'] = None; from sentiloc.cli.main import main; main()"
+    given = {"SENTILOC_REDIS_URL": f"unix://{tmp_path}/none", "SENTILOC_STORAGE_URL": "s3://bucket/prefix"}
+    environment = {**os.environ, "SENTILOC_DATA_DIR": str(tmp_path), **given}
+    done = subprocess.run(
+        [sys.executable, "-c", program, "worker"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert "SENTILOC_STORAGE_URL needs the object store's client" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("command", [("api",), ("worker",), ("serve", "--host", "203.0.113.1")])

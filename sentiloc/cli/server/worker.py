@@ -15,6 +15,7 @@ from sentiloc.app.redis.client import connect, redis_url
 from sentiloc.app.redis.failures import check_redis
 from sentiloc.app.settings import Settings, get_settings
 from sentiloc.app.settings.work import MOST_PROCESSES
+from sentiloc.app.storage.factory import make_storage
 from sentiloc.app.telemetry.logs import configure_logging
 from sentiloc.cli.options import override, warn_of_unknown_settings
 from sentiloc.model.errors import ErrorCode, SentilocError
@@ -59,6 +60,8 @@ def worker(
         # `sentiloc serve`, which listens for heartbeats, has warned already.
         warn_of_unknown_settings()
     redis_url(settings)
+    # Called for its error, too: Celery only logs the errors of a worker that has begun.
+    make_storage(settings)
     check_redis(settings)
     check_schema(settings)
     warnings.filterwarnings("ignore", message=".*superuser privileges.*")
