@@ -13,6 +13,7 @@ from sentiloc.app.jobs.leases import WaitingForOthers, WorkerCapabilities
 from sentiloc.app.jobs.options import JobOptions, Priority, TimeRange
 from sentiloc.app.jobs.record import JobError, JobRecord, JobState, NewJob, cost_of, expected_cost
 from sentiloc.app.jobs.store import JobStore
+from sentiloc.app.settings import Settings
 from sentiloc.model.errors import ErrorCode
 
 CLIP, LONG = 10.0, 300.0
@@ -216,6 +217,62 @@ def test_a_first_job_without_a_worker_for_its_model_holds_nothing_back(store: Jo
     error = JobError(code=ErrorCode.MODEL_UNAVAILABLE, detail="no worker")
     assert store.wait([long], error, 0) == [JobState.FAILED]
     assert mine in [take(store).id for _ in range(3)]
+
+
+def fail(store: JobStore, record: JobRecord) -> None:
+    assert store.fail(record.lease, JobError(code=ErrorCode.UNSUPPORTED_FORMAT, detail="no video"))
+
+
+def end_by_cancelling(store: JobStore, record: JobRecord) -> None:
+    assert store.cancel(record.id)
+
+
+def give_up(store: JobStore, record: JobRecord) -> None:
+    error = JobError(code=ErrorCode.STORAGE_UNAVAILABLE, detail="gone")
+    assert store.defer(record.lease, error, Settings(max_attempts=1), is_bounded=True) is JobState.FAILED
+
+
+def release_and_cancel(store: JobStore, record: JobRecord) -> None:
+    assert store.release(record.lease)
+    assert store.cancel(record.id)
+
+
+@pytest.mark.parametrize("end", [fail, end_by_cancelling, give_up, release_and_cancel])
+def test_a_long_job_that_ends_early_holds_nothing_back(
+    store: JobStore, end: Callable[[JobStore, JobRecord], None]
+) -> None:
+    """A wrong video is cancelled or refused soon, and the right one follows it."""
+    submit(store, "a", 4 * 3600.0)
+    wrong = take(store)
+    waiting_already = submit(store, "a", CLIP)
+    for _ in range(20):
+        submit(store, "b", CLIP)
+    end(store, wrong)
+    right = submit(store, "a", CLIP)
+    assert {waiting_already, right} <= {take(store).id for _ in range(5)}
+
+
+@pytest.mark.parametrize("end", [fail, end_by_cancelling])
+def test_the_part_of_a_job_that_was_done_is_charged(
+    store: JobStore, redis: Redis, end: Callable[[JobStore, JobRecord], None]
+) -> None:
+    submit(store, "a", LONG - 5)
+    record = take(store)
+    assert store.renew(record.lease, 30.0, "extracting", 0.5)
+    end(store, record)
+    turns = redis.hgetall(f"{store.prefix}turns")
+    own = float(turns["interactive a"]) - float(turns["interactive"])
+    assert own == pytest.approx(LONG / 2 / 60, abs=0.01)
+
+
+def test_a_job_that_hangs_without_progress_is_charged_for_its_time(store: JobStore, redis: Redis) -> None:
+    submit(store, "a", LONG - 5)
+    record = take(store)
+    redis.hincrbyfloat(f"{store.prefix}job:{record.id}", "claimed_at", -120.0)
+    fail(store, record)
+    turns = redis.hgetall(f"{store.prefix}turns")
+    own = float(turns["interactive a"]) - float(turns["interactive"])
+    assert own == pytest.approx(2.0, abs=0.1)
 
 
 def test_work_that_nobody_else_wanted_is_not_held_against_a_key(store: JobStore) -> None:

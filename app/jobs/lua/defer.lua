@@ -11,6 +11,7 @@ if since > now then since = now end
 local most = tonumber(ARGV[9] or '0')
 local is_last = most > 0 and redis.call('HINCRBY', job, 'bounded_faults', 1) >= most
 if is_last or now - since > tonumber(ARGV[6]) then
+  charge_unfinished()
   close('failed', ARGV[7], ARGV[8], '')
   return 'failed'
 end

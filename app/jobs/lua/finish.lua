@@ -17,7 +17,11 @@ if target == 'succeeded' and get('key_id') ~= '' then
   redis.call('EXPIRE', usage, ARGV[11])
 end
 if target == 'succeeded' then redis.call('HINCRBY', daily(get('key_id')), 'media', ARGV[9]) end
-if tonumber(ARGV[15] or '') then correct_cost(tonumber(ARGV[15])) end
+if target ~= 'succeeded' then
+  charge_unfinished()
+elseif tonumber(ARGV[15] or '') then
+  correct_cost(tonumber(ARGV[15]))
+end
 hold('result', tonumber(ARGV[16] or '') or 0)
 close(target, ARGV[5], ARGV[6], ARGV[7])
 return 1

@@ -211,6 +211,17 @@ local function correct_cost(cost)
   redis.call('HDEL', turns, 'owed ' .. own)
   if owed < 0 then pull_first(priority, key_id, owners_turn) end
 end
+-- The job ends without a result: its owner is charged for the part that was done, and for no less than the time that it
+-- ran. A job that was claimed and came back to the queue costs nothing.
+local function charge_unfinished()
+  local of_job = redis.call('HMGET', job, 'state', 'attempt', 'progress', 'claimed_at', 'key_id', 'span')
+  if of_job[2] == '0' or not of_job[6] then return end
+  local expected, done = span_of(of_job[6]) / spans_per_second(of_job[5] or ''), 0
+  if of_job[1] ~= 'queued' then
+    done = math.max((tonumber(of_job[3]) or 0) * expected, now - (tonumber(of_job[4]) or now))
+  end
+  correct_cost(math.min(expected, done))
+end
 -- Whether an upload can become a job. It cannot if it was ended, if its job was deleted, or if its owner was erased.
 local function is_complete_upload(upload)
   return redis.call('HGET', prefix .. 'upload:' .. upload, 'state') == 'complete'

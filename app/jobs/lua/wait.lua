@@ -7,6 +7,7 @@ if since > now then since = now end
 local till = since + tonumber(ARGV[3])
 redis.call('ZADD', prefix .. 'unserved', stamp(since), id)
 if now >= till then
+  charge_unfinished()
   close('failed', ARGV[1], ARGV[2], '')
   advance_owner()
   return 'failed'
