@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import cast
 
 from redis import Redis, WatchError
@@ -28,6 +29,8 @@ _CHUNK = 200
 # How long one sweep measures files of earlier versions' jobs. An object store needs a request for each file, and other
 # chores of this process wait meanwhile.
 _MEASURING_SECONDS = 20.0
+# How often the total of a key is added up that changes meanwhile, as that of a busy key does.
+_TRIES = 10
 _PARTS = ("held_video", "held_result", "held_feedback")
 
 
@@ -43,20 +46,19 @@ class Holdings:
     def repair(self, key_ids: Sequence[str]) -> int:
         """Correct the totals of these keys; returns the number of totals that were wrong.
 
-        A key whose total changes meanwhile is left for the next time.
+        A key whose total changes during every try is left for the next time.
         """
         self._until = time.monotonic() + _MEASURING_SECONDS
         return sum(self._repair(key_id) for key_id in key_ids)
 
     def _repair(self, key_id: str) -> bool:
-        with self._redis.pipeline() as pipe:
-            self._measure(key_id)
-            # An upload or a deletion while this adds up makes the write fail.
-            pipe.watch(held_key(self._store.prefix, key_id))  # type: ignore[no-untyped-call]
-            try:
+        self._measure(key_id)
+        for _ in range(_TRIES):
+            with self._redis.pipeline() as pipe, suppress(WatchError):
+                # An upload or a deletion while this adds up makes the write fail.
+                pipe.watch(held_key(self._store.prefix, key_id))  # type: ignore[no-untyped-call]
                 return self._correct(pipe, key_id)
-            except WatchError:
-                return False
+        return False
 
     def _correct(self, pipe: Pipeline, key_id: str) -> bool:
         name = held_key(self._store.prefix, key_id)
@@ -97,13 +99,24 @@ class Holdings:
         yield from (ids[start : start + _CHUNK] for start in range(0, len(ids), _CHUNK))
 
     def _measure(self, key_id: str) -> None:
-        """State the bytes of ended jobs whose records state none."""
+        """State the bytes of ended jobs, and of feedback, for records that state none."""
         for ids in self._pages("jobs", key_id):
+            for job_id in self._with_unmeasured_feedback(ids):
+                self._store.measure_feedback(job_id)
             for record in self._unmeasured(ids):
                 if time.monotonic() > self._until:
                     return
                 self._store.hold(record.id, "video", self._storage.size(record.source_key) or 0, once=True)
                 self._store.hold(record.id, "result", self._size_of_result(record), once=True)
+
+    def _with_unmeasured_feedback(self, ids: Sequence[str]) -> list[str]:
+        pipe = self._redis.pipeline(transaction=False)
+        for job_id in ids:
+            pipe.zscore(f"{self._store.prefix}feedback", job_id)
+            pipe.hexists(job_key(self._store.prefix, job_id), "held_feedback")
+        answers = pipe.execute()
+        found = zip(ids, answers[::2], answers[1::2], strict=True)
+        return [job_id for job_id, latest, is_stated in found if latest is not None and not is_stated]
 
     def _unmeasured(self, ids: Sequence[str]) -> list[JobRecord]:
         pipe = self._redis.pipeline(transaction=False)

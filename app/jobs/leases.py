@@ -164,6 +164,10 @@ class Leases(JobScripts):
             raise SentilocError(ErrorCode.STORAGE_QUOTA_EXCEEDED, detail)
         return bool(answer)
 
+    def measure_feedback(self, job_id: str) -> int:
+        """State the bytes of a job's feedback if its record does not; returns the bytes that were added."""
+        return cast("int", self.run("measure_feedback", job_id))
+
     def hold(self, job_id: str, part: str, stored_bytes: int, *, once: bool = False) -> bool:
         """Note how many bytes are stored of a job's `video` or `result`; with `once` only if that was never done."""
         return bool(self.run("hold", job_id, part, stored_bytes, int(once)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +26,7 @@ from sentiloc.app.settings import Settings
 from sentiloc.app.storage.local import LocalStorage, source_key
 from sentiloc.model.errors import ErrorCode, SentilocError
 from tests.app.asking import VIDEO, assert_problem
+from tests.app.conftest import submit
 
 LIMIT = 12_000
 RESULT = json.dumps(EXAMPLE_RESULT).encode()
@@ -364,22 +366,38 @@ def test_a_measurement_neither_replaces_a_count_nor_brings_a_job_back(
     assert mine.stored == 0
 
 
-def test_a_change_during_the_repair_is_left_alone(
-    client: TestClient, mine: Holder, store: JobStore, settings: Settings, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("changes", [3, 1000])
+def test_a_change_during_the_repair_is_not_lost(
+    client: TestClient,
+    mine: Holder,
+    store: JobStore,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    changes: int,
 ) -> None:
-    localize(client)
+    """The total of a busy key is repaired too, unless it changes during every try."""
+    job = localize(client)
     store.redis.hincrby(held_key(store.prefix, mine.id), "stored", 1)
     holdings = Holdings(store, LocalStorage(settings.data_dir))
-    add_up = holdings._added_up
+    add_up, times = holdings._added_up, itertools.count(1)
 
-    def slow(key_id: str) -> Held:
+    def busy(key_id: str) -> Held:
         found = add_up(key_id)
-        localize(client, bytes(50))
+        number = next(times)
+        if number <= changes:
+            store.hold(job, "video", len(VIDEO) + number)
         return found
 
-    monkeypatch.setattr(holdings, "_added_up", slow)
-    assert holdings.repair([mine.id]) == 0
-    assert held_bytes(store.redis, store.prefix, mine.id).stored == len(VIDEO) + 51
+    monkeypatch.setattr(holdings, "_added_up", busy)
+    is_repaired = changes < 10
+    assert holdings.repair([mine.id]) == is_repaired
+    grown = min(changes, 10)
+    counted = held_bytes(store.redis, store.prefix, mine.id).stored
+    assert counted == len(VIDEO) + grown + (not is_repaired)
+
+
+def correct(client: TestClient, job: str, note: str) -> Any:
+    return client.post(f"/jobs/{job}/feedback", json={"segments": [], "note": note})
 
 
 def test_feedback_counts_until_it_is_withdrawn_or_its_job_deleted(
@@ -389,20 +407,47 @@ def test_feedback_counts_until_it_is_withdrawn_or_its_job_deleted(
     for job in jobs:
         finish(store, job, settings)
 
-    def correct(job: str, note: str) -> Any:
-        return client.post(f"/jobs/{job}/feedback", json={"segments": [], "note": note})
-
     for job in jobs:
-        assert correct(job, "a" * 200).status_code == 201
+        assert correct(client, job, "a" * 200).status_code == 201
     texts = [str(store.redis.lindex(f"{store.prefix}feedback:{job}", 0)) for job in jobs]
     assert mine.held.feedback == sum(map(len, texts))
-    refused = correct(jobs[0], "a" * 600)
+    refused = correct(client, jobs[0], "a" * 600)
     assert_problem(refused, 409, "feedback_full")
     assert "1000 bytes" in refused.json()["detail"]
     assert len(client.get(f"/jobs/{jobs[0]}/feedback").json()["feedback"]) == 1
     assert client.delete(f"/jobs/{jobs[0]}/feedback").status_code == 204
     assert mine.held.feedback == len(texts[1])
-    assert correct(jobs[0], "a").status_code == 201
+    assert correct(client, jobs[0], "a").status_code == 201
     for job in jobs:
         assert client.delete(f"/jobs/{job}").status_code == 204
     assert mine.held == Held(0, 0)
+
+
+@pytest.mark.parametrize("then", ["repair", "add"])
+def test_feedback_of_an_earlier_version_is_counted(
+    client: TestClient, mine: Holder, store: JobStore, settings: Settings, then: str
+) -> None:
+    job = localize(client)
+    finish(store, job, settings)
+    assert correct(client, job, "a" * 300).status_code == 201
+    before = mine.held
+    store.redis.hdel(job_key(store.prefix, job), "held_feedback")
+    store.redis.hdel(held_key(store.prefix, mine.id), "feedback")
+    if then == "repair":
+        assert Holdings(store, LocalStorage(settings.data_dir)).repair([mine.id]) == 0
+        assert mine.held == before
+        assert_problem(correct(client, job, "a" * 600), 409, "feedback_full")
+    else:
+        assert_problem(correct(client, job, "a" * 600), 409, "feedback_full")
+        assert correct(client, job, "a").status_code == 201
+        texts = store.redis.lrange(f"{store.prefix}feedback:{job}", 0, -1)
+        assert mine.held.feedback == sum(map(len, texts))
+    assert client.delete(f"/jobs/{job}/feedback").status_code == 204
+    assert mine.held.feedback == 0
+
+
+def test_feedback_that_was_withdrawn_is_not_measured(store: JobStore) -> None:
+    job = submit(store)
+    assert store.measure_feedback(job.id) == 0
+    assert store.measure_feedback("gone") == 0
+    assert not store.redis.exists(job_key(store.prefix, "gone"))

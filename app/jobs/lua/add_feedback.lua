@@ -9,13 +9,18 @@ if ARGV[5] ~= '' then
   if math.abs(tonumber(latest or '0') - tonumber(ARGV[5])) > 0.0000005 then return 2 end
 end
 local owner, held = unpack(redis.call('HMGET', KEYS[3], 'key_id', 'held_feedback'))
+local added = #ARGV[2]
+-- Records of earlier versions do not state the bytes of their feedback.
+if not held then
+  for _, entry in ipairs(redis.call('LRANGE', KEYS[1], 0, -1)) do added = added + #entry end
+end
 if owner and owner ~= '' then
   local totals = string.sub(KEYS[3], 1, -#ARGV[4] - 5) .. 'held:' .. owner
-  local total, limit = tonumber(redis.call('HGET', totals, 'feedback') or '0') + #ARGV[2], tonumber(ARGV[7])
+  local total, limit = tonumber(redis.call('HGET', totals, 'feedback') or '0') + added, tonumber(ARGV[7])
   if limit > 0 and total > limit then return 4 end
-  redis.call('HINCRBY', totals, 'feedback', #ARGV[2])
+  redis.call('HINCRBY', totals, 'feedback', added)
 end
-redis.call('HSET', KEYS[3], 'held_feedback', (tonumber(held or '') or 0) + #ARGV[2])
+redis.call('HSET', KEYS[3], 'held_feedback', (tonumber(held or '') or 0) + added)
 redis.call('RPUSH', KEYS[1], ARGV[2])
 redis.call('ZADD', KEYS[2], ARGV[3], ARGV[4])
 if ARGV[6] ~= '' then redis.call('HSET', KEYS[3], 'corrected', ARGV[6]) end
