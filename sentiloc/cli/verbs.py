@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
+from sentiloc.cli.examples import complete_help
 from sentiloc.cli.messages import stop
 
 _LOCAL, _SERVER, _CLIENT = "Without a server", "Run a server", "Talk to a server"
@@ -79,7 +80,11 @@ VERBS: dict[str, tuple[str, str, str]] = {
         "Write a run's proposals in the benchmark's predictions file.",
     ),
     "export": ("sentiloc.cli.training.export", "export", "Export a checkpoint as a model package."),
-    "weights": ("sentiloc.cli.weights", "weights_app", "Download public weights that cannot be shipped."),
+    "weights": (
+        "sentiloc.cli.weights",
+        "weights_app",
+        "Fetch public weights, check and quantize picture networks.",
+    ),
 }
 
 
@@ -166,7 +171,9 @@ def _load(verb: str, module: str, attribute: str) -> Any:
         # A function becomes an app of one command. Completion is an option of `root` alone.
         function, found = found, typer.Typer(add_completion=False)
         found.command(help=function.__doc__)(function)
-    return get_command(found)
+    command = get_command(found)
+    complete_help(verb, command)
+    return command
 
 
 for _verb, _place in VERBS.items():

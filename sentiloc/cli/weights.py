@@ -30,7 +30,9 @@ from sentiloc.model.weights import (
 )
 
 weights_app = typer.Typer(
-    help="Fetch weights that cannot be shipped.", no_args_is_help=True, add_completion=False
+    help="Fetch weights that cannot be shipped, check and quantize picture networks.",
+    no_args_is_help=True,
+    add_completion=False,
 )
 
 weights_app.command("compare")(compare)

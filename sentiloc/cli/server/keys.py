@@ -87,7 +87,9 @@ def _operator() -> str:
 @keys_app.command()
 def create(
     name: Annotated[str, typer.Option(help="Name of the key's owner, shown in the list")],
-    scope: Annotated[list[Scope] | None, typer.Option(help="May be repeated  [read and write]")] = None,
+    scope: Annotated[
+        list[Scope] | None, typer.Option(help="May be repeated; default: read and write")
+    ] = None,
     rate: Annotated[
         int | None,
         typer.Option(min=0, help="Requests per minute; 0: no limit  [SENTILOC_KEY_RATE_PER_MINUTE]"),
@@ -97,7 +99,7 @@ def create(
     ] = 0.0,
     expires_days: Annotated[
         float | None,
-        typer.Option(min=0, max=36_500, callback=finite, help="Days until the key expires  [never]"),
+        typer.Option(min=0, max=36_500, callback=finite, help="Days until the key expires; default: never"),
     ] = None,
     weight: Annotated[
         float,

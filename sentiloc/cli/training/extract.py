@@ -24,11 +24,9 @@ if TYPE_CHECKING:
 
 def extract(
     context: typer.Context,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Feature folder; created if missing.")],
     videos: Annotated[
         list[str] | None, typer.Argument(metavar="VIDEO", help="Video files, and folders of videos.")
-    ] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Feature folder; created if missing.")
     ] = None,
     spec: Annotated[
         str,
@@ -63,8 +61,6 @@ def extract(
     from sentiloc.cli.videos import find_videos
     from sentiloc.worker.bulk.plan import Plan, name_videos
 
-    if output is None:
-        raise typer.BadParameter("name the feature folder", param_hint="--output")
     if join:
         unread = {"spec", "split", "retry_failed"}
         refuse(given_options(context), unread, "with --join, the extraction that runs decides it")
