@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,7 @@ def test_a_remuxed_file_states_its_length_and_is_seekable(clip: Path, tmp_path: 
         container.seek(round(3.5 / video.time_base), stream=video)
         frame = next(iter(container.decode(video=0)))
         assert frame.time == pytest.approx(3.0, abs=0.01)  # the keyframe before
+        assert container.metadata["title"] == "Best of"
     assert path.read_bytes().index(b"moov") < path.read_bytes().index(b"mdat")
 
 
@@ -143,14 +145,29 @@ def test_a_copying_process_that_stands_still_is_ended(
     )
 
 
+def rendered_because(caplog: pytest.LogCaptureFixture) -> str:
+    """The logged reason why a reel is rendered."""
+    (reason,) = [str(one.args) for one in caplog.records if one.msg == "the reel is rendered: %s"]
+    return reason
+
+
+# What the process sends, and a part of the reason why the reel is rendered instead.
 LIES = {
-    "large": "for n in range(40): send(b'B', n << 20, bytes(1 << 20))",
-    "far": "send(b'B', 1 << 40, b'x')",
-    "full": "send(b'X', 0, b'ENOSPC')",
-    "deep": "send(b'C', 0, b'[' * 100_000)",
-    "endless": "while True: send(b'P', 1, b'')",
-    "measures": "while True: send(b'C', 0, b'[]')",
-    "ahead": "while True: send(b'P', 1 << 63, b'')",
+    "large": ("for n in range(40): send(b'B', n << 20, bytes(1 << 20))", "a file of more than"),
+    "far": ("send(b'B', 1 << 40, b'x')", "a file of more than"),
+    "huge": (
+        "send(b'B', 0, b'', 1 << 40)\nwhile True: os.write(out, bytes(1 << 16))",
+        f"a piece of {1 << 40} bytes",
+    ),
+    "full": ("send(b'X', 0, b'ENOSPC')", "ENOSPC"),
+    "deep": ("send(b'C', 0, b'[' * 100_000)", "recursion"),
+    "endless": ("while True: send(b'P', 1, b'')", "takes too long"),
+    "measures": ("while True: send(b'C', 0, b'[]')", "not a statement of measures"),
+    "ahead": ("while True: send(b'P', 1 << 63, b'')", "takes too long"),
+    "short": ("send(b'P', 23, b'')\nsend(b'D', 0, b'')", "None"),
+    "long": ("send(b'P', 27, b'')\nsend(b'D', 0, b'')", "None"),
+    "unknown": ("send(b'Q', 0, b'')", "a message of the kind b'Q'"),
+    "silent": ("", "ended early"),
 }
 
 
@@ -164,19 +181,22 @@ def test_a_copying_process_that_lies_fills_neither_disk_nor_log(
     def lies(_module: str, task: dict[str, Any], fds: tuple[int, ...]) -> subprocess.Popen[bytes]:
         code = (
             "import os, struct\n"
-            "def send(kind, place, data):\n"
-            "  left = struct.pack('<cQQ', kind, place, len(data)) + data\n"
-            f"  while left: left = left[os.write({task['out_fd']}, left):]\n"
-            f"{LIES[lie]}"
+            f"out = {task['out_fd']}\n"
+            "def send(kind, place, data, size=None):\n"
+            "  left = struct.pack('<cQQ', kind, place, len(data) if size is None else size) + data\n"
+            "  while left: left = left[os.write(out, left):]\n"
+            f"{LIES[lie][0]}"
         )
         return subprocess.Popen([sys.executable, "-c", code], pass_fds=fds, stderr=subprocess.DEVNULL)
 
     monkeypatch.setattr(copier, "start_confined", lies)
+    caplog.set_level("INFO", copier.__name__)
     plan = ReelPlan(
         title="a", rate="25/1", width=128, height=96, crossfade=0, captions=False, clips=(part(clip, 0, 25),)
     )
     path = tmp_path / "reel.mp4"
     assert copier.copy_reel(plan, path, DecodeLimits(wall_seconds=2.0), progress.append) is None
+    assert LIES[lie][1] in rendered_because(caplog)
     assert max(progress, default=0.0) <= 1
     assert sum("runs without" in record.message for record in caplog.records) <= 1
     assert path.stat().st_size <= 2 * clip.stat().st_size + (1 << 20)
@@ -253,18 +273,34 @@ def test_two_videos_of_one_kind_are_copied_and_others_rendered(clip: Path, tmp_p
         assert (done.is_copy, times(tmp_path / "reel.mp4")) == (False, [*range(25), *range(25, 50)])
 
 
-@pytest.mark.parametrize("name", ["turned", "mpeg4", "ten_bit", "pcm", "8 kHz"])
-def test_other_videos_are_rendered(tmp_path: Path, name: str) -> None:
-    given: dict[str, dict[str, Any]] = {
-        "turned": {"matrix": (-1, 0, 0, -1)},
-        "mpeg4": {"codec": "mpeg4"},
-        "ten_bit": {"pixel_format": "yuv420p10le"},
-        "pcm": {"audio": "pcm_s16le"},
-        "8 kHz": {"audio_rate": 8000},
-    }
-    clip = make(tmp_path / ("clip.mov" if name == "pcm" else "clip.mp4"), **given[name])
+OPEN = (("g", str(GOP)), ("sc_threshold", "0"), ("x264-params", "open-gop=1:bframes=2:b-adapt=0"))
+# What other videos are like, and a part of the reason why they are not copied.
+OTHERS: dict[str, tuple[dict[str, Any], str]] = {
+    "turned": ({"matrix": (-1, 0, 0, -1)}, "is turned"),
+    "mpeg4": ({"codec": "mpeg4"}, "only H.264"),
+    "ten_bit": ({"pixel_format": "yuv420p10le"}, "their format"),
+    "interlaced": ({"options": (*NO_B, ("x264-params", "tff=1"))}, "interlaced"),
+    "wide pixels": ({"pixel_aspect": Fraction(4, 3)}, "size differs"),
+    "pcm": ({"audio": "pcm_s16le"}, "only AAC"),
+    "8 kHz": ({"audio_rate": 8000}, "too long to be placed"),
+    "gap": ({"audio_spans": ((0.0, 1.4), (1.6, 6.0))}, "sound has a gap"),
+    "short": ({"audio_spans": ((0.0, 1.5),)}, "sound ends before the picture"),
+    # Pictures behind its keyframes may refer to earlier ones.
+    "open": ({"options": OPEN}, "does not end all references"),
+    "uneven": ({"times": [n / 25 + (n > 30) * 0.02 for n in range(150)]}, "frame rate differs"),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_videos_are_rendered(tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str) -> None:
+    changes, reason = OTHERS[name]
+    suffix = {"pcm": "mov", "open": "mkv", "uneven": "mkv"}.get(name, "mp4")
+    clip = make(tmp_path / f"clip.{suffix}", **changes)
+    caplog.set_level("INFO", copier.__name__)
     assert not reel(tmp_path / "reel.mp4", part(clip, 25, 25)).is_copy
-    assert times(tmp_path / "reel.mp4") == list(range(25, 50))
+    assert reason in rendered_because(caplog)
+    if name not in ("wide pixels", "uneven"):
+        assert times(tmp_path / "reel.mp4") == list(range(25, 50))
 
 
 def test_a_part_beyond_the_end_is_rendered(clip: Path, tmp_path: Path) -> None:

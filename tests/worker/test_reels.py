@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from math import floor
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -152,10 +156,10 @@ class TestRender:
             shown = [read_time(picture) for picture in pictures(tmp_path / "reel.mp4")]
             assert shown == pytest.approx(times[cut : cut + 10], abs=0.002)
 
-    def test_the_file_states_its_length(self, clip: Path, tmp_path: Path) -> None:
+    def test_the_file_states_what_it_is(self, clip: Path, tmp_path: Path) -> None:
         path = tmp_path / "reel.mp4"
         made = plan(part(clip, 0, 30), part(clip, 50, 30), part(clip, 10, 30), crossfade=10)
-        render_reel(made, path, DecodeLimits(), ignore)
+        render_reel(made, path, DecodeLimits(), ignore, quality=33)
         with av.open(str(path)) as container:
             video, audio = container.streams.video[0], container.streams.audio[0]
             assert video.frames == made.frames == 70
@@ -166,6 +170,9 @@ class TestRender:
             assert audio.time_base is not None
             assert float(audio.duration * audio.time_base) == pytest.approx(70 / 25, abs=0.022)
             assert (video.codec_context.name, audio.codec_context.name) == ("h264", "aac")
+            assert container.metadata["title"] == made.title
+        # libx264 writes its options into the pictures.
+        assert b" crf=33.0 " in path.read_bytes()
         assert path.read_bytes().index(b"moov") < path.read_bytes().index(b"mdat")
 
     def test_sound_is_in_sync_with_its_picture(self, clip: Path, tmp_path: Path) -> None:
@@ -289,14 +296,31 @@ class TestRender:
         peaks = np.abs(middle).reshape(10, 100).max(axis=1)
         assert peaks.min() > 0.8 * peaks.max()
 
-    def test_other_shapes_are_fitted_onto_black(self, tmp_path: Path) -> None:
-        make_clip(tmp_path / "tall.mp4", seconds=1.0, size=(64, 128))
-        render_reel(plan(part(tmp_path / "tall.mp4", 0, 10)), tmp_path / "reel.mp4", DecodeLimits(), ignore)
+    @pytest.mark.parametrize(
+        ("size", "dark", "bright"),
+        [
+            ((64, 128), np.s_[:, [*range(36), *range(92, 128)]], np.s_[:, 44:84]),
+            ((128, 32), np.s_[[*range(28), *range(68, 96)]], np.s_[36:60]),
+        ],
+    )
+    def test_other_shapes_are_fitted_onto_black(
+        self, tmp_path: Path, size: tuple[int, int], dark: Any, bright: Any
+    ) -> None:
+        make_clip(tmp_path / "other.mp4", seconds=1.0, size=size)
+        render_reel(plan(part(tmp_path / "other.mp4", 0, 10)), tmp_path / "reel.mp4", DecodeLimits(), ignore)
         picture = pictures(tmp_path / "reel.mp4")[5]
         assert picture.shape == (96, 128, 3)
-        assert picture[:, :36].max() < 30
-        assert picture[:, 92:].max() < 30
-        assert picture[:, 44:84].max() > 150
+        assert picture[dark].max() < 30
+        assert picture[bright].max() > 150
+
+    def test_captions_show_the_time_in_the_video(
+        self, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        shown: list[float] = []
+        monkeypatch.setattr(Caption, "draw", lambda _caption, _picture, seconds: shown.append(seconds))
+        made = plan(part(clip, 10, 2), part(clip, 60, 2), captions=True)
+        render_reel(made, tmp_path / "reel.mp4", DecodeLimits(), ignore)
+        assert shown == pytest.approx([0.4, 0.44, 2.4, 2.44])
 
     def test_captions_are_drawn(self, clip: Path, tmp_path: Path) -> None:
         for captions in (False, True):
@@ -306,6 +330,30 @@ class TestRender:
         changed = np.abs(plain.astype(int) - titled).max(axis=2) > 60
         assert changed[70:].any()
         assert not changed[:60].any()
+
+
+FULL = Path("/dev/full")
+
+
+def start(code: str) -> Callable[..., subprocess.Popen[bytes]]:
+    """Starts a process that runs `code` instead of the encoder; `OUT` stands for the descriptor of its output."""
+
+    def started(_module: str, task: dict[str, Any], fds: tuple[int, ...]) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-c", code.replace("OUT", str(task["out_fd"]))]
+        return subprocess.Popen(command, pass_fds=fds, stderr=subprocess.DEVNULL)
+
+    return started
+
+
+def encode(
+    folder: Path, limits: DecodeLimits, pictures: int, on_wait: Callable[[], None] = lambda: None
+) -> None:
+    """Encode black pictures."""
+    made = plan(part(folder / "clip.mp4", 0, 10))
+    with Encoder(folder / "reel.mp4", made, limits, has_sound=True, quality=20, on_wait=on_wait) as encoder:
+        for _ in range(pictures):
+            encoder.picture(memoryview(bytes(SIZE[0] * SIZE[1] * 3)))
+        encoder.finish()
 
 
 class TestFailure:
@@ -334,24 +382,75 @@ class TestFailure:
             )
         assert caught.value.code is ErrorCode.CORRUPT_MEDIA
 
-    def test_the_encoder_is_held_to_its_limits(self, clip: Path, tmp_path: Path) -> None:
-        from sentiloc.worker.reels.encoder import Encoder
+    def test_a_part_behind_the_end_is_refused(self, clip: Path, tmp_path: Path) -> None:
+        beyond = replace(part(clip, 200, 10), seconds=8.0)
+        with pytest.raises(SentilocError, match=r"^clip\.mp4 has no picture at 8 s\.$") as caught:
+            render_reel(plan(beyond), tmp_path / "reel.mp4", DecodeLimits(), ignore)
+        assert caught.value.code is ErrorCode.CORRUPT_MEDIA
 
-        made, limits = plan(part(clip, 0, 10)), DecodeLimits(memory_bytes=150 * 1024**2)
-        with (
-            pytest.raises(SentilocError) as caught,
-            Encoder(
-                tmp_path / "reel.mp4", made, limits, has_sound=True, quality=20, on_wait=lambda: None
-            ) as encoder,
-        ):
-            for _ in range(200):
-                encoder.picture(memoryview(bytes(SIZE[0] * SIZE[1] * 3)))
-            encoder.finish()
+    @pytest.mark.skipif(not FULL.exists(), reason="there is no device that is always full")
+    @pytest.mark.parametrize("first", [0, 3])
+    def test_without_room_the_job_can_be_tried_again(self, clip: Path, first: int) -> None:
+        """Whether the reel is copied, from a keyframe, or rendered."""
+        with pytest.raises(SentilocError) as caught:
+            render_reel(plan(part(clip, first, 12)), FULL, DecodeLimits(), ignore)
+        assert caught.value.code is ErrorCode.STORAGE_FULL
+
+    @pytest.mark.parametrize(
+        ("limits", "detail"),
+        [
+            (DecodeLimits(stall_seconds=0.3), "The encoder made no progress."),
+            (DecodeLimits(wall_seconds=0.3), "Encoding the reel takes longer than is allowed."),
+        ],
+    )
+    def test_an_encoder_that_stands_still_is_ended(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limits: DecodeLimits, detail: str
+    ) -> None:
+        monkeypatch.setattr(
+            "sentiloc.worker.reels.encoder.start_confined", start("import time; time.sleep(600)")
+        )
+        # More than the pipe holds, or little.
+        pictures = 100 if limits.stall_seconds < 1 else 1
+        with pytest.raises(SentilocError) as caught:
+            encode(tmp_path, limits, pictures)
+        assert (caught.value.code, caught.value.detail) == (ErrorCode.RESOURCE_LIMIT, detail)
+
+    @pytest.mark.parametrize("pictures", [1, 100])
+    def test_a_stop_is_noticed_while_the_encoder_stands_still(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pictures: int
+    ) -> None:
+        monkeypatch.setattr(
+            "sentiloc.worker.reels.encoder.start_confined", start("import time; time.sleep(600)")
+        )
+
+        def stop() -> None:
+            raise SentilocError(ErrorCode.CANCELLED, "stopped")
+
+        with pytest.raises(SentilocError) as caught:
+            encode(tmp_path, DecodeLimits(), pictures, stop)
+        assert caught.value.code is ErrorCode.CANCELLED
+
+    def test_an_encoder_that_lies_does_not_fill_the_disk(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        lie = (
+            "import os, struct\n"
+            "for n in range(64):\n"
+            "  left = struct.pack('<cQQ', b'B', n << 20, 1 << 20) + bytes(1 << 20)\n"
+            "  while left: left = left[os.write(OUT, left):]"
+        )
+        monkeypatch.setattr("sentiloc.worker.reels.encoder.start_confined", start(lie))
+        with pytest.raises(SentilocError) as caught:
+            encode(tmp_path, DecodeLimits(), 1)
+        assert caught.value.code is ErrorCode.RESOURCE_LIMIT
+        assert (tmp_path / "reel.mp4").stat().st_size <= 3 << 20
+
+    def test_the_encoder_is_held_to_its_limits(self, tmp_path: Path) -> None:
+        with pytest.raises(SentilocError) as caught:
+            encode(tmp_path, DecodeLimits(memory_bytes=150 * 1024**2), 200)
         assert caught.value.code is ErrorCode.RESOURCE_LIMIT
 
     def test_an_encoder_that_somebody_kills_is_not_at_its_limits(self, clip: Path, tmp_path: Path) -> None:
-        from sentiloc.worker.reels.encoder import Encoder
-
         out = tmp_path / "reel.mp4"
         with (
             pytest.raises(KilledProcessError),
@@ -450,6 +549,23 @@ def test_letters_that_cannot_be_drawn_are_replaced() -> None:
     picture = np.zeros((96, 128, 3), np.uint8)
     Caption("fröhlich 92% und noch sehr viel mehr Text", 128, 96).draw(picture, 3725.0)
     assert picture.max() == 255
+
+
+def test_a_caption_is_the_text_and_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: set[str] = set()
+    monkeypatch.setattr("cv2.putText", lambda _picture, line, *_: drawn.add(line))
+    for text, seconds in (("Positive 92%", 3725.9), ("", 59.0), ("", 36_060.0)):
+        Caption(text, 128, 96).draw(np.zeros((96, 128, 3), np.uint8), seconds)
+    assert drawn == {"Positive 92%  01:02:05", "00:00:59", "10:01:00"}
+
+
+@pytest.mark.parametrize("text", ["", "Positive 92%", "A text that is far too long for this picture"])
+def test_captions_lie_within_the_picture(text: str) -> None:
+    picture = np.zeros((96, 128, 3), np.uint8)
+    Caption(text, 128, 96).draw(picture, 3725.0)
+    rows, columns = np.nonzero(picture.max(axis=2))
+    assert rows.min() > 64 and rows.max() < 95
+    assert columns.min() > 0 and columns.max() < 127
 
 
 def test_of_old_folders_only_those_of_killed_workers_go(tmp_path: Path) -> None:
