@@ -354,6 +354,61 @@ def test_jobs_of_an_earlier_version_have_turns_of_a_minute(store: JobStore, redi
     assert work(store, seconds, lambda: not waiting(store, "a"))["b"]
 
 
+def test_the_next_job_lies_a_minute_behind_one_of_an_earlier_version(store: JobStore, redis: Redis) -> None:
+    redis.hdel(f"{store.prefix}job:{submit(store, 'a', LONG)}", "span", "cost")
+    submit(store, "a", LONG)
+    places = redis.zrange(f"{store.prefix}queue", 0, -1, withscores=True)
+    assert places[1][1] - places[0][1] == pytest.approx(1)
+
+
+@pytest.mark.parametrize(("count", "moves"), [(5000, 60.0), (5001, 0.0)])
+def test_of_thousands_of_waiting_jobs_all_move_or_none(
+    store: JobStore, redis: Redis, count: int, moves: float
+) -> None:
+    submit(store, "many", CLIP)
+    record = take(store)
+    before = {f"{number:04}": 2 + number / 10 for number in range(count)}
+    both = [f"{store.prefix}{name}" for name in ("queue", "queued:interactive:many")]
+    for places in both:
+        redis.zadd(places, before)
+    media = 3600.0 + CLIP
+    store.succeed(record.lease, "results/r.1.json", media_seconds=media)
+    for places in both:
+        now = dict(redis.zrange(places, 0, -1, withscores=True))
+        assert now == pytest.approx({name: place + moves for name, place in before.items()})
+
+
+def test_after_a_cancelled_job_a_key_has_no_more_than_its_share(store: JobStore) -> None:
+    submit(store, "a", LONG)
+    take(store)
+    long = submit(store, "a", LONG)
+    submit(store, "a", CLIP)
+    for _ in range(15):
+        submit(store, "b", CLIP)
+    store.cancel(long)
+    assert Counter(take(store).key_id for _ in range(15)) == {"b": 15}
+
+
+def test_a_job_can_be_cancelled_when_no_turn_is_known(store: JobStore, redis: Redis) -> None:
+    """As after an upgrade, while jobs of a version without turns wait."""
+    first, second = submit(store, "a", CLIP), submit(store, "a", CLIP)
+    redis.delete(f"{store.prefix}turns")
+    assert store.cancel(first)
+    assert take(store).id == second
+
+
+def test_turns_move_no_job_back_into_the_queue(store: JobStore, redis: Redis) -> None:
+    """A worker of an earlier version does not remove the jobs that it takes from their owner's queue."""
+    submit(store, "a", CLIP)
+    record = take(store)
+    long, taken, last = submit(store, "a", LONG), submit(store, "a", CLIP), submit(store, "a", CLIP)
+    redis.zrem(f"{store.prefix}queue", taken)
+    store.cancel(long)
+    assert store.queued() == [last]
+    store.succeed(record.lease, "results/r.1.json", media_seconds=LONG)
+    assert store.queued() == [last]
+
+
 def test_the_expected_cost() -> None:
     assert expected_cost(5_000_000) == cost_of(10.0)
     assert expected_cost(0) == cost_of(60.0)

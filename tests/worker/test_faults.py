@@ -179,3 +179,12 @@ def test_a_sleep_ends_when_the_worker_stops() -> None:
     process.drain_after(0.05)
     assert not sleep_unless_draining(60.0)
     assert not sleep_unless_draining(0.0)
+
+
+def test_a_missing_model_is_no_fault_of_the_disk(clock: Clock, tmp_path: Path) -> None:
+    found = health(Away(tmp_path, 0, clock), tmp_path)
+    found.suspect(AWAY)
+    found._pipelines.error = SentilocError(ErrorCode.MODEL_UNAVAILABLE, "no package")
+    clock.now += 1.0
+    found.look()
+    assert found.fault is None
