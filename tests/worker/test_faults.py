@@ -139,6 +139,12 @@ def test_an_unhealthy_worker_checks_with_growing_pauses(clock: Clock, tmp_path: 
     assert found.wait(nobody)
     assert [later - earlier for earlier, later in pairwise(storage.checked)] == GROWING
     assert storage.checked[0] == 1000.0
+    # The next fault begins with the shortest pause, and the checks leave no files.
+    storage.checked, storage.check = [], failing(1)
+    found.suspect(LostProcessError("gone"))
+    assert found.wait(nobody)
+    assert [later - earlier for earlier, later in pairwise(storage.checked)] == GROWING[:1]
+    assert not any(path.is_file() for path in tmp_path.rglob("*"))
 
 
 def test_a_worker_that_could_not_use_its_disk_pauses_before_its_first_check(
@@ -146,14 +152,14 @@ def test_a_worker_that_could_not_use_its_disk_pauses_before_its_first_check(
 ) -> None:
     storage = Away(tmp_path, 0, clock)
     found = health(storage, tmp_path)
-    for rest, is_proved in ((1.0, False), (2.0, False), (4.0, True), (1.0, False)):
+    for number, rest in enumerate([1.0, 2.0, 4.0, *GROWING]):
         began = clock.now
         found.suspect(AWAY)
         assert found.fault is AWAY
         assert found.wait(nobody)
         assert clock.now - began == rest
         assert not found.fault
-        if is_proved:
+        if number == 2:
             found.proved()
 
 

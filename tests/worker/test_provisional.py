@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from sentiloc.app.settings import Settings
+from sentiloc.model.results.result import Result, SegmentOptions
 from sentiloc.model.segments import FloatArray, SnippetFeatures
 from sentiloc.worker.config import runtime_config
 from sentiloc.worker.extraction.extraction import Run
@@ -16,6 +18,7 @@ from sentiloc.worker.features.feature_file import FeatureFile
 from sentiloc.worker.pipelines.localizer import Localizer
 from sentiloc.worker.pipelines.provisional import ProgressiveScores, ProvisionalScorer
 from sentiloc.worker.pipelines.registry import load_pipeline
+from tests.support.media import make_clip
 
 
 class Growing:
@@ -133,3 +136,41 @@ def test_updates_wait_for_more_video_and_take_a_small_share_of_the_time(localize
     scorer.now += 40.0
     assert update(419) == []
     assert update(420) == [420]
+
+
+@pytest.fixture(scope="module")
+def talk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("talk") / "talk.mp4"
+    make_clip(path, seconds=24.0, fps=5.0, size=(64, 48), audio="aac", beeps=((2.0, 9.0), (15.0, 22.0)))
+    return path
+
+
+@pytest.mark.parametrize("time_range", [None, (8.0, 23.0)])
+def test_a_provisional_result_is_like_the_final_one_up_to_its_end(
+    talk: Path, monkeypatch: pytest.MonkeyPatch, time_range: tuple[float, float] | None
+) -> None:
+    monkeypatch.setattr("sentiloc.worker.pipelines.sentiment.CONTEXT", 4)
+    monkeypatch.setattr("sentiloc.worker.pipelines.provisional.FIRST_UPDATE", 12)
+    pipeline = load_pipeline("fsenet-starter", runtime_config(Settings()))
+    options = SegmentOptions(threshold=0.0, min_length=0.0, labels=("negative", "positive"))
+    found: list[Result] = []
+    last = pipeline.localize(
+        talk, lambda _stage, _done: None, options, time_range, on_provisional=found.append
+    )
+    assert isinstance(last, Result)
+    assert not last.provisional
+    first, step = found[0], pipeline.package.spec.snippet_seconds
+    until = first.scored_until
+    assert first.provisional
+    assert until is not None
+    assert 12 * step <= until <= last.video.duration
+    assert (first.options, first.model, first.calibration) == (options, last.model, last.calibration)
+    # From the start of the video on, whatever the range.
+    count = len(first.curve.positive)
+    assert count * step == pytest.approx(until, abs=1e-3)
+    assert len(first.curve.face_present) == len(first.curve.saliency) == count
+    inside = [time_range is None or (n + 1) * step > 8.0 for n in range(count)]
+    assert [value > 0 for value in first.curve.saliency] == inside
+    assert [value > 0 for value in last.curve.saliency[:count]] == inside
+    assert first.faces_seen == 0
+    assert first.video.duration == pytest.approx(24.0, abs=0.1)
