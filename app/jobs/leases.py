@@ -98,10 +98,6 @@ class WaitingForOthers:
 class Leases(JobScripts):
     """The jobs that workers hold, and those that they may take."""
 
-    def claim(self, job_id: str, owner: str, lease_seconds: float) -> JobRecord | None:
-        """Take a queued job for `owner`; None if it is not queued any more."""
-        return read_record(read_pairs(self._claim(job_id, owner, lease_seconds, 0)))
-
     def take(
         self, job_id: str, owner: str, lease_seconds: float, capabilities: WorkerCapabilities
     ) -> JobRecord | WaitingForOthers | None:
@@ -111,20 +107,17 @@ class Leases(JobScripts):
         is read in parts. A job that moves between two parts may be missed; its message is then sent again.
         """
         models = _ANY_MODEL if capabilities.models is None else listed(sorted(capabilities.models))
-        asked = (job_id, owner, lease_seconds, 1, models, listed(capabilities.avoided))
+        claimable = listed(sources(JobState.DECODING)[:1])
+        asked = (owner, lease_seconds, claimable, models, listed(capabilities.avoided))
         passed: set[str] = set()
         start = "0"
         while start:
-            found = self._claim(*asked, start, _LOOKED_AT)
+            found = read_strings(self.run("claim", job_id, *asked, start, _LOOKED_AT))
             if found[:1] != _PASSED_OVER:
                 return read_record(read_pairs(found))
             _, start, *more = found
             passed.update(more)
         return WaitingForOthers(frozenset(passed)) if passed else None
-
-    def _claim(self, job_id: str, owner: str, lease_seconds: float, *more: str | int) -> list[str]:
-        claimable = listed(sources(JobState.DECODING)[:1])
-        return read_strings(self.run("claim", job_id, owner, lease_seconds, claimable, *more))
 
     def renew(self, lease: Lease, lease_seconds: float, stage: str, progress: float) -> bool:
         """Renew the lease and report stage and progress (0 to 1); False if the job was cancelled or lost."""

@@ -15,6 +15,7 @@ from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.settings import Settings
 from sentiloc.app.storage.local import LocalStorage
 from sentiloc.model.errors import ErrorCode, SentilocError
+from tests.support.jobs import claim
 
 VIDEO = bytes(range(256)) * 20
 
@@ -35,7 +36,7 @@ def assert_problem(response: Response, status: int, code: str) -> None:
 
 
 def finish(store: JobStore, job_id: str, settings: Settings, data: bytes) -> JobRecord:
-    record = store.claim(job_id, "worker", 30.0)
+    record = claim(store, job_id, "worker", 30.0)
     assert record is not None
     key = f"results/{job_id}.1.json"
     with LocalStorage(settings.data_dir).writer(key) as writer:

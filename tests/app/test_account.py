@@ -34,6 +34,7 @@ from tests.app.test_webhooks import (  # noqa: F401
     settings,
 )
 from tests.support.commands import counted
+from tests.support.jobs import claim
 from tests.support.services import wait_for
 
 URL = "https://media.example/holiday.mp4"
@@ -269,7 +270,7 @@ def test_wrong_webhooks_are_refused(client: TestClient) -> None:
 
 def test_usage_is_counted_by_day(client: TestClient, store: JobStore) -> None:
     for _ in range(2):
-        record = store.claim(make(client), "one", 30.0)
+        record = claim(store, make(client), "one", 30.0)
         assert record is not None
         assert store.succeed(record.lease, "results/abcdefgh.1.json", media_seconds=90.5)
     store.cancel(make(client))

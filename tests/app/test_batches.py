@@ -38,6 +38,7 @@ from sentiloc.app.settings import Settings
 from sentiloc.app.storage.local import LocalStorage
 from sentiloc.model.errors import ErrorCode
 from tests.app.asking import assert_problem, finish, storage_deletes_nothing
+from tests.support.jobs import claim
 from tests.support.services import PATIENCE, wait_for
 
 URL = "https://media.example/week/{}.mp4"
@@ -348,10 +349,10 @@ def test_progress_and_results_as_they_come(client: TestClient, store: JobStore, 
     batch = sent(client, urls(4))
     good, bad, running, _ = batch["job_ids"]
     finish(store, good, settings, RESULT)
-    record = store.claim(bad, "worker", 30.0)
+    record = claim(store, bad, "worker", 30.0)
     assert record is not None
     assert store.fail(record.lease, JobError(code=ErrorCode.CORRUPT_MEDIA, detail="It breaks off."))
-    assert store.claim(running, "worker", 30.0)
+    assert claim(store, running, "worker", 30.0)
     response = client.get(batch["links"]["self"])
     now = response.json()
     assert (now["state"], now["progress"], response.headers["retry-after"]) == ("running", 0.5, "2")

@@ -30,6 +30,7 @@ from sentiloc.app.telemetry.outages import Outage
 from sentiloc.model.errors import ErrorCode, SentilocError
 from tests.app.asking import VIDEO, assert_problem
 from tests.support.black_hole import BlackHole, black_hole
+from tests.support.jobs import claim
 from tests.support.s3_server import BUCKET, SeaweedFS, seaweedfs
 from tests.support.services import PrivateRedis, wait_for
 
@@ -149,7 +150,7 @@ def patient(settings: Settings) -> S3Storage:
 def finished_job(store: JobStore, settings: Settings) -> str:
     job_id = new_job_id()
     new = NewJob(id=job_id, source_key=source_key(job_id), source_name="a.mp4", source_bytes=1, model="m")
-    claimed = store.claim(store.submit(new).id, "one", 30.0)
+    claimed = claim(store, store.submit(new).id, "one", 30.0)
     assert claimed is not None
     with patient(settings).writer(result_key(job_id, 1)) as writer:
         writer.write(json.dumps(EXAMPLE_RESULT).encode())

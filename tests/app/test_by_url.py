@@ -12,6 +12,7 @@ from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.settings import Settings
 from sentiloc.app.storage.local import LocalStorage
 from tests.app.asking import assert_problem
+from tests.support.jobs import claim
 
 URL = "https://media.example/a%20b/holiday.mp4?token=secret"
 
@@ -39,7 +40,7 @@ def test_a_url_becomes_a_job_at_once(client: TestClient, store: JobStore) -> Non
 
 def test_a_fetched_video_has_its_size(client: TestClient, store: JobStore, settings: Settings) -> None:
     job_id = post(client, url=URL).json()["id"]
-    record = store.claim(job_id, "worker", 30.0)
+    record = claim(store, job_id, "worker", 30.0)
     assert record is not None
     with LocalStorage(settings.data_dir).writer(record.source_key) as writer:
         writer.write(b"video")

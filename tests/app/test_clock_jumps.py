@@ -16,6 +16,7 @@ from sentiloc.app.settings import Settings
 from sentiloc.app.storage.local import LocalStorage
 from tests.app.conftest import submit
 from tests.support.clock import set_clock
+from tests.support.jobs import claim
 from tests.support.services import wait_for
 
 HOUR = 3600.0
@@ -30,7 +31,7 @@ def reaper(settings: Settings, store: JobStore, redis: Redis) -> Reaper:
 
 
 def test_a_living_worker_keeps_its_job_over_a_jump_back(store: JobStore, redis: Redis) -> None:
-    job = store.claim(submit(store).id, "a", LEASE)
+    job = claim(store, submit(store).id, "a", LEASE)
     assert job is not None
     # First the same progress: a change of it renews the lease in any case.
     assert store.renew(job.lease, LEASE, "decoding", 0.0)
@@ -45,7 +46,7 @@ def test_a_living_worker_keeps_its_job_over_a_jump_back(store: JobStore, redis: 
 def test_a_dead_workers_job_is_not_held_for_the_length_of_a_jump_back(
     store: JobStore, redis: Redis, reaper: Reaper
 ) -> None:
-    job = store.claim(submit(store).id, "a", LEASE)
+    job = claim(store, submit(store).id, "a", LEASE)
     assert job is not None
     set_clock(redis, store.prefix, -HOUR)
     reaper.sweep()
@@ -59,11 +60,11 @@ def test_a_dead_workers_job_is_not_held_for_the_length_of_a_jump_back(
 def test_a_jump_forward_gives_the_job_away_once_and_fences_the_first_worker(
     store: JobStore, redis: Redis, reaper: Reaper
 ) -> None:
-    first = store.claim(submit(store).id, "a", LEASE)
+    first = claim(store, submit(store).id, "a", LEASE)
     assert first is not None
     set_clock(redis, store.prefix, HOUR)
     reaper.sweep()
-    second = store.claim(first.id, "b", LEASE)
+    second = claim(store, first.id, "b", LEASE)
     assert second is not None
     assert not store.renew(first.lease, LEASE, "decoding", 0.5)
     assert not store.succeed(first.lease, "results/abcdefgh.1.json")
@@ -76,7 +77,7 @@ def test_a_jump_forward_gives_the_job_away_once_and_fences_the_first_worker(
 def test_a_live_worker_that_renews_first_keeps_its_job_after_a_jump_forward(
     store: JobStore, redis: Redis, reaper: Reaper
 ) -> None:
-    job = store.claim(submit(store).id, "a", LEASE)
+    job = claim(store, submit(store).id, "a", LEASE)
     assert job is not None
     set_clock(redis, store.prefix, HOUR)
     assert store.renew(job.lease, LEASE, "decoding", 0.0)

@@ -39,6 +39,7 @@ from sentiloc.worker.jobs.sweeper import Forgetter
 from tests.app.asking import VIDEO, assert_problem, finish, storage_deletes_nothing
 from tests.app.conftest import submit
 from tests.support.commands import counted
+from tests.support.jobs import claim
 
 NAME = "a-name-that-must-not-stay.mp4"
 WEBHOOK = "https://edit.example/hook"
@@ -88,7 +89,7 @@ def fill(client: TestClient, key: NewKey, store: JobStore, settings: Settings) -
     finish(store, jobs[0], settings, json.dumps(EXAMPLE_RESULT).encode())
     marks = {"segments": [{"start": 0.5, "end": 1.0, "label": "positive"}]}
     assert ask(client, key, "POST", f"/jobs/{jobs[0]}/feedback", json=marks).status_code == 201
-    assert store.claim(jobs[1], "worker", 3600.0)
+    assert claim(store, jobs[1], "worker", 3600.0)
     assert store.cancel(jobs[2])
     name = f"filename {base64.b64encode(name_of(key).encode()).decode()}"
     headers = {"Tus-Resumable": "1.0.0", "Upload-Length": "100", "Upload-Metadata": name}
@@ -281,7 +282,7 @@ def test_a_worker_s_late_result_is_discarded(
 ) -> None:
     fill(client, keys["mine"], store, audited)
     job = ask(client, keys["mine"], "POST", "/localize", files={"video": VIDEO}).json()["id"]
-    record = store.claim(job, "worker", 30.0)
+    record = claim(store, job, "worker", 30.0)
     assert record is not None
     ask(client, keys["mine"], "DELETE", "/owners/me/data")
     assert not store.holds(record.lease)

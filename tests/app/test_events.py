@@ -17,6 +17,7 @@ from sentiloc.app.main import create_app
 from sentiloc.app.settings import Settings
 from tests.app.asking import assert_problem
 from tests.app.conftest import submit
+from tests.support.jobs import claim
 from tests.support.services import PATIENCE, wait_for
 
 
@@ -42,7 +43,7 @@ def run_once_heard(store: JobStore, job_id: str) -> None:
 
 
 def run_job(store: JobStore, job_id: str, pause: float = 0.05) -> None:
-    record = store.claim(job_id, "one", 30)
+    record = claim(store, job_id, "one", 30)
     assert record is not None
     for step in (0.1, 0.5, 0.9):
         time.sleep(pause)

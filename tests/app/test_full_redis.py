@@ -24,6 +24,7 @@ from sentiloc.app.webhooks.store import WebhookStore
 from sentiloc.model.errors import ErrorCode
 from tests.app.asking import upload
 from tests.app.conftest import submit
+from tests.support.jobs import claim
 from tests.support.services import wait_for
 
 LEASE = 30.0
@@ -41,7 +42,7 @@ def full(redis: Redis) -> Iterator[None]:
 
 
 def running(store: JobStore) -> JobRecord:
-    record = store.claim(submit(store).id, "one", LEASE)
+    record = claim(store, submit(store).id, "one", LEASE)
     assert record is not None
     return record
 

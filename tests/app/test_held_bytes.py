@@ -27,6 +27,7 @@ from sentiloc.app.storage.local import LocalStorage, source_key
 from sentiloc.model.errors import ErrorCode, SentilocError
 from tests.app.asking import VIDEO, assert_problem
 from tests.app.conftest import submit
+from tests.support.jobs import claim
 
 LIMIT = 12_000
 RESULT = json.dumps(EXAMPLE_RESULT).encode()
@@ -99,7 +100,7 @@ def localize(client: TestClient, data: bytes = VIDEO, **headers: str) -> str:
 
 
 def finish(store: JobStore, job_id: str, settings: Settings) -> JobRecord:
-    record = store.claim(job_id, "worker", 30.0)
+    record = claim(store, job_id, "worker", 30.0)
     assert record is not None
     key = f"results/{job_id}.1.json"
     with LocalStorage(settings.data_dir).writer(key) as writer:
@@ -282,7 +283,7 @@ def test_a_fetched_video_counts_and_is_refused_without_room(store: JobStore, min
         store.submit(new)
     leases = []
     for number in range(2):
-        record = store.claim(f"job{number}", "worker", 30.0)
+        record = claim(store, f"job{number}", "worker", 30.0)
         assert record is not None
         leases.append(record.lease)
     for _ in range(2):

@@ -29,6 +29,7 @@ from sentiloc.app.schemas.results import EXAMPLE_RESULT, ResultBody
 from sentiloc.app.settings import Settings
 from sentiloc.model.errors import ErrorCode
 from tests.app.asking import VIDEO, assert_problem, finish, upload
+from tests.support.jobs import claim
 
 BOUNDARY = "b0undary"
 
@@ -197,7 +198,7 @@ def test_segments_are_cut_again_from_the_stored_curve(client: TestClient, finish
 
 def test_a_failed_job_states_the_reason(client: TestClient, store: JobStore) -> None:
     links = upload(client).json()["links"]
-    record = store.claim(links["self"].removeprefix("/jobs/"), "worker", 30.0)
+    record = claim(store, links["self"].removeprefix("/jobs/"), "worker", 30.0)
     assert record is not None
     store.fail(record.lease, JobError(code=ErrorCode.NO_VIDEO, detail="The file contains no video."))
     assert client.get(links["self"]).json()["error"] == {

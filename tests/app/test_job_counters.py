@@ -12,6 +12,7 @@ from sentiloc.app.metrics.job_counters import JobMetrics, count_job, read_counts
 from tests.app.asking import upload
 from tests.app.conftest import submit
 from tests.app.test_metrics import figures
+from tests.support.jobs import claim
 
 JOB = JobMetrics({"decoding": 0.2, "face": 3.0}, media_seconds=10.0, work_seconds=4.0, video_bytes=1000)
 
@@ -45,7 +46,7 @@ def test_a_part_of_less_than_a_millisecond_has_no_factor(store: JobStore, second
 def test_states_and_ends(client: TestClient, store: JobStore) -> None:
     running, cancelled = submit(store), submit(store)
     submit(store)
-    record = store.claim(running.id, "one", 30)
+    record = claim(store, running.id, "one", 30)
     assert record is not None and store.renew(record.lease, 30, "extracting", 0.2)
     store.cancel(cancelled.id)
     found = figures(client)

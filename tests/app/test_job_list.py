@@ -21,6 +21,7 @@ from sentiloc.app.listing.rows import JobRow
 from tests.app.asking import assert_problem, upload
 from tests.app.conftest import submit
 from tests.support.commands import counted
+from tests.support.jobs import claim
 
 ROW = JobRow(
     id="a" * 22,
@@ -154,7 +155,7 @@ def test_a_cursor_of_another_query_does_not_widen_the_times(store: JobStore) -> 
 def test_filters(client: TestClient, store: JobStore) -> None:
     queued, cancelled, happy = (submit(store).id for _ in range(3))
     store.cancel(cancelled)
-    record = store.claim(happy, "one", 30)
+    record = claim(store, happy, "one", 30)
     assert record is not None
     assert store.succeed(record.lease, "results/abcdefgh.json", ["positive"])
     assert ids(client, state="queued") == [queued]
@@ -243,7 +244,7 @@ def ended(
         model="m",
         options=JobOptions(tags=list(tags), metadata={"name": name}),
     )
-    record = store.claim(store.submit(job).id, "one", 30)
+    record = claim(store, store.submit(job).id, "one", 30)
     assert record is not None
     shown = {label: LabelFound(*values) for label, values in found.items()}
     assert store.succeed(record.lease, "results/abcdefgh.json", found, duration=duration, found=shown)

@@ -28,13 +28,14 @@ from sentiloc.app.settings import Settings
 from sentiloc.model.errors import ErrorCode
 from tests.app.conftest import submit
 from tests.support.clock import set_clock
+from tests.support.jobs import claim as take_job
 
 LEASE = 30.0
 ERROR = JobError(code=ErrorCode.CORRUPT_MEDIA, detail="It is broken.")
 
 
 def claim(store: JobStore, job_id: str, owner: str = "one", lease: float = LEASE) -> JobRecord:
-    record = store.claim(job_id, owner, lease)
+    record = take_job(store, job_id, owner, lease)
     assert record is not None
     return record
 
@@ -71,7 +72,7 @@ def test_of_many_claims_one_wins(store: JobStore) -> None:
 
     def race(owner: str) -> None:
         start.wait()
-        record = store.claim(job.id, owner, LEASE)
+        record = take_job(store, job.id, owner, LEASE)
         if record is not None:
             won.append(record)
 
@@ -85,13 +86,12 @@ def test_of_many_claims_one_wins(store: JobStore) -> None:
     assert store.queue_position(job.id) is None
 
 
-def test_a_claim_whose_answer_was_lost_can_be_repeated(store: JobStore) -> None:
-    job = submit(store)
-    first, second = claim(store, job.id), claim(store, job.id)
-    assert first.lease == second.lease
-    assert store.succeed(first.lease, "results/abcdefgh.json")
-    assert store.succeed(first.lease, "results/abcdefgh.json")
-    assert finals(store, job.id) == ["succeeded"]
+def test_a_job_starts_with_its_first_attempt(store: JobStore) -> None:
+    first = claim(store, submit(store).id)
+    assert first.started_at is not None
+    assert store.release(first.lease)
+    second = claim(store, first.id)
+    assert (second.attempt, second.started_at) == (2, first.started_at)
 
 
 def test_progress_moves_forward_through_the_stages(store: JobStore) -> None:
@@ -180,7 +180,7 @@ def test_cancelling_ends_the_job_at_once(store: JobStore, is_running: bool) -> N
     lease = claim(store, job.id).lease if is_running else None
     assert store.cancel(job.id)
     assert not store.cancel(job.id)
-    assert store.claim(job.id, "other", LEASE) is None
+    assert take_job(store, job.id, "other", LEASE) is None
     if lease is not None:
         assert not store.renew(lease, LEASE, "decoding", 0.1)
         assert not store.succeed(lease, "results/abcdefgh.json")
@@ -284,7 +284,7 @@ def test_any_history_is_legal_and_ends_at_most_once(store: JobStore, operations:
 def apply(store: JobStore, operation: str, leases: list, number: str) -> None:  # type: ignore[type-arg]
     lease = leases[-1]
     if operation == "claim":
-        record = store.claim(lease.job_id, number, 0.0)
+        record = take_job(store, lease.job_id, number, 0.0)
         leases.extend([record.lease] if record else [])
     elif operation == "renew":
         store.renew(lease, 0.0, "localizing", 0.5)

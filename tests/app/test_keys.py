@@ -32,6 +32,7 @@ from sentiloc.app.settings import Settings
 from sentiloc.app.signing import check_webhook_secret
 from tests.app.asking import VIDEO, assert_problem, finish, upload
 from tests.app.test_events import is_listened_to
+from tests.support.jobs import claim
 from tests.support.services import PATIENCE, PrivateRedis, private_redis, wait_for
 
 BOTH = (Scope.READ, Scope.WRITE)
@@ -301,7 +302,7 @@ def test_a_key_has_its_quota(
     key = bearer(new.text)
     repeated = {**key, "Idempotency-Key": "k"}
     first = guarded.post("/localize", files={"video": ("a.mp4", VIDEO)}, headers=repeated).json()["id"]
-    record = store.claim(first, "worker", 30.0)
+    record = claim(store, first, "worker", 30.0)
     assert record is not None
     for _ in range(2):
         assert store.succeed(record.lease, f"results/{first}.1.json", media_seconds=150.0)

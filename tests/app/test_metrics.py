@@ -14,6 +14,7 @@ from sentiloc.app.jobs.store import JobStore
 from sentiloc.model.errors import ErrorCode
 from tests.app.conftest import submit
 from tests.support.clock import set_clock
+from tests.support.jobs import claim
 
 
 def figures(client: TestClient) -> dict[tuple[str, ...], float]:
@@ -42,7 +43,7 @@ def test_figures_follow_the_jobs(client: TestClient, store: JobStore) -> None:
     set_clock(store.redis, store.prefix, 100)
     running, cancelled = submit(store), submit(store)
     submit(store)
-    assert store.claim(running.id, "one", 30)
+    assert claim(store, running.id, "one", 30)
     store.cancel(cancelled.id)
     found = figures(client)
     assert found["sentiloc_jobs_queued", "interactive"] == found["sentiloc_jobs_queued", "batch"] == 1
@@ -54,7 +55,7 @@ def test_the_oldest_job_need_not_be_the_next_one(client: TestClient, store: JobS
     """Owners take turns, so a new job of one owner may go before older ones of another."""
     jobs = [submit(store) for _ in range(3)]
     set_clock(store.redis, store.prefix, 100)
-    assert store.claim(jobs[0].id, "one", 30)
+    assert claim(store, jobs[0].id, "one", 30)
     new = NewJob(source_key="uploads/abcdefgh", source_name="a", source_bytes=1, model="m", key_id="other")
     assert store.queue_position(store.submit(new).id) == 1
     assert 100 <= figures(client)["sentiloc_oldest_queued_seconds",] < 160
@@ -79,7 +80,7 @@ def test_the_age_of_jobs_without_a_worker_for_their_model_does_not_count(
     store.served([jobs[0].id])
     assert figures(client)["sentiloc_oldest_queued_seconds",] >= 100
     assert store.cancel(jobs[1].id)
-    assert store.claim(served.id, "one", 30)
+    assert claim(store, served.id, "one", 30)
     assert figures(client)["sentiloc_jobs_unserved",] == 0
 
 

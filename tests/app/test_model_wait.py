@@ -19,6 +19,7 @@ from sentiloc.app.storage.local import LocalStorage, result_key
 from sentiloc.model.errors import ErrorCode
 from tests.app.test_served_models import MODEL, worker
 from tests.support.clock import set_clock
+from tests.support.jobs import claim
 from tests.support.services import wait_for
 
 BOUND = 100.0
@@ -52,7 +53,19 @@ def test_the_wait_is_seen_in_the_job_and_ends_with_a_worker(
     beat(redis, settings.redis_prefix, worker("two", served=(MODEL,), missing={}))
     watch.sweep()
     assert client.get(f"/jobs/{job.id}").json()["waiting"] is None
-    assert store.claim(job.id, "two", 30.0) is not None
+    assert claim(store, job.id, "two", 30.0) is not None
+
+
+def test_a_job_that_a_worker_has_taken_waits_for_none(
+    client: TestClient, watch: ModelWatch, store: JobStore, redis: Redis
+) -> None:
+    """The worker was there before the next sweep."""
+    job = queue(store)
+    watch.sweep()
+    assert client.get(f"/jobs/{job.id}").json()["waiting"]
+    assert claim(store, job.id, "two", 30.0) is not None
+    assert client.get(f"/jobs/{job.id}").json()["waiting"] is None
+    assert not redis.exists(f"{store.prefix}unserved")
 
 
 def test_it_ends_only_after_the_bound(
@@ -113,7 +126,7 @@ def test_jobs_that_an_earlier_version_s_worker_took_wait_no_longer(
     assert redis.zcard(f"{store.prefix}unserved") == 5
     taken = [jobs[number].id for number in (0, 3, 4)]
     for job_id in taken:
-        assert store.claim(job_id, "earlier", 30.0) is not None
+        assert claim(store, job_id, "earlier", 30.0) is not None
     redis.zadd(f"{store.prefix}unserved", dict.fromkeys(taken, 1.0))
     watch.sweep()
     assert set(redis.zrange(f"{store.prefix}unserved", 0, -1)) == {jobs[1].id, jobs[2].id}
@@ -150,7 +163,7 @@ def test_a_wait_that_is_noted_costs_no_write(watch: ModelWatch, store: JobStore,
 
 def test_a_job_that_a_worker_holds_and_a_reel_do_not_wait(watch: ModelWatch, store: JobStore) -> None:
     reel, held = queue(store, reel="{}"), queue(store)
-    assert store.claim(held.id, "one", 30.0) is not None
+    assert claim(store, held.id, "one", 30.0) is not None
     watch.sweep()
     assert store.wait([held.id], JobError(code=ErrorCode.MODEL_UNAVAILABLE, detail="x"), 0.0) == [None]
     assert [getattr(store.get(job.id), "waiting", 0) for job in (reel, held)] == [None, None]
@@ -189,7 +202,7 @@ def test_a_job_that_ends_while_it_waits_keeps_no_result(
 ) -> None:
     """A worker was killed after it had stored the result, and no other worker has the model."""
     storage, job = LocalStorage(settings.data_dir), queue(store)
-    held = store.claim(job.id, "one", 30.0)
+    held = claim(store, job.id, "one", 30.0)
     assert held is not None
     with storage.writer(result_key(job.id, held.attempt)) as writer:
         writer.write(b"{}")
@@ -220,7 +233,7 @@ def test_a_new_bound_and_a_new_reason_are_noted(
 
 def test_a_passing_fault_is_seen_in_the_job(client: TestClient, store: JobStore, settings: Settings) -> None:
     job = queue(store)
-    held = store.claim(job.id, "one", 30.0)
+    held = claim(store, job.id, "one", 30.0)
     assert held is not None
     store.defer(held.lease, JobError(code=ErrorCode.STORAGE_UNAVAILABLE, detail="down"), settings)
     waiting = client.get(f"/jobs/{job.id}").json()["waiting"]

@@ -16,6 +16,7 @@ from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.settings import Settings
 from sentiloc.app.storage.local import LocalStorage, incoming_key, result_key, source_key
 from sentiloc.app.uploads.record import UploadState, upload_key
+from tests.support.jobs import claim
 
 
 def reaper_of(settings: Settings, redis: Redis) -> Reaper:
@@ -37,7 +38,7 @@ def job_with_files(settings: Settings, redis: Redis) -> list[Path]:
     store, job_id = JobStore(redis, settings.redis_prefix), new_job_id()
     key = source_key(job_id)
     job = store.submit(NewJob(id=job_id, source_key=key, source_name="a", source_bytes=1, model="m"))
-    claimed = store.claim(job.id, "one", 30.0)
+    claimed = claim(store, job.id, "one", 30.0)
     assert claimed is not None
     assert store.succeed(claimed.lease, result_key(job.id, 1))
     return [old_file(settings, key), old_file(settings, result_key(job.id, 1))]

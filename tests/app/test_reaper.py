@@ -21,6 +21,7 @@ from sentiloc.model.errors import SentilocError
 from tests.app.asking import storage_deletes_nothing
 from tests.app.conftest import submit
 from tests.support.clock import set_clock
+from tests.support.jobs import claim
 from tests.support.services import wait_for
 
 
@@ -89,7 +90,7 @@ def test_an_expired_lease_puts_the_job_back_and_wakes_a_worker(
     reaper: Reaper, redis: Redis, quick: Settings, store: JobStore
 ) -> None:
     job = submit(store)
-    assert store.claim(job.id, "gone", 60.0)
+    assert claim(store, job.id, "gone", 60.0)
     reaper.sweep()
     assert store.leased() == [job.id]
     set_clock(redis, store.prefix, 61)
@@ -105,7 +106,7 @@ def test_leases_get_time_to_be_renewed_after_redis_was_down(
 ) -> None:
     patient = settings.model_copy(update={"lease_seconds": 10_000.0})
     job = submit(store)
-    assert store.claim(job.id, "waits for Redis", 0.0)
+    assert claim(store, job.id, "waits for Redis", 0.0)
     Reaper(patient, store, LocalStorage(settings.data_dir), Dispatcher(patient, redis)).sweep()
     assert store.leased() == [job.id]
 
@@ -118,7 +119,7 @@ def test_the_result_of_a_lost_attempt_goes_with_the_last_one(
     last = quick.model_copy(update={"max_attempts": attempts})
     storage = LocalStorage(quick.data_dir)
     job = submit(store)
-    assert store.claim(job.id, "gone", 60.0)
+    assert claim(store, job.id, "gone", 60.0)
     with storage.writer(result_key(job.id, 1)) as writer:
         writer.commit()
     set_clock(redis, store.prefix, 61)

@@ -33,6 +33,7 @@ from sentiloc.worker.jobs.runner import JobRunner
 from sentiloc.worker.pipelines.registry import Pipelines
 from tests.app.asking import assert_problem
 from tests.model.test_highlights import footage, segment
+from tests.support.jobs import claim
 from tests.support.media import make_clip, read_time
 
 SIZE = (128, 96)
@@ -71,7 +72,7 @@ class Planted:
             key_id=key_id,
         )
         self.store.submit(new)
-        record = self.store.claim(job_id, "worker", 30.0)
+        record = claim(self.store, job_id, "worker", 30.0)
         assert record is not None
         assert self.store.succeed(record.lease, result_key(job_id, 1), {one.label for one in segments})
         return job_id

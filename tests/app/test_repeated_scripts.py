@@ -18,6 +18,7 @@ from sentiloc.model.errors import ErrorCode
 from tests.app.asking import upload
 from tests.app.conftest import submit
 from tests.support.clock import set_clock
+from tests.support.jobs import claim
 from tests.support.lost_answers import LossyProxy
 from tests.support.services import PrivateRedis
 
@@ -43,14 +44,14 @@ def events(store: JobStore, job_id: str) -> list[str]:
 
 
 def claimed(store: JobStore) -> JobRecord:
-    record = store.claim(submit(store).id, "one", LEASE)
+    record = claim(store, submit(store).id, "one", LEASE)
     assert record is not None
     return record
 
 
 Step = Callable[[JobStore, JobRecord, Settings], Any]
 STEPS: dict[str, tuple[bool, Step]] = {
-    "claim": (False, lambda store, job, _: store.claim(job.id, "one", LEASE)),
+    "claim": (False, lambda store, job, _: claim(store, job.id, "one", LEASE)),
     "renew": (True, lambda store, job, _: store.renew(job.lease, LEASE, "extracting", 0.5)),
     "succeed": (True, lambda store, job, _: store.succeed(job.lease, "results/abcdefgh.1.json")),
     "fail": (True, lambda store, job, _: store.fail(job.lease, ERROR)),

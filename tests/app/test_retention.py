@@ -25,6 +25,7 @@ from sentiloc.model.errors import SentilocError
 from tests.app.asking import assert_problem, finish, storage_deletes_nothing, upload
 from tests.app.conftest import submit
 from tests.support.commands import counted
+from tests.support.jobs import claim
 
 RESULT = json.dumps(EXAMPLE_RESULT).encode()
 
@@ -214,7 +215,7 @@ def test_hourly_chores_do_not_read_whole_records(
 
 def test_only_jobs_that_have_ended_are_deleted(store: JobStore, settings: Settings) -> None:
     queued, running, ended = (submit(store, f"{number}.mp4").id for number in range(3))
-    assert store.claim(running, "w", 30.0)
+    assert claim(store, running, "w", 30.0)
     assert store.cancel(ended)
     storage = LocalStorage(settings.data_dir)
     with storage.writer(result_key(running, 1)) as writer:

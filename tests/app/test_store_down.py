@@ -14,6 +14,7 @@ from sentiloc.app.storage.local import result_key, source_key
 from sentiloc.app.storage.s3_objects import open_object
 from sentiloc.model.errors import ErrorCode, SentilocError
 from tests.app.asking import assert_problem
+from tests.support.jobs import claim
 from tests.support.listeners import listening
 from tests.support.s3_server import give_credentials
 
@@ -21,7 +22,7 @@ from tests.support.s3_server import give_credentials
 def finished_job(store: JobStore) -> str:
     job_id = new_job_id()
     new = NewJob(id=job_id, source_key=source_key(job_id), source_name="a.mp4", source_bytes=1, model="m")
-    claimed = store.claim(store.submit(new).id, "one", 30.0)
+    claimed = claim(store, store.submit(new).id, "one", 30.0)
     assert claimed is not None
     assert store.succeed(claimed.lease, result_key(job_id, 1), ["positive"], thumbnails=1)
     return job_id

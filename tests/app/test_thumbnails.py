@@ -14,6 +14,7 @@ from sentiloc.app.schemas.results import EXAMPLE_RESULT
 from sentiloc.app.settings import Settings
 from sentiloc.app.storage.local import LocalStorage, result_key, thumbnail_key
 from tests.app.asking import assert_problem, upload
+from tests.support.jobs import claim
 
 PICTURE = b"\xff\xd8 a picture \xff\xd9"
 
@@ -21,7 +22,7 @@ PICTURE = b"\xff\xd8 a picture \xff\xd9"
 def test_pictures_come_with_the_result(client: TestClient, store: JobStore, settings: Settings) -> None:
     job_id = upload(client).json()["id"]
     assert_problem(client.get(f"/jobs/{job_id}/thumbnails/0"), 409, "result_not_ready")
-    record = store.claim(job_id, "worker", 30.0)
+    record = claim(store, job_id, "worker", 30.0)
     assert record is not None
     files = {
         result_key(job_id, 1): json.dumps(EXAMPLE_RESULT).encode(),
@@ -56,7 +57,7 @@ def test_a_report_whose_picture_is_gone_has_the_rest(
     client: TestClient, store: JobStore, settings: Settings
 ) -> None:
     job_id = upload(client).json()["id"]
-    record = store.claim(job_id, "worker", 30.0)
+    record = claim(store, job_id, "worker", 30.0)
     assert record is not None
     with LocalStorage(settings.data_dir).writer(result_key(job_id, 1)) as writer:
         writer.write(json.dumps(EXAMPLE_RESULT).encode())

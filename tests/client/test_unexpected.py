@@ -28,6 +28,7 @@ from sentiloc.client import (
 from sentiloc.client.events import EventLines
 from tests.client.scripted import Answer, answer, events, hang_up, scripted
 from tests.client.test_clients import JOB, QUICK, event, kind
+from tests.support.jobs import claim
 from tests.support.proxies import installed, redirecting
 from tests.support.quick_service import QuickService
 from tests.support.s3_server import KINDS, s3_server, s3_settings
@@ -161,7 +162,7 @@ def test_a_reel_is_read_from_the_object_store(kind: type[Client], store_kind: st
 def rendered(store: JobStore, settings: Settings) -> str:
     """A reel that a worker has rendered."""
     new = NewJob(source_key="", source_name="Best.mp4", source_bytes=0, model="m", reel="{}")
-    made = store.claim(store.submit(new).id, "worker", 30.0)
+    made = claim(store, store.submit(new).id, "worker", 30.0)
     assert made is not None
     key = f"results/{made.id}.1.mp4"
     with make_storage(settings).writer(key) as writer:

@@ -19,6 +19,7 @@ from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.worker.jobs import process
 from sentiloc.worker.jobs.lease_keeper import LeaseKeeper, StallLimits, StopReason
 from sentiloc.worker.jobs.owner import new_owner
+from tests.support.jobs import claim
 from tests.support.services import wait_for
 
 PATIENT = StallLimits(idle=600.0, busy=600.0, busy_cpu=600.0, load=600.0)
@@ -43,7 +44,7 @@ def store(redis_url: str, tmp_path: Path) -> JobStore:
 @pytest.fixture
 def job(store: JobStore) -> JobRecord:
     new = store.submit(NewJob(source_key="uploads/x", source_name="a.mp4", source_bytes=5, model="m"))
-    record = store.claim(new.id, new_owner(), 30.0)
+    record = claim(store, new.id, new_owner(), 30.0)
     assert record is not None
     return record
 

@@ -17,6 +17,7 @@ from sentiloc.app.redis.client import connect
 from sentiloc.app.settings import Settings
 from sentiloc.worker.jobs.lease_keeper import LeaseKeeper, StallLimits
 from sentiloc.worker.jobs.owner import new_owner
+from tests.support.jobs import claim
 from tests.support.services import wait_for
 
 SECONDS, LEASE_SECONDS = 8.0, 30.0
@@ -37,7 +38,7 @@ def store(redis_url: str, tmp_path: Path) -> JobStore:
 
 def claimed(store: JobStore) -> JobRecord:
     job = store.submit(NewJob(source_key="uploads/x", source_name="a.mp4", source_bytes=5, model="m"))
-    record = store.claim(job.id, new_owner(), LEASE_SECONDS)
+    record = claim(store, job.id, new_owner(), LEASE_SECONDS)
     assert record is not None
     return record
 
@@ -96,7 +97,7 @@ def test_a_running_job_writes_once_in_two_seconds(store: JobStore, redis_url: st
 
 def test_a_job_without_news_writes_for_its_lease_alone(store: JobStore, redis_url: str) -> None:
     lease = 3.0
-    record = store.claim(claimed_later(store), new_owner(), lease)
+    record = claim(store, claimed_later(store), new_owner(), lease)
     assert record is not None
     with Writes(redis_url) as writes, LeaseKeeper(store, record.lease, lease, limits=LIMITS):
         wait_for(lambda: len(writes.times) >= 4)

@@ -56,6 +56,7 @@ from sentiloc.worker.jobs.runner import JobRunner
 from sentiloc.worker.pipelines.registry import Pipelines
 from sentiloc.worker.runtime.steps import count_step
 from tests.support.full_disk import fill, small_volume
+from tests.support.jobs import claim
 from tests.support.listeners import ANSWER, listening
 from tests.support.media import make_clip
 from tests.support.services import PATIENCE, ROOT, wait_for
@@ -668,7 +669,7 @@ def test_a_long_job_keeps_its_lease(settings: Settings, store: JobStore) -> None
 
 
 def test_progress_rises_to_one_and_no_further(settings: Settings, store: JobStore) -> None:
-    claimed = store.claim(submit(store, settings).id, "w", 30.0)
+    claimed = claim(store, submit(store, settings).id, "w", 30.0)
     assert claimed is not None
     keeper = LeaseKeeper(store, claimed.lease, 30.0, limits=StallLimits.of(settings))
     seen = []
@@ -751,7 +752,7 @@ def test_files_of_a_killed_attempt_are_deleted_after_the_next_success(
     settings: Settings, store: JobStore
 ) -> None:
     job = submit(store, settings)
-    killed = store.claim(job.id, new_owner(), 1.5)
+    killed = claim(store, job.id, new_owner(), 1.5)
     assert killed is not None
     for key in (result_key(job.id, killed.attempt), partial_key(job.id, killed.attempt)):
         with LocalStorage(settings.data_dir).writer(key) as writer:
@@ -800,7 +801,7 @@ def test_the_reel_of_a_killed_attempt_is_deleted_after_the_next_success(
     settings: Settings, store: JobStore, shot: bytes
 ) -> None:
     storage, job = LocalStorage(settings.data_dir), submit_reel(store, settings, shot)
-    killed = store.claim(job.id, new_owner(), 1.5)
+    killed = claim(store, job.id, new_owner(), 1.5)
     assert killed is not None
     with storage.writer(reel_key(job.id, killed.attempt)) as writer:
         writer.write(b"reel")
@@ -836,7 +837,7 @@ def test_a_job_that_another_worker_took_during_an_outage_is_left_to_it(
 ) -> None:
     def work(path: Path, report: Callable[[str, float], None]) -> Answer:
         assert store.expire(job.id, 3, dead_owner=get(store, job).owner or "") is JobState.QUEUED
-        assert store.claim(job.id, "other", 30.0)
+        assert claim(store, job.id, "other", 30.0)
         raise RedisConnectionError
 
     job = submit(store, settings)
@@ -894,8 +895,8 @@ def test_a_dead_owner_is_known_and_a_living_one_is_not_robbed(settings: Settings
     dead = done.stdout.strip()
     assert is_dead(dead)
     living, orphaned = submit(store, settings), submit(store, settings)
-    assert store.claim(living.id, new_owner(), 30.0)
-    assert store.claim(orphaned.id, dead, 30.0)
+    assert claim(store, living.id, new_owner(), 30.0)
+    assert claim(store, orphaned.id, dead, 30.0)
     assert not take_from_dead_owner(store, LocalStorage(settings.data_dir), living.id, 3)
     runner(settings, store, lambda *_: Answer()).run(orphaned.id)
     record = get(store, orphaned)
@@ -907,7 +908,7 @@ def test_a_job_that_is_given_up_keeps_no_result(settings: Settings, store: JobSt
     job = submit(store, settings)
     script = "from sentiloc.worker.jobs.owner import new_owner; print(new_owner())"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert store.claim(job.id, done.stdout.strip(), 30.0)
+    assert claim(store, job.id, done.stdout.strip(), 30.0)
     with storage.writer(result_key(job.id, 1)) as writer:
         writer.write(b"{}")
         writer.commit()
@@ -1050,6 +1051,7 @@ from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.redis.client import connect
 from sentiloc.app.reels.plan import ReelClip, ReelPlan
 from sentiloc.app.settings import Settings
+from tests.support.jobs import claim
 
 def spin(path, report):
     report("extracting", 0.5)

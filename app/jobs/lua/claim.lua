@@ -1,10 +1,10 @@
--- ARGV: owner, lease seconds, states that may be claimed, 1 to take the job whose turn it is instead of the named one.
--- Then, with 1: the models that the worker can run ('*': any), jobs that it leaves to other workers, the position in
--- the queue to begin at, and the number of positions to read, because the script blocks Redis.
--- Answers with the job, or with nothing; or with 'passed over', the position of the rest of the queue ('' at its end),
--- and the models of the jobs that only others can run.
+-- Takes the job whose turn it is. ARGV: owner, lease seconds, states that may be claimed, the models that the worker can
+-- run ('*': any), jobs that it leaves to other workers, the position in the queue to begin at, and the number of
+-- positions to read, because the script blocks Redis.
+-- Answers with the job; or with 'passed over', the position of the rest of the queue ('' at its end), and the models of
+-- the jobs that only others can run.
 local owner, seconds, claimable, page = ARGV[1], tonumber(ARGV[2]), ARGV[3], 100
-local models, avoided, passed, rest = ARGV[5], ARGV[6], {}, ''
+local models, avoided, passed, rest = ARGV[4], ARGV[5], {}, ''
 -- `model` and `reel` are those of the job in hand. A reel needs no model.
 local function can_run(model, reel)
   local has_model = models == '*' or reel ~= '' or is_one_of(model, models)
@@ -15,8 +15,8 @@ end
 -- Jobs that wait after a passing fault, or for a worker that can run their model, keep their place in the queue and are
 -- passed over.
 local function find_next()
-  local first = tonumber(ARGV[7])
-  local stop = first + tonumber(ARGV[8])
+  local first = tonumber(ARGV[6])
+  local stop = first + tonumber(ARGV[7])
   for start = first, stop - 1, page do
     local candidates = redis.call('ZRANGE', queue, start, math.min(start + page, stop) - 1)
     for _, candidate in ipairs(candidates) do
@@ -35,16 +35,10 @@ local function find_next()
   rest = string.format('%.0f', stop)
   return false
 end
-if ARGV[4] == '1' then
-  if not find_next() then
-    local answer = {'passed over', rest}
-    for model in pairs(passed) do answer[#answer + 1] = model end
-    return answer
-  end
-elseif get('owner') == owner then
-  return redis.call('HGETALL', job)
-elseif not is_one_of(get('state'), claimable) or pause(get('not_before')) > 0 then
-  return {}
+if not find_next() then
+  local answer = {'passed over', rest}
+  for model in pairs(passed) do answer[#answer + 1] = model end
+  return answer
 end
 redis.call('HINCRBY', job, 'attempt', 1)
 redis.call('HDEL', job, 'not_before')
