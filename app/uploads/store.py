@@ -239,7 +239,7 @@ class UploadStore:
         """
         keys = [self._key(record.id), self._index, job_key(self._settings.redis_prefix, record.id)]
         limit = time.time() if only_expired else ""
-        if not self._scripts.run("end_upload", keys, [record.id, _REMEMBER_GONE_SECONDS, limit]):
+        if not self._scripts.run("end_upload", keys, [record.id, limit]):
             return False
         try:
             self._delete_bytes(record)

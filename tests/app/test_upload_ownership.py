@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 
 import pytest
+from redis import Redis
 
+from sentiloc.app.access.key_limits import KeyLimitReached, StorageQuotaExceeded
 from sentiloc.app.housekeeping.erasure import Receipt
 from sentiloc.app.housekeeping.retention import delete_with_files
 from sentiloc.app.http.problems import ProblemError
@@ -15,7 +17,7 @@ from sentiloc.app.jobs.store import JobStore, UploadEndedError
 from sentiloc.app.services import Services
 from sentiloc.app.settings import Settings
 from sentiloc.app.uploads.problems import UploadUsed
-from sentiloc.app.uploads.record import UploadRecord, UploadState
+from sentiloc.app.uploads.record import UploadRecord, UploadState, upload_key
 
 VIDEO = b"video"
 
@@ -25,12 +27,12 @@ def services(settings: Settings) -> Services:
     return Services.from_settings(settings)
 
 
-def complete_upload(services: Services) -> UploadRecord:
+def new_upload(key_id: str | None = None) -> UploadRecord:
     now = time.time()
-    record = UploadRecord(
+    return UploadRecord(
         id=new_job_id(),
         state=UploadState.OPEN,
-        key_id=None,
+        key_id=key_id,
         name="a.mp4",
         metadata="",
         length=len(VIDEO),
@@ -38,6 +40,10 @@ def complete_upload(services: Services) -> UploadRecord:
         created_at=now,
         expires_at=now + 100,
     )
+
+
+def complete_upload(services: Services, key_id: str | None = None) -> UploadRecord:
+    record = new_upload(key_id)
     services.uploads.create(record)
     with services.uploads.lock(record) as file:
         file.write(VIDEO)
@@ -78,6 +84,49 @@ def test_a_late_end_of_an_upload_leaves_the_job_its_video(services: Services) ->
     assert not services.uploads.end(stale)
     assert services.storage.size(stale.source_key) == len(VIDEO)
     assert state_of(services, stale) is UploadState.USED
+
+
+@pytest.mark.parametrize("is_used", [False, True])
+def test_an_upload_that_has_ended_leaves_its_key_s_list(
+    services: Services, redis: Redis, is_used: bool
+) -> None:
+    record = complete_upload(services, "key")
+    lists = [f"{services.settings.redis_prefix}uploads{owner}" for owner in ("", ":key")]
+    assert [redis.zrange(name, 0, -1) for name in lists] == [[record.id]] * 2
+    if is_used:
+        services.store.submit(job_of(record))
+    else:
+        assert services.uploads.end(record)
+    assert not redis.exists(*lists)
+
+
+def test_a_refused_upload_leaves_nothing(settings: Settings, redis: Redis) -> None:
+    services = Services.from_settings(settings.model_copy(update={"max_stored_bytes_per_key": 4}))
+    record = new_upload("key")
+    with pytest.raises(StorageQuotaExceeded):
+        services.uploads.create(record)
+    assert services.uploads.find(record.id) is None
+    answers = f"{settings.redis_prefix}answer:"
+    assert [key for key in redis.scan_iter(f"{settings.redis_prefix}*") if not key.startswith(answers)] == []
+
+
+def test_uploads_that_an_earlier_version_has_ended_count_no_more(settings: Settings, redis: Redis) -> None:
+    services = Services.from_settings(settings.model_copy(update={"max_open_uploads_per_key": 1}))
+    first, second = new_upload("key"), new_upload("key")
+    services.uploads.create(first)
+    with pytest.raises(KeyLimitReached):
+        services.uploads.create(second)
+    redis.zrem(f"{settings.redis_prefix}uploads", first.id)
+    services.uploads.create(second)
+
+
+def test_the_end_of_an_upload_brings_no_record_back(services: Services, redis: Redis) -> None:
+    """Its owner's data may be erased meanwhile. The new record would never expire."""
+    record = complete_upload(services)
+    name = upload_key(services.settings.redis_prefix, record.id)
+    redis.delete(name)
+    assert services.uploads.end(record)
+    assert not redis.exists(name)
 
 
 def test_an_upload_that_was_ended_gets_no_job(services: Services) -> None:
