@@ -51,13 +51,19 @@ export async function exportAll(jobs, format, packed) {
   const taken = new Set();
   for (const job of jobs) {
     const { blob, name } = await getBlob(resultPath(job.id, { format, corrected: true }));
-    files.push({ name: unlike(name ?? `${job.source.name}.${format}`, taken), bytes: new Uint8Array(await blob.arrayBuffer()) });
+    files.push({ name: unlike(ofModel(name ?? `${job.source.name}.${format}`, job, jobs), taken), bytes: new Uint8Array(await blob.arrayBuffer()) });
     packed(files.length);
   }
   const link = make("a", { href: URL.createObjectURL(zip(files)), download: `sentiloc ${format}.zip` });
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10000);
   return files.length;
+}
+
+// With the model's name, if another of the jobs has the results of another model for a video with the same name.
+export function ofModel(name, job, jobs) {
+  const isCompared = jobs.some((other) => other.source.name === job.source.name && other.model !== job.model);
+  return isCompared ? name.replace(/(\.[^.]+)?$/, ` ${job.model}$1`) : name;
 }
 
 // A name that is not in `taken`, even on disks that ignore case or the encoding of accents.

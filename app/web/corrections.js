@@ -1,5 +1,8 @@
-// An editor's corrections: segments and points with undo and redo. Until the first change, they are the model's
+// An editor's corrections: segments, points and a note, with undo and redo. Until the first change, they are the model's
 // segments.
+// Where this browser keeps what is not saved yet.
+export const draftKey = ({ id }) => `sentiloc.draft.${id}`;
+
 let lastKey = 0;
 export const keyed = (thing) => ({ ...thing, key: thing.key ?? ++lastKey });
 const keyedAnew = (thing) => keyed({ ...thing, key: undefined });
@@ -12,15 +15,17 @@ export class Corrections extends EventTarget {
     this.future = [];
     this.doc = null;
     this.savedDoc = null;
+    this.typed = null;
   }
 
-  // Start from saved feedback: { segments, points }. Unchanged segments of the `model` remain the model's.
+  // Start from saved feedback: { segments, points, note }. Unchanged segments of the `model` remain the model's.
   load(feedback, model) {
     this.reset();
     const same = (one) => (own) => own.label === one.label && Math.abs(own.start - one.start) + Math.abs(own.end - one.end) < 0.003;
     this.doc = {
       segments: feedback.segments && feedback.segments.map((one) => keyed({ ...model.find(same(one)), ...stated(one) })),
       points: (feedback.points ?? []).map(keyed),
+      note: feedback.note ?? "",
     };
     this.savedDoc = this.doc;
   }
@@ -42,6 +47,10 @@ export class Corrections extends EventTarget {
     return this.doc?.points ?? [];
   }
 
+  get note() {
+    return this.doc?.note ?? "";
+  }
+
   change(next) {
     this.past.push(this.doc);
     this.future = [];
@@ -50,11 +59,20 @@ export class Corrections extends EventTarget {
   }
 
   setSegments(segments) {
-    this.change({ segments: segments.toSorted(byTime), points: this.points });
+    this.change({ segments: segments.toSorted(byTime), points: this.points, note: this.note });
   }
 
   setPoints(points) {
-    this.change({ segments: this.doc?.segments ?? null, points: points.toSorted(byTime) });
+    this.change({ segments: this.doc?.segments ?? null, points: points.toSorted(byTime), note: this.note });
+  }
+
+  // What is typed without a pause by another change is undone as one step.
+  setNote(note) {
+    const goesOn = this.doc !== null && this.doc === this.typed && this.dirty;
+    if (!goesOn) this.past.push(this.doc);
+    this.future = [];
+    this.doc = this.typed = { segments: this.doc?.segments ?? null, points: this.points, note };
+    this.dispatchEvent(new Event("noted"));
   }
 
   move(from, to) {
@@ -81,15 +99,16 @@ export class Corrections extends EventTarget {
   restore(doc) {
     if (!doc && !this.doc) return;
     this.past.push(this.doc);
-    this.doc = doc && { segments: doc.segments?.map(keyedAnew) ?? null, points: doc.points.map(keyedAnew) };
+    this.doc = doc && { segments: doc.segments?.map(keyedAnew) ?? null, points: doc.points.map(keyedAnew), note: doc.note ?? "" };
   }
 
   // The feedback for the API; points alone say nothing about segments. An unchanged segment keeps the model's
   // confidence.
   feedback(found) {
     const points = this.points.map(({ time, label }) => ({ time: tidy(time), label }));
-    if (this.doc && !this.doc.segments) return { points };
-    return { segments: this.segments(found).map(asGiven), points };
+    const note = this.note.trim() ? { note: this.note } : {};
+    if (this.doc && !this.doc.segments) return { points, ...note };
+    return { segments: this.segments(found).map(asGiven), points, ...note };
   }
 
   // `doc` is saved now; later changes are not. A field that is being edited is left unchanged.

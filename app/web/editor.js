@@ -123,8 +123,14 @@ export class Editor {
     const { view } = this;
     const isShown = view.job === job;
     if (isShown ? doc === view.corrections.savedDoc : !last || doc === last.doc) return last;
-    const tag = isShown ? view.tag : last.tag;
+    const before = isShown ? view.corrections.savedDoc : last.doc;
+    let tag = isShown ? view.tag : last.tag;
     try {
+      // Marks without segments would leave the segments that were saved before.
+      if (doc && !doc.segments && before?.segments) {
+        ({ tag } = await withdrawFeedback(job.id, tag));
+        if (view.job === job) view.tag = tag;
+      }
       const answer = await (doc ? sendFeedback(job.id, body, tag) : withdrawFeedback(job.id, tag));
       view.saved(job, doc, answer);
       return { doc, tag: answer.tag };

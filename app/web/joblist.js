@@ -2,7 +2,8 @@
 import { FINAL, cancelJob, countJobs, deleteForGood, listJobs, offline } from "./api.js";
 import { clock } from "./clock.js";
 import { onSecondPress, pressOnce, restore } from "./confirming.js";
-import { $, make, reached } from "./dom.js";
+import { draftKey } from "./corrections.js";
+import { $, make, reached, store } from "./dom.js";
 import { foundIn, labelsIn, nameOf } from "./labels.js";
 import { isDefault, setUpModels } from "./models.js";
 import { formats, say, text } from "./strings.js";
@@ -22,8 +23,13 @@ const CHECKED = { checked: "true", unchecked: "false" };
 const SORTS = ["-created", "created", "name", "-duration", "-confidence"];
 const FILTERS = ["job-state", "job-label", "job-tag", "job-sort"];
 
+// The filters and the videos of the list as they were shown last, kept for this tab: a reload loses neither.
+const KEPT = "sentiloc.list";
+
 let jobs = [];
 let isRead = false;
+// The list as it was last shown, or as it was before a reload: only of the videos with a result.
+let shown = [];
 let cursor = null;
 // How many pages of the list are shown.
 let pages = 1;
@@ -46,6 +52,7 @@ export function setUpJobs() {
   $("job-label").replaceChildren(new Option(text.anyFinding, ""), ...["positive", "negative"].map((label) => new Option(nameOf(label), label)));
   $("job-tag").replaceChildren(new Option(text.anyTag, ""));
   $("job-sort").replaceChildren(...SORTS.map((sort) => new Option(text.sorts[sort], sort)));
+  restoreList();
   for (const id of FILTERS) $(id).addEventListener("change", () => search());
   $("search").addEventListener("input", () => {
     clearTimeout(typing);
@@ -61,6 +68,23 @@ export function setUpJobs() {
 function search() {
   isAnswer = true;
   load();
+}
+
+const isDone = ({ state }) => state === "succeeded";
+
+function keepList() {
+  const filters = Object.fromEntries(["search", ...FILTERS].map((id) => [id, $(id).value]));
+  const done = jobs.filter(isDone).map(({ id, state, source: { name } }) => ({ id, state, source: { name } }));
+  sessionStorage.setItem(KEPT, JSON.stringify({ filters, done }));
+}
+
+function restoreList() {
+  const { filters, done } = JSON.parse(sessionStorage.getItem(KEPT) ?? "{}");
+  if (!filters) return;
+  const tag = filters["job-tag"];
+  if (tag) $("job-tag").append(new Option(tag, tag));
+  for (const [id, value] of Object.entries(filters)) $(id).value = value;
+  shown = done;
 }
 
 export async function showJobs() {
@@ -101,6 +125,8 @@ async function load(wanted = 1) {
     if (mine !== asked) return;
     jobs = found;
     isRead = true;
+    shown = jobs;
+    keepList();
     cursor = page.next_cursor;
     pages = wanted;
     chosen = new Set(jobs.map(({ id }) => id).filter((id) => chosen.has(id)));
@@ -200,7 +226,7 @@ const parts = (row) => [...row.querySelectorAll("a, button, input")].map((one) =
 function item(job) {
   const when = new Date(job.created_at);
   const time = make("time", { dateTime: job.created_at, title: when.toLocaleString() }, when.toLocaleString([], MOMENT));
-  const more = [job.duration && clock(job.duration), job.source.bytes && say.size(job.source.bytes), isDefault(job.model) ? null : job.model, job.corrected && say.checked(new Date(job.corrected.at)), job.error?.detail];
+  const more = [job.duration && clock(job.duration), job.source.bytes && say.size(job.source.bytes), isDefault(job.model) ? null : job.model, job.corrected && say.checked(new Date(job.corrected.at)), store(draftKey(job)) && text.draft, job.error?.detail];
   const about = make("small", {}, time, more.filter(Boolean).map((words) => ` · ${words}`).join(""));
   const name = make("div", { class: "name" }, make("a", { href: `#${job.id}` }, job.source.name), about, tagList(job, chooseTag));
   const row = make("li", {}, box(job), preview(job), name, chip(job), removal(job));
@@ -330,7 +356,7 @@ async function tagChosen(change, done) {
 
 // The videos with a result above and below one in the list, as it was last shown.
 export function around(id) {
-  const done = jobs.filter((job) => job.state === "succeeded" || job.id === id);
+  const done = shown.filter((job) => isDone(job) || job.id === id);
   const at = done.findIndex((job) => job.id === id);
   return at < 0 ? [] : [done[at - 1], done[at + 1]];
 }

@@ -1,5 +1,5 @@
 // The keyboard of the result screen. Keys go to fields and open menus first, then here.
-import { store } from "./dom.js";
+import { $, store } from "./dom.js";
 
 const OFF = "sentiloc.keys";
 
@@ -28,6 +28,13 @@ const PLAIN = {
   o: (view) => view.editor.moveEdge("end"),
   a: (view) => view.editor.add(view.player.now),
   m: (view) => view.editor.mark(),
+  c: (view) => view.editor.able && $("note").focus(),
+  e: () => {
+    $("export").focus();
+    $("export").click();
+  },
+  // A disabled button is not pressed.
+  y: (view) => view.editor.able && $("confirm").click(),
   x: (view) => view.editor.flip(),
   r: (view) => view.setLoop(!view.player.loop),
   v: (view) => view.player.mute(),

@@ -6,7 +6,7 @@ import { droppedFiles, looksLikeVideo, placeOf, refusal } from "./checks.js";
 import { setUpExports } from "./exports.js";
 import { around, hideJobs, setUpJobs, showJobs } from "./joblist.js";
 import { hasLetterKeys, isTyping, pressKey, setLetterKeys } from "./keys.js";
-import { jobOptions, setUpQuality, setUpTracks } from "./models.js";
+import { jobOptions, setUpOptions } from "./models.js";
 import { adopt, enqueue, isSending, setUpQueue } from "./queue.js";
 import { follow, showProgress } from "./progress.js";
 import { readRights } from "./rights.js";
@@ -23,6 +23,7 @@ for (const node of all("button[data-label]")) node.title = text[node.dataset.lab
 $("url").placeholder = text.urlPlaceholder;
 $("url").title = text.urlPattern;
 $("timecode").title = text.timecodeHint;
+$("new-tags").placeholder = text.newTags;
 
 const view = new View();
 let running = new AbortController();
@@ -385,8 +386,7 @@ addEventListener("popstate", (event) => event.state === null && !location.hash &
 onKeyNeeded(askForKey);
 returnFromSignIn();
 setUpJobs();
-setUpTracks();
-setUpQuality();
+setUpOptions();
 setUpQueue(() => $("intake").hidden || showJobs());
 setUpExports(() => view.exported).catch(() => {});
 route();

@@ -36,10 +36,12 @@ export function resetList(labels) {
   $("sure-rows").value = "0";
 }
 
+// The label and the minimum confidence that the list is narrowed to; empty and 0 for all.
+export const listFilter = () => ({ label: $("label-rows").value, least: Number($("sure-rows").value) });
+
 export function listSegments(segments, chosen, findings, thumbs, choose) {
   const focused = /** @type {HTMLElement | null} */ (document.activeElement?.closest?.("#rows button"))?.dataset.key;
-  const label = $("label-rows").value;
-  const least = Number($("sure-rows").value);
+  const { label, least } = listFilter();
   const fits = (one) => (!label || one.label === label) && certainty(one) >= least;
   const shown = segments.filter(fits).sort(ORDERS[$("sort-rows").value]);
   thumbs.forget();

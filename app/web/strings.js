@@ -1,5 +1,5 @@
 // Every English string of the page, in one place.
-import { reached } from "./dom.js";
+import { percent, reached } from "./dom.js";
 
 export const text = {
   skip: "Skip to content",
@@ -45,6 +45,7 @@ export const text = {
   tagFilter: "Tag",
   tagField: "Tag, or several with commas",
   tagNew: "+ Tag",
+  newTags: "For new videos; several with commas",
   addTag: "Add tag",
   removeTag: "Remove tag",
   searchJobs: "Search by name",
@@ -152,8 +153,10 @@ export const text = {
   deleteSegment: "Delete",
   add: "Add segment",
   mark: "Mark point",
+  note: "Note",
   noRoom: "There is no room for a segment here.",
-  corrections: "Your corrections",
+  corrections: "Corrections",
+  draft: "corrections not saved",
   undo: "Undo",
   redo: "Redo",
   save: "Save corrections",
@@ -169,8 +172,8 @@ export const text = {
   rendering: "rendering",
   download: "Download",
   export: "Export",
-  exportNote: "All segments on the timeline",
-  exportCorrected: "With your saved corrections",
+  exportNote: "All segments on the timeline.",
+  exportCorrected: "With your saved corrections.",
   exportUnsaved: "Save your corrections first to include them in the file.",
   startTimecode: "Start timecode",
   timelineRate: "Frame rate",
@@ -214,6 +217,9 @@ export const help = [
   ["I O", "Start or end of the chosen segment here"],
   ["A", "Add a segment here"],
   ["M", "Mark a point here"],
+  ["C", "Write a note"],
+  ["E", "Export"],
+  ["Y", "The model is right"],
   ["X", "Change the label of the chosen segment or point"],
   ["Delete", "Delete the chosen segment or point"],
   ["Ctrl Z, Ctrl Y", "Undo, redo"],
@@ -285,6 +291,8 @@ const quoted = (words) => words.map((word) => `“${word}”`).join(", ");
 const DATE = /** @type {const} */ ({ dateStyle: "medium", timeStyle: "short" });
 
 export const say = {
+  exportOnly: (label, note) => `Only segments with the label ${label}, as in the list.${note === text.exportNote ? "" : ` ${note}`}`,
+  exportBelow: (least, canTune) => `Also those below ${percent(least)} %${canTune ? `: to leave them out, set the minimum confidence under “${text.tune}”` : ""}.`,
   shareOf: (name) => `Share ${name}`,
   sharedUntil: (date) => `It works until ${date.toLocaleString([], DATE)}.`,
   cancelledTitle: (name) => `${name} was cancelled`,
@@ -395,7 +403,7 @@ export const say = {
     const which = track.numbers.length > 1 ? `tracks ${track.numbers.join(" and ")}` : `track ${track.numbers[0]}`;
     return `sound ${which} of ${track.count}${track.language ? ` (${track.language})` : ""}`;
   },
-  model: (task, name) => `${{ sentiment: "Sentiment", emotion: "Emotions", expression: "Facial expressions" }[task] ?? task} · ${name}`,
+  model: (task, name, isMissing) => `${{ sentiment: "Sentiment", emotion: "Emotions", expression: "Facial expressions" }[task] ?? task} · ${name}${isMissing ? " (not available now)" : ""}`,
   size: (bytes) => (bytes < 1e6 ? `${Math.ceil(bytes / 1e3)} kB` : bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(2)} GB`),
   metadata: (given) => Object.entries(given ?? {}).map(([name, value]) => `${name}: ${typeof value === "string" ? value : JSON.stringify(value)}`),
   made: ({ name, version, device }) => `${name} ${version} on ${device}`,

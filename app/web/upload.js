@@ -23,8 +23,8 @@ export class Upload {
     this.file = file;
     this.options = options;
     this.report = report;
-    const { model = "", audio_track: track, quality } = options;
-    this.memory = ["sentiloc.upload", file.name, file.size, file.lastModified, model, track, quality].filter((part) => part !== undefined).join(" ");
+    const { model = "", audio_track: track, quality, tags } = options;
+    this.memory = ["sentiloc.upload", file.name, file.size, file.lastModified, model, track, quality, tags].filter((part) => part !== undefined).join(" ");
     this.offset = 0;
     // Bytes sent so far, including those of the current chunk.
     this.reached = 0;

@@ -1,7 +1,7 @@
 // The result screen: keeps player, timeline, list, inspector and sliders in step, and turns what the editor does into corrections.
 import { getBlob, getFeedback, getResult } from "./api.js";
 import { clock } from "./clock.js";
-import { Corrections } from "./corrections.js";
+import { Corrections, draftKey } from "./corrections.js";
 import { openCut } from "./cuts.js";
 import { $, percent, store } from "./dom.js";
 import { Editor } from "./editor.js";
@@ -9,7 +9,7 @@ import { hoverCard, inspect } from "./inspector.js";
 import { nameOf, setLabels } from "./labels.js";
 import { Overview } from "./overview.js";
 import { Player } from "./player.js";
-import { followRow, listSegments, listWarnings, resetList, setUpList, summarize } from "./segments.js";
+import { followRow, listFilter, listSegments, listWarnings, resetList, setUpList, summarize } from "./segments.js";
 import { say, text } from "./strings.js";
 import { TagEditor } from "./tags.js";
 import { findingsOf, segmentsOf } from "./task_findings.js";
@@ -18,7 +18,6 @@ import { Transport } from "./transport.js";
 import { Timeline } from "./timeline.js";
 import { canDecode, readWave, servedWave } from "./wave.js";
 
-const draftKey = (job) => `sentiloc.draft.${job.id}`;
 // The options of the cut, with the largest values that the server takes.
 const MOST = { threshold: 1, min_length: 3600, merge_gap: 3600 };
 const OPTIONS = Object.keys(MOST);
@@ -58,10 +57,13 @@ export class View {
       this.keepDraft();
       this.refresh();
     });
-    this.corrections.addEventListener("saved", () => {
-      this.keepDraft();
-      this.showCorrections();
-    });
+    for (const type of ["saved", "noted"]) {
+      this.corrections.addEventListener(type, () => {
+        this.keepDraft();
+        this.showCorrections();
+      });
+    }
+    $("note").addEventListener("input", () => this.corrections.setNote($("note").value));
     for (const name of OPTIONS) $(name).addEventListener("input", () => this.slide(name));
     $("tune").addEventListener("submit", (event) => event.preventDefault());
     $("reset").addEventListener("click", () => this.setOptions(this.result.options));
@@ -86,12 +88,12 @@ export class View {
     resetList(findings.labels);
     this.corrections.reset();
     if (feedback.length) {
-      this.corrections.load(feedback.at(-1).feedback, [...result.segments, ...cut.candidates]);
+      this.corrections.load(merged(feedback), [...result.segments, ...cut.candidates]);
       this.savedAt = feedback.at(-1).at;
     }
     this.openDraft();
     $("result").dataset.task = findings.task;
-    $("editing").hidden = !findings.editable;
+    $("editing").hidden = $("noting").hidden = !findings.editable;
     $("result-title").textContent = job.source.name;
     this.tags.open(job);
     $("compare").href = `web/compare.html?first=${job.id}`;
@@ -253,7 +255,9 @@ export class View {
     $("redo").disabled = !corrections.future.length;
     $("discard").disabled = !corrections.active;
     $("save").disabled = !corrections.dirty;
-    $("confirm").disabled = corrections.active || corrections.dirty;
+    $("confirm").disabled = Boolean(corrections.doc?.segments);
+    if ($("note").value !== corrections.note) $("note").value = corrections.note;
+    $("note-read").textContent = this.editor.able || !corrections.note ? "" : `${text.note}: ${corrections.note}`;
     for (const id of ["theirs", "mine"]) $(id).hidden = true;
     const saved = this.savedAt ? say.savedAt(new Date(this.savedAt * 1000)) : "";
     const points = corrections.points.length ? say.points(corrections.points.length) : "";
@@ -346,7 +350,9 @@ export class View {
     const byHand = Boolean(corrections.savedDoc?.segments);
     const note = corrections.dirty ? text.exportUnsaved : byHand ? text.exportCorrected : text.exportNote;
     const query = byHand && !corrections.dirty ? { corrected: true } : this.query;
-    return { id: this.job.id, name: this.job.source.name, query, note };
+    const { label, least } = listFilter();
+    const notes = [label ? say.exportOnly(nameOf(label), note) : note, least && say.exportBelow(least, !corrections.doc?.segments)];
+    return { id: this.job.id, name: this.job.source.name, query: label ? { ...query, labels: label } : query, note: notes.filter(Boolean).join(" ") };
   }
 
   get link() {
@@ -355,6 +361,12 @@ export class View {
     const query = parts.toString();
     return `${location.origin}${location.pathname}#${this.job.id}${query && `?${query}`}`;
   }
+}
+
+// The saved corrections as the server counts them: marks without segments leave the segments of an earlier save.
+function merged(feedback) {
+  const last = feedback.at(-1).feedback;
+  return { ...last, segments: feedback.findLast((one) => one.feedback.segments)?.feedback.segments ?? null };
 }
 
 // After a save of a job that is no longer in view: its draft is removed, or follows the new tag if it has changed since.

@@ -98,6 +98,17 @@ def test_a_result_is_fetched_with_the_latest_corrections(client: TestClient, job
     assert edl.count("|M:") == len(SEGMENTS)
 
 
+def test_the_corrections_with_one_label_are_fetched(client: TestClient, job: str) -> None:
+    client.post(f"{job}/feedback", json={"segments": SEGMENTS})
+    wanted = SEGMENTS[0]["label"]
+    assert any(row["label"] != wanted for row in SEGMENTS)
+    found = client.get(f"{job}/result", params={"corrected": True, "labels": wanted}).json()
+    assert found["options"]["labels"] == [wanted]
+    assert [row["start"] for row in found["segments"]] == [
+        row["start"] for row in SEGMENTS if row["label"] == wanted
+    ]
+
+
 def test_only_changed_segments_are_a_person_s(client: TestClient, job: str) -> None:
     own = EXAMPLE_RESULT["segments"][0]
     untouched = {name: own[name] for name in ("start", "end", "label")}

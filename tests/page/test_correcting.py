@@ -68,7 +68,7 @@ def correct(service: SteadyService, job: str, *segments: dict[str, Any]) -> None
 def saved(service: SteadyService, job: str) -> list[dict[str, Any]]:
     """The segments that are saved."""
     kept = service.client.get(f"/jobs/{job}/feedback").json()["feedback"][-1]["feedback"]
-    return list(kept["segments"])
+    return list(kept["segments"] or ())
 
 
 def type_into(person: Visit, field: str, text: str) -> None:
@@ -343,6 +343,56 @@ def test_theirs_are_shown_when_they_are_chosen(visit: Visitor, service: SteadySe
     second.page.click("#save")
     second.page.wait_for_selector("#save:disabled")
     assert len(saved(service, own_job)) == first.rows().count() - 1
+
+
+def test_a_note_is_kept_with_the_corrections(visit: Visitor, service: SteadyService, own_job: str) -> None:
+    note = {"segments": [OFF_FRAME], "note": "Ironic."}
+    service.client.post(f"/jobs/{own_job}/feedback", json=note).raise_for_status()
+    person = visit().open_result(own_job)
+    page = person.page
+    assert page.input_value("#note") == "Ironic."
+    move_end(person)
+    page.keyboard.press("c")
+    page.keyboard.press("Control+End")
+    page.keyboard.type(" See 4.")
+    page.click("#home")
+    page.wait_for_selector("#job-list li:first-child:has-text('corrections not saved')")
+    page.go_back()
+    person.reload().wait_result()
+    assert page.input_value("#note") == "Ironic. See 4."
+    page.keyboard.press("Control+s")
+    page.wait_for_selector("#save:disabled")
+    kept = service.client.get(f"/jobs/{own_job}/feedback").json()["feedback"][-1]["feedback"]
+    assert kept["note"] == "Ironic. See 4."
+    assert kept["segments"][0]["end"] < OFF_FRAME["end"]
+    # The list shows one label, and so does the file.
+    page.select_option("#label-rows", "negative")
+    for key in ("e", "ArrowDown"):
+        page.keyboard.press(key)
+    assert page.evaluate("document.activeElement.dataset.format") == "edl"
+    assert "Only segments with the label Negative" in page.inner_text("#export-note")
+    assert len(person.download("[data-format=csv]").splitlines()) == 1
+
+
+def test_segments_that_are_undone_after_a_save_are_withdrawn(
+    visit: Visitor, service: SteadyService, own_job: str
+) -> None:
+    person = visit().open_result(own_job)
+    page = person.page
+    found = person.rows().count()
+    for key in ("End", "m", "Home", "]", "Delete", "Control+s"):
+        page.keyboard.press(key)
+    page.wait_for_selector("#save:disabled")
+    assert len(saved(service, own_job)) == found - 1
+    page.keyboard.press("Control+z")
+    page.keyboard.press("Control+s")
+    page.wait_for_selector("#save:disabled")
+    result = service.client.get(f"/jobs/{own_job}/result", params={"corrected": True}).json()
+    assert len(result["segments"]) == found
+    assert service.client.get(f"/jobs/{own_job}/feedback").json()["feedback"][-1]["feedback"]["points"]
+    # With one key, the model is confirmed.
+    page.keyboard.press("y")
+    wait_for(lambda: page.evaluate("true") and len(saved(service, own_job)) == found)
 
 
 def test_the_timeline_announces_what_a_correction_has_made_of_this_moment(

@@ -205,6 +205,39 @@ def test_exported_files_have_names_that_differ_on_every_disk(visit: Visitor) -> 
     ]
 
 
+MODELS = """async (jobs) => {
+    const { ofModel } = await import("/web/bulk.js");
+    return jobs.map((job) => ofModel("a.csv", job, jobs));
+}"""
+
+
+def test_exported_files_name_the_model_if_several_are_compared(visit: Visitor) -> None:
+    jobs = [{"source": {"name": "a.mp4"}, "model": model} for model in ("one", "two")]
+    page = visit().go().page
+    assert page.evaluate(MODELS, jobs) == ["a one.csv", "a two.csv"]
+    assert page.evaluate(MODELS, [jobs[0], jobs[0]]) == ["a.csv", "a.csv"]
+    page.wait_for_selector("#model option[value=fsenet-i3d]:disabled", state="attached")
+
+
+def test_a_reload_keeps_the_search_and_the_way_to_the_next_video(
+    visit: Visitor, service: SteadyService, three: list[str]
+) -> None:
+    person = visit().go()
+    page = person.page
+    page.fill("#search", "trip")
+    page.select_option("#job-label", "negative")
+    page.select_option("#job-sort", "name")
+    names = page.locator("#job-list a")
+    wait_for(lambda: names.all_inner_texts() == ["trip a.mp4", "trip b.mp4", "trip c.mp4"])
+    page.click("text=trip b.mp4")
+    person.wait_result().reload().wait_result()
+    page.keyboard.press("n")
+    page.wait_for_selector("#result-title:text-is('trip c.mp4')")
+    page.click("#home")
+    wait_for(lambda: names.all_inner_texts() == ["trip a.mp4", "trip b.mp4", "trip c.mp4"])
+    assert [page.input_value(field) for field in ("#search", "#job-label")] == ["trip", "negative"]
+
+
 def test_several_are_exported_in_one_file_and_deleted(
     visit: Visitor, service: SteadyService, three: list[str]
 ) -> None:

@@ -90,17 +90,22 @@ def test_the_sound_track_is_chosen_and_named(visit: Visitor, service: SteadyServ
     assert "sound track 2 of 2" in person.page.inner_text("#made")
 
 
-def test_a_draft_can_be_requested_and_is_marked(
+def test_a_draft_with_tags_can_be_requested_and_is_marked(
     visit: Visitor, service: SteadyService, tmp_path: Path
 ) -> None:
     video = tmp_path / "preview.mp4"
     make_clip(video, seconds=4.0, audio="aac")
     person = visit().go()
     person.page.select_option("#quality", "draft")
+    person.page.fill("#new-tags", "week 12, raw")
+    # Files that are chosen again after a reload have the same options.
+    person.reload()
     person.page.set_input_files("#file", video)
     person.wait_result()
     job = person.page.url.partition("#")[2]
     assert service.job(job)["options"]["quality"] == "draft"
+    assert service.job(job)["options"]["tags"] == ["week 12", "raw"]
+    assert person.page.locator("#tags li").count() == 2
     assert "This is a draft" in person.page.inner_text("#warnings")
 
 

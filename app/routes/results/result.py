@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Collection
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -47,7 +48,7 @@ from sentiloc.app.schemas.tasks import (
 from sentiloc.app.services import Services, ServicesDep
 from sentiloc.app.storage.local import thumbnail_key
 from sentiloc.model.errors import ErrorCode, SentilocError
-from sentiloc.model.results.result import parse_result
+from sentiloc.model.results.result import Result, parse_result
 from sentiloc.model.results.task_result import AnyResult, labels_of, recut_any, task_of
 
 router = APIRouter(tags=["results"])
@@ -218,7 +219,17 @@ def _cut(services: Services, record: JobRecord, cut: Cut) -> tuple[AnyResult, An
     stored = read_partial(services, record) if cut.partial else read_result(services, record)
     check_labels(cut.labels or (), labels_of(stored), "labels")
     edited = corrected(services, record, stored) if cut.corrected else None
-    return stored, edited or recut_any(stored, cut.cut(stored.options))
+    if edited is None:
+        return stored, recut_any(stored, cut.cut(stored.options))
+    # Other options cut the model's curve, which people's segments do not come from.
+    return stored, edited if cut.labels is None else _only(edited, cut.labels)
+
+
+def _only(found: Result, labels: Collection[str]) -> Result:
+    options = replace(found.options, labels=tuple(sorted(set(labels))))
+    return replace(
+        found, options=options, segments=tuple(one for one in found.segments if one.label in labels)
+    )
 
 
 @router.get(
