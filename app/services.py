@@ -26,8 +26,8 @@ from sentiloc.app.redis.shared_connection import SharedConnection
 from sentiloc.app.settings import Settings
 from sentiloc.app.sign_in.factory import make_sign_in
 from sentiloc.app.sign_in.service import SignIn
+from sentiloc.app.storage.base import Storage
 from sentiloc.app.storage.factory import make_storage
-from sentiloc.app.storage.local import Storage
 from sentiloc.app.telemetry import outages
 from sentiloc.app.telemetry.audit import AuditLog
 from sentiloc.app.uploads.jobs import UploadJobs

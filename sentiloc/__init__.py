@@ -21,8 +21,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sentiloc.api import Model as Model
     from sentiloc.api import Progress as Progress
-    from sentiloc.api import Result as Result
-    from sentiloc.api import formats as formats
     from sentiloc.api import list_models as list_models
     from sentiloc.api import load_model as load_model
     from sentiloc.app.version import version
@@ -37,6 +35,8 @@ if TYPE_CHECKING:
     from sentiloc.model.segments import Evidence as Evidence
     from sentiloc.model.segments import Segment as Segment
     from sentiloc.model.segments import VideoInfo as VideoInfo
+    from sentiloc.result import Result as Result
+    from sentiloc.result import formats as formats
     from sentiloc.worker.config import CacheConfig as CacheConfig
     from sentiloc.worker.config import RuntimeConfig as RuntimeConfig
     from sentiloc.worker.decoder.request import DecodeLimits as DecodeLimits
@@ -47,12 +47,13 @@ if TYPE_CHECKING:
     __version__ = version()
 
 _PLACES = {
-    "sentiloc.api": ("Model", "Progress", "Result", "formats", "list_models", "load_model"),
+    "sentiloc.api": ("Model", "Progress", "list_models", "load_model"),
     "sentiloc.model.errors": ("ErrorCode", "SentilocError"),
     "sentiloc.model.results.result": ("Curve", "ModelIdentity", "SegmentOptions"),
     "sentiloc.model.results.task_result": ("SeriesCurve",),
     "sentiloc.model.results.warnings": ("ResultWarning",),
     "sentiloc.model.segments": ("AudioTrack", "Evidence", "Segment", "VideoInfo"),
+    "sentiloc.result": ("Result", "formats"),
     "sentiloc.worker.config": ("CacheConfig", "RuntimeConfig"),
     "sentiloc.worker.decoder.request": ("DecodeLimits",),
     "sentiloc.worker.pipelines.base": ("TimeRange",),

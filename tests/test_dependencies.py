@@ -19,6 +19,7 @@ OF_EXTRAS = {
     "sentiloc.app.sign_in.provider",
     "sentiloc.app.sign_in.signatures",
     "sentiloc.app.storage.s3",
+    "sentiloc.app.storage.s3_client",
     "sentiloc.app.storage.s3_objects",
     "sentiloc.worker.precision.quantize",
 }

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sentiloc.app.access.caller import Caller, current_caller
-from sentiloc.app.access.guard import SIGN_IN_PATHS
+from sentiloc.app.access.request_rules import SIGN_IN_PATHS
 from sentiloc.app.telemetry.audit import AuditLog
 from sentiloc.app.telemetry.logs import request_id_context, without_keys
 

@@ -1,4 +1,4 @@
-"""API-key authentication middleware. Every path needs a key unless it is listed as open.
+"""API-key authentication middleware. Every path needs a key unless `request_rules` lists it as open.
 
 It runs before all routes, so new routes are protected, too. `access.caller` holds the key's owner.
 """
@@ -6,8 +6,6 @@ It runs before all routes, so new routes are protected, too. `access.caller` hol
 from __future__ import annotations
 
 import contextlib
-import math
-import re
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -22,130 +20,30 @@ from sentiloc.app.access.caller import Caller, set_caller, set_check
 from sentiloc.app.access.caller import Scope as KeyScope
 from sentiloc.app.access.key_limits import KeyLimitReached, KeySlots, KeyTurns, StorageQuotaExceeded
 from sentiloc.app.access.keys import ApiKey, check_key, parse_key, record_key, split_key
+from sentiloc.app.access.problems import CHALLENGE, Forbidden, QuotaExceeded, RateLimited, Unauthorized
 from sentiloc.app.access.rate_limit import RateLimiter, rate_headers
 from sentiloc.app.access.repeats import batch_request, job_request
+from sentiloc.app.access.request_rules import (
+    READING_METHODS,
+    is_open,
+    is_quick_or_lasting,
+    makes_jobs,
+    makes_records,
+    needed_scope,
+    reads_many,
+    stated_bytes,
+)
 from sentiloc.app.access.sessions import SessionStore, session_cookie
 from sentiloc.app.access.usage import as_minutes, held_key, month_ends, usage_key
-from sentiloc.app.http.address import VERSION_PATH
 from sentiloc.app.http.connection_table import address_name
 from sentiloc.app.http.handlers import error_response
 from sentiloc.app.http.lingering import LingeringResponse
-from sentiloc.app.http.multipart import FORM_OVERHEAD
-from sentiloc.app.http.problems import ProblemCode, ProblemError, TypedProblem
+from sentiloc.app.http.problems import ProblemError
 from sentiloc.app.redis.shared_connection import SharedConnection
 from sentiloc.app.settings import Settings
 
-SIGN_IN_PATHS = frozenset({"/session", "/signin", "/signin/callback", "/signin/backchannel", "/signout"})
-"""Where people sign in on the page: they have no key yet. `routes.account.sign_in` checks these requests."""
-OPEN_PATHS = frozenset({"/", "/docs", "/openapi.json", "/healthz", "/readyz", *SIGN_IN_PATHS})
-OPEN_FOLDERS = ("/web/", "/docs/", "/shared/", "/embed/")
-"""Shared links carry their own signature; `routes.reels.share` checks it."""
-# Only these count against the quota; deleting or reading must work when it is used up.
-_JOB_MAKERS = re.compile(r"/(localize(/url|/upload)?|uploads|batches|jobs/[^/]+/rerun)/?")
-_READING = frozenset({"GET", "HEAD"})
-_POLL = re.compile(r"/jobs/(?!summary$)[^/]+")
-_LASTING = re.compile(r"/(localize(/upload)?|uploads(/.*)?|jobs/[^/]+/(events|video)|reels/[^/]+/video)/?")
-"""Requests that last as long as their bytes take or their job runs, and use a thread for moments only."""
-_LISTS = re.compile(r"/(jobs(/summary)?|reels|batches|feedback/export|usage)/?")
-"""Requests that may read thousands of records."""
-_CHALLENGE = 'Bearer realm="sentiloc"'
 # How often a key's time of last use is written: often enough to be useful, and rare enough for the disk.
 _USED_EVERY_SECONDS = 60.0
-
-
-class Unauthorized(TypedProblem):
-    """The request has no API key, or one that is not valid."""
-
-    of_status = 401
-    of_code = ProblemCode.UNAUTHORIZED
-    example = "This server needs an API key. Send `Authorization: Bearer KEY`."
-
-    def __init__(self, detail: str | None = None, challenge: str = _CHALLENGE) -> None:
-        super().__init__(detail, {"WWW-Authenticate": challenge})
-
-
-class Forbidden(TypedProblem):
-    """The key lacks a scope."""
-
-    of_status = 403
-    of_code = ProblemCode.FORBIDDEN
-    example = "This request needs a key with the scope `write`."
-
-    def __init__(self, scope: KeyScope) -> None:
-        super().__init__(f"This request needs a key with the scope `{scope}`.")
-
-
-class RateLimited(TypedProblem):
-    """Too many requests; `wait` is the number of seconds until the next one is allowed."""
-
-    of_status = 429
-    of_code = ProblemCode.RATE_LIMITED
-    example = "The key may send 1200 requests per minute. Try again later."
-
-    def __init__(self, detail: str, wait: float, standing: Mapping[str, str] | None = None) -> None:
-        super().__init__(detail, {**_retry_after(wait), **(standing or {})})
-
-
-class QuotaExceeded(TypedProblem):
-    """The key's minutes of this month are used up; `wait` is the number of seconds until the next month."""
-
-    of_status = 429
-    of_code = ProblemCode.QUOTA_EXCEEDED
-    example = "The key's 600 minutes of this month are used up."
-
-    def __init__(self, minutes: float, wait: float) -> None:
-        super().__init__(f"The key's {minutes:g} minutes of this month are used up.", _retry_after(wait))
-
-
-def is_open(path: str) -> bool:
-    """True for paths that need no key: the page, the docs, the health checks and shared links."""
-    # This middleware runs before and after the version is removed from the path.
-    path = path.removeprefix(VERSION_PATH)
-    return path in OPEN_PATHS or path.startswith(OPEN_FOLDERS)
-
-
-def makes_jobs(method: str, path: str) -> bool:
-    """True for a request that creates a job, which counts against the key's quota."""
-    return method == "POST" and _JOB_MAKERS.fullmatch(path) is not None
-
-
-def makes_records(method: str, path: str) -> bool:
-    """True for a request that creates a job of any kind, which stays until its record expires."""
-    return makes_jobs(method, path) or (method == "POST" and path.removesuffix("/") == "/reels")
-
-
-def needed_scope(method: str, path: str) -> KeyScope:
-    """The scope that a key needs for a request."""
-    if path == "/metrics":
-        return KeyScope.METRICS
-    if path == "/keys" or path.startswith("/keys/"):
-        return KeyScope.ADMIN
-    return KeyScope.READ if method in _READING else KeyScope.WRITE
-
-
-def is_quick_or_lasting(method: str, path: str) -> bool:
-    """True for a poll of a job, which needs no thread, and for requests that move bytes or wait for a job."""
-    return (method == "GET" and _POLL.fullmatch(path) is not None) or _LASTING.fullmatch(path) is not None
-
-
-def reads_many(method: str, path: str) -> bool:
-    """True for a request that may read thousands of records."""
-    return method != "POST" and _LISTS.fullmatch(path) is not None
-
-
-def stated_bytes(path: str, headers: Mapping[str, str]) -> int:
-    """The least number of bytes that a request for a job will store, by its headers."""
-    path = path.removesuffix("/")
-    if path == "/uploads":
-        length = headers.get("upload-length", "")
-    elif path == "/localize" and headers.get("content-type", "").lower().startswith("multipart/"):
-        length = headers.get("content-length", "")
-    else:
-        # The bytes of an upload are counted already. Of all others at least one is new.
-        return 0 if path in ("/localize", "/localize/upload", "/batches") else 1
-    # The route refuses other lengths.
-    known = int(length) if length.isascii() and length.isdigit() and len(length) <= 18 else 0
-    return max(1, known - (FORM_OVERHEAD if path == "/localize" else 0))
 
 
 def key_from_headers(headers: Mapping[str, str]) -> str | None:
@@ -274,7 +172,7 @@ class KeyGuard:
             if wait := self._failures.take(address, self._settings.bad_keys_per_minute):
                 raise RateLimited("This address has sent too many wrong keys. Try again later.", wait)
             detail = "The API key is unknown, revoked or expired."
-            raise Unauthorized(detail, f'{_CHALLENGE}, error="invalid_token"')
+            raise Unauthorized(detail, f'{CHALLENGE}, error="invalid_token"')
         return key
 
     async def _require_quota(self, key: ApiKey, path: str, repeated: str | None) -> None:
@@ -337,7 +235,7 @@ def _with_headers(send: Send, added: Mapping[str, str]) -> Send:
 
 
 async def _refuse(response: Response, scope: Scope, receive: Receive, send: Send) -> None:
-    has_body = scope["method"] not in _READING
+    has_body = scope["method"] not in READING_METHODS
     # Without a body there is nothing to discard, and the connection can stay open.
     answer = LingeringResponse(response) if has_body else response
     with contextlib.suppress(OSError):
@@ -347,8 +245,3 @@ async def _refuse(response: Response, scope: Scope, receive: Receive, send: Send
 def _address(scope: Scope) -> str:
     """The name under which failed logins are counted."""
     return address_name(scope["client"][0] if scope.get("client") else "")
-
-
-def _retry_after(seconds: float) -> dict[str, str]:
-    # The header takes whole seconds; 0 would invite an immediate repetition.
-    return {"Retry-After": str(max(1, math.ceil(seconds)))}

@@ -26,7 +26,7 @@ from sentiloc.app.jobs.submit import IdempotencyConflict
 from sentiloc.app.outbound.client import Outbound
 from sentiloc.app.places import SCHEME, may_read, parse_place
 from sentiloc.app.settings import Settings
-from sentiloc.app.storage.local import source_key
+from sentiloc.app.storage.keys import source_key
 from sentiloc.app.uploads.jobs import UploadJobs
 from sentiloc.app.uploads.problems import UploadGone, UploadUsed
 from sentiloc.app.uploads.record import UploadRecord

@@ -27,8 +27,8 @@ from sentiloc.app.housekeeping.retention import delete_ended
 from sentiloc.app.jobs.keys import job_key
 from sentiloc.app.jobs.options import Priority
 from sentiloc.app.jobs.store import JobStore
+from sentiloc.app.storage.base import Storage
 from sentiloc.app.storage.failures import Failures
-from sentiloc.app.storage.local import Storage
 from sentiloc.app.uploads.record import upload_key
 from sentiloc.app.uploads.store import UploadStore
 from sentiloc.app.webhooks.endpoints import EndpointStore

@@ -19,7 +19,8 @@ from sentiloc.app.access.usage import Held, held_key
 from sentiloc.app.jobs.keys import job_key
 from sentiloc.app.jobs.record import JobRecord
 from sentiloc.app.jobs.store import JobStore
-from sentiloc.app.storage.local import Storage, thumbnail_key
+from sentiloc.app.storage.base import Storage
+from sentiloc.app.storage.keys import thumbnail_key
 from sentiloc.app.uploads.record import upload_key
 
 logger = logging.getLogger(__name__)

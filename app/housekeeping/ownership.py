@@ -12,7 +12,7 @@ from typing import cast
 
 from redis import Redis
 
-from sentiloc.app.storage.local import Storage
+from sentiloc.app.storage.base import Storage
 from sentiloc.model.errors import ErrorCode, SentilocError
 
 logger = logging.getLogger(__name__)

@@ -22,9 +22,10 @@ from sentiloc.app.jobs.record import JobState
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.redis.scripts import write_when_full
 from sentiloc.app.settings import Settings
+from sentiloc.app.storage.base import Storage
 from sentiloc.app.storage.breaker import StoreUnreachableError
 from sentiloc.app.storage.failures import Failures
-from sentiloc.app.storage.local import PROBE, Storage
+from sentiloc.app.storage.keys import PROBE
 from sentiloc.app.telemetry import outages
 from sentiloc.model.errors import ErrorCode, SentilocError
 

@@ -16,10 +16,9 @@ from sentiloc.app.jobs.keys import job_key
 from sentiloc.app.jobs.record import JobRecord, JobState
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.settings import Settings
+from sentiloc.app.storage.base import RETRY_SECONDS, Storage
 from sentiloc.app.storage.failures import Failures
-from sentiloc.app.storage.local import (
-    RETRY_SECONDS,
-    Storage,
+from sentiloc.app.storage.keys import (
     is_incoming,
     partial_key,
     reel_key,

@@ -16,7 +16,7 @@ from sentiloc.app.jobs.keys import job_key
 from sentiloc.app.jobs.presence import why_unserved
 from sentiloc.app.jobs.record import JobError, JobState
 from sentiloc.app.jobs.store import JobStore
-from sentiloc.app.storage.local import Storage
+from sentiloc.app.storage.base import Storage
 from sentiloc.model.errors import ErrorCode
 
 logger = logging.getLogger(__name__)

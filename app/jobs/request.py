@@ -15,7 +15,7 @@ from sentiloc.app.jobs.idempotency import IdempotencyKey
 from sentiloc.app.jobs.options import EXAMPLE_OPTIONS, JobOptions
 from sentiloc.app.jobs.record import NewJob, new_job_id
 from sentiloc.app.outbound.client import MAX_URL
-from sentiloc.app.storage.local import source_key
+from sentiloc.app.storage.keys import source_key
 
 MAX_REQUEST_BYTES = 64 * 1024
 _BY_URL: dict[str, Any] = {"url": "https://media.example/holiday.mp4", "options": EXAMPLE_OPTIONS}

@@ -22,7 +22,8 @@ from sentiloc.app.jobs.options import JobOptions
 from sentiloc.app.jobs.record import JobRecord, NewJob, new_job_id
 from sentiloc.app.jobs.submit import Submitter
 from sentiloc.app.settings import Settings
-from sentiloc.app.storage.local import Storage, source_key
+from sentiloc.app.storage.base import Storage
+from sentiloc.app.storage.keys import source_key
 from sentiloc.model.errors import ErrorCode
 
 EXAMPLE_RERUN: dict[str, Any] = {"options": {"threshold": 0.4, "labels": None}}

@@ -15,7 +15,7 @@ from sentiloc.app.jobs.idempotency import IdempotencyKey, KeyReusedError
 from sentiloc.app.jobs.presence import require_served
 from sentiloc.app.jobs.record import JobRecord, JobState, NewJob
 from sentiloc.app.jobs.store import JobStore, QueueFullError, StorageFullForKeyError
-from sentiloc.app.storage.local import Storage
+from sentiloc.app.storage.base import Storage
 
 logger = logging.getLogger(__name__)
 

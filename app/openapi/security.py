@@ -4,16 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from sentiloc.app.access.guard import (
-    Forbidden,
-    QuotaExceeded,
-    RateLimited,
-    Unauthorized,
-    is_open,
-    makes_jobs,
-    makes_records,
-)
 from sentiloc.app.access.key_limits import KeyLimitReached, StorageQuotaExceeded
+from sentiloc.app.access.problems import Forbidden, QuotaExceeded, RateLimited, Unauthorized
+from sentiloc.app.access.request_rules import is_open, makes_jobs, makes_records
 from sentiloc.app.http.origin_guard import CrossSite, UnknownHost
 from sentiloc.app.http.problems import RedisUnavailable, documented
 

@@ -13,7 +13,7 @@ from sentiloc.app.http.problems import ProblemCode, TypedProblem
 from sentiloc.app.jobs.record import JobRecord
 from sentiloc.app.schemas.jobs import EXAMPLE_ID, JobBody, job_body
 from sentiloc.app.services import Services, ServicesDep
-from sentiloc.app.storage.local import Storage
+from sentiloc.app.storage.base import Storage
 
 JOB_ID = "[A-Za-z0-9_-]{1,64}"
 JobId = Annotated[str, Path(pattern=f"^{JOB_ID}$", examples=[EXAMPLE_ID])]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from sentiloc.app.settings import Settings
-from sentiloc.app.storage.local import LocalStorage, Storage
+from sentiloc.app.storage.base import Storage
+from sentiloc.app.storage.local import LocalStorage
 from sentiloc.model.errors import ErrorCode, SentilocError
 
 

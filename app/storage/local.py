@@ -1,168 +1,28 @@
-"""The storage interface, its keys, and storage in a folder. A file is either completely visible or not at all."""
+"""Storage in a folder."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Protocol, Self
+from typing import BinaryIO, Self
 
+from sentiloc.app.storage.base import Presigned
 from sentiloc.app.storage.disk import faults_are_typed, refusals_are_typed, require_reserve
 from sentiloc.app.storage.failures import Failures, delete_all
+from sentiloc.app.storage.keys import check_key, is_key, is_own_key
 from sentiloc.model.errors import ErrorCode, SentilocError
 
-# Keys come from ids, but a second check here keeps a mistake elsewhere from leaving the folder.
-_KEY = re.compile(r"(uploads|results)/[A-Za-z0-9_-]{8,64}(\.[a-z0-9]{1,8}){0,3}")
 _PART = ".part"
 _NO_VIDEO = "The uploaded file is no longer stored."
-# Only these files are swept: whoever chooses the data folder may keep other files in folders of these names.
-_OWN_KEY = re.compile(
-    r"uploads/[A-Za-z0-9_-]{8,64}\.(?:src|incoming)"
-    r"|results/[A-Za-z0-9_-]{8,64}(?:\.\d+){1,2}\.(?:partial\.json|json|jpg|mp4)"
-)
-
-
-def source_key(job_id: str) -> str:
-    """The key of a job's video. It is derived from the id, so that the sweep finds videos without a job."""
-    return f"uploads/{job_id}.src"
-
-
-# Need not exist: asking for its size shows whether the storage answers.
-PROBE = source_key("availability-probe")
-
-
-def incoming_key(upload_id: str) -> str:
-    """The key that a client with a presigned form writes to. The video is moved from there before it gets a job."""
-    return f"uploads/{upload_id}.incoming"
-
-
-def source_owner(key: str) -> str | None:
-    """The job or upload id in a key made by `source_key` or `incoming_key`; None for any other key."""
-    found = re.fullmatch(r"uploads/([A-Za-z0-9_-]+)\.(?:src|incoming)", key)
-    return found and found[1]
-
-
-def is_incoming(key: str) -> bool:
-    """True for a key made by `incoming_key`."""
-    return key.endswith(".incoming")
-
-
-def result_key(job_id: str, attempt: int) -> str:
-    """The key of the result of one attempt. Each attempt has its own, so a late attempt overwrites nothing."""
-    return f"results/{job_id}.{attempt}.json"
-
-
-def thumbnail_key(job_id: str, attempt: int, index: int) -> str:
-    """The key of the picture of a result's segment."""
-    return f"results/{job_id}.{attempt}.{index}.jpg"
-
-
-def reel_key(job_id: str, attempt: int) -> str:
-    """The key of the reel that one attempt has rendered."""
-    return f"results/{job_id}.{attempt}.mp4"
-
-
-def partial_key(job_id: str, attempt: int) -> str:
-    """The key of what a running attempt has found so far."""
-    return f"results/{job_id}.{attempt}.partial.json"
-
 
 RESERVE_BYTES = 64 << 20
 """Bytes that uploads keep free on the disk for the job store's log and the results of accepted jobs."""
-
-
-def check_key(key: str) -> None:
-    """Raise `ValueError` for a key that could refer to a file outside the storage."""
-    if not _KEY.fullmatch(key):
-        raise ValueError(f"not a storage key: {key!r}")
-
-
-class Writer(Protocol):
-    """A file that is being written. It is invisible until `commit`; without it, leaving the context removes it."""
-
-    def write(self, data: bytes) -> None:
-        """Append; raises `storage_full`."""
-
-    def commit(self) -> None:
-        """Make the file durable and visible; raises `storage_full`."""
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Presigned:
-    """A form for a client's upload: it sends `fields` first, then the file as `file`."""
-
-    url: str
-    fields: dict[str, str]
-
-
-RETRY_SECONDS = 600.0
-"""A file that could not be deleted is tried again after this time."""
-
-
-class Storage(Protocol):
-    """A place for files. Keys are `uploads/…` and `results/…`.
-
-    Every method raises `storage_unavailable` while a remote store cannot be reached, or if a disk refuses the request.
-    """
-
-    def writer(self, key: str) -> Writer:
-        """Start a new file."""
-
-    def local_path(self, key: str) -> contextlib.AbstractContextManager[Path]:
-        """The file on this machine while the context lasts; raises `source_missing`."""
-
-    def read(self, key: str) -> bytes:
-        """The whole file; raises `source_missing`."""
-
-    def size(self, key: str) -> int | None:
-        """The size of the file in bytes; None if it does not exist."""
-
-    def adopt(self, path: Path, key: str) -> None:
-        """Move a complete file of this machine into the storage. May be repeated after a crash.
-
-        Raises `storage_full`, and `FileNotFoundError` if there is no file at `path`.
-        """
-
-    def move(self, key: str, target: str) -> bool:
-        """Give a file another key; False if there is no file at `key`. May be repeated after a crash."""
-
-    def copy(self, key: str, target: str) -> bool:
-        """Make a second file with the same content; False if there is no file at `key`. May be repeated."""
-
-    @property
-    def link_origin(self) -> str | None:
-        """The origin of every `link`, as `https://host:port`; None if the storage has no such URLs."""
-
-    def link(self, key: str) -> str | None:
-        """A URL from which a client can fetch the file directly; None if the storage has no such URLs."""
-
-    def presign(self, key: str, max_bytes: int, seconds: int) -> Presigned | None:
-        """A form with which a client can send a file of at most `max_bytes` directly; None if not supported."""
-
-    def delete(self, key: str) -> None:
-        """Delete the file if it exists."""
-
-    def older_than(self, folder: str, seconds: float) -> Iterator[str]:
-        """Yield the keys in `uploads` or `results` whose files were last written more than `seconds` ago."""
-
-    def sweep(self, older_than_seconds: float) -> int:
-        """Delete unfinished files without a write for `older_than_seconds`; returns their number.
-
-        One that cannot be deleted stops no other. Raises the first `storage_unavailable` at the end.
-        """
 
 
 class LocalStorage:
@@ -262,7 +122,7 @@ class LocalStorage:
         with faults_are_typed():
             for path in (self._root / folder).glob("*"):
                 key = f"{folder}/{path.name}"
-                if _OWN_KEY.fullmatch(key) and path.is_file() and _written(path) < limit:
+                if is_own_key(key) and path.is_file() and _written(path) < limit:
                     yield key
 
     def sweep(self, older_than_seconds: float) -> int:
@@ -343,7 +203,7 @@ def _sync_folder(folder: Path) -> None:
 def _is_unfinished(path: Path) -> bool:
     """Whether a file has the name that a `LocalWriter` gives."""
     found = re.fullmatch(rf"(.+)\.[0-9a-f]{{8}}{re.escape(_PART)}", f"{path.parent.name}/{path.name}")
-    return found is not None and _KEY.fullmatch(found[1]) is not None and path.is_file()
+    return found is not None and is_key(found[1]) and path.is_file()
 
 
 def _written(path: Path) -> float:

@@ -1,7 +1,6 @@
 """Storage in an S3-compatible object store. An object is either completely visible or not at all.
 
-Files are written to a local folder first, so an upload that breaks off never reaches the store. Credentials are found
-in the usual way of AWS clients (environment, profile, instance role).
+Files are written to a local folder first, so an upload that breaks off never reaches the store.
 """
 
 from __future__ import annotations
@@ -15,21 +14,27 @@ from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 from urllib.parse import urlsplit
 
-import boto3
 from boto3.s3.transfer import TransferConfig
-from botocore import UNSIGNED
-from botocore.client import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 from sentiloc.app.places import parse_prefix
 from sentiloc.app.settings import Settings
-from sentiloc.app.storage.breaker import Breaker, StoreUnreachableError
+from sentiloc.app.storage.base import Presigned
+from sentiloc.app.storage.breaker import Breaker
 from sentiloc.app.storage.disk import faults_are_typed
 from sentiloc.app.storage.failures import Failures, delete_all
-from sentiloc.app.storage.local import LocalStorage, LocalWriter, Presigned, check_key
+from sentiloc.app.storage.keys import check_key
+from sentiloc.app.storage.local import LocalStorage, LocalWriter
+from sentiloc.app.storage.s3_client import (
+    connect_s3,
+    connect_seconds,
+    errors_are_typed,
+    is_missing,
+    link_origin,
+)
 from sentiloc.model.errors import ErrorCode, SentilocError
 
 # Long enough to start a download; a link needs no key, so it should not live longer.
@@ -37,14 +42,8 @@ _LINK_SECONDS = 900
 _COPY = ".copy"
 # A lock, its copy, and the file that boto3 writes before it gets the copy's name.
 _OWN_COPY = re.compile(rf"[0-9a-f]{{16}}(?:{re.escape(_COPY)}(?:\.\w{{8}})?)?")
-_CONNECT_SECONDS = 5.0
 # The library's five attempts would multiply those of the client.
 _DOWNLOAD = TransferConfig(num_download_attempts=2)
-# HEAD has no body, so boto3 only knows the status; the other names come from GET and from other servers.
-_MISSING = {"404", "NoSuchKey", "NotFound"}
-
-# After a redirect botocore asks for the bucket's region, which is redirected, too, and so on.
-REDIRECTED = "The object store answers with a redirect. The operator can correct SENTILOC_STORAGE_ENDPOINT."
 
 
 class S3Storage:
@@ -58,11 +57,11 @@ class S3Storage:
         self._staged = LocalStorage(self._staging, settings.upload_reserve_bytes)
         self._client = connect_s3(settings, settings.storage_endpoint)
         # Shorter than any wait for a connection or for an answer.
-        self._breaker = Breaker(_connect_seconds(settings))
+        self._breaker = Breaker(connect_seconds(settings))
         public = settings.storage_public_endpoint
         # The signature covers the host, so links must be signed for the address that clients use.
         self._signer = connect_s3(settings, public) if public else self._client
-        self.link_origin = _link_origin(settings, self._bucket)
+        self.link_origin = link_origin(settings, self._bucket)
 
     def create_bucket(self) -> bool:
         """Create the bucket; False if it existed. Raises `storage_unavailable`."""
@@ -81,7 +80,7 @@ class S3Storage:
         try:
             self._client.head_bucket(Bucket=self._bucket)
         except ClientError as error:
-            if error.response.get("Error", {}).get("Code") in _MISSING:
+            if is_missing(error):
                 return False
             raise
         return True
@@ -239,7 +238,7 @@ class S3Storage:
         """A request to the store: its errors are typed, and fail at once while the store does not answer."""
         began = self._breaker.enter()
         try:
-            with _typed():
+            with errors_are_typed():
                 yield
         except SentilocError as error:
             if isinstance(error.__cause__, ClientError):
@@ -276,35 +275,6 @@ def _taken(lock: Path) -> Iterator[bool]:
         yield is_free
 
 
-def _connect_seconds(settings: Settings) -> float:
-    return min(_CONNECT_SECONDS, settings.storage_timeout_seconds)
-
-
-def _link_origin(settings: Settings, bucket: str) -> str:
-    """The origin of the URLs of objects. No credentials are needed to compute it; they may be set later."""
-    endpoint = settings.storage_public_endpoint or settings.storage_endpoint
-    unsigned = connect_s3(settings, endpoint, signature=UNSIGNED)
-    url = urlsplit(unsigned.generate_presigned_url("get_object", {"Bucket": bucket, "Key": "any"}))
-    return f"{url.scheme}://{url.netloc}"
-
-
-def connect_s3(settings: Settings, endpoint: str | None, signature: object = "s3v4") -> Any:
-    """A client of the object store at `endpoint`; None is AWS."""
-    return boto3.client(
-        "s3",
-        endpoint_url=endpoint,
-        region_name=settings.storage_region,
-        config=Config(
-            signature_version=signature,
-            connect_timeout=_connect_seconds(settings),
-            read_timeout=settings.storage_timeout_seconds,
-            retries={"mode": "standard", "total_max_attempts": 2},
-            # Other servers usually have no DNS name for each bucket.
-            s3={"addressing_style": "path" if endpoint else "auto"},
-        ),
-    )
-
-
 class S3Writer:
     """Writes a local file, then uploads it."""
 
@@ -336,23 +306,3 @@ class S3Writer:
             # After a failed upload, too: the caller keeps the data and tries again. What stays is swept later.
             with suppress(OSError):
                 self._path.unlink(missing_ok=True)
-
-
-@contextmanager
-def _typed() -> Iterator[None]:
-    try:
-        yield
-    except (ClientError, BotoCoreError, boto3.exceptions.Boto3Error) as error:
-        # Around an upload, boto3 puts an error of its own.
-        refusal = error.__context__ if isinstance(error, boto3.exceptions.S3UploadFailedError) else error
-        if isinstance(refusal, ClientError):
-            raise _refused(refusal) from refusal
-        raise StoreUnreachableError("The object store cannot be reached.") from error
-    except RecursionError as error:
-        raise StoreUnreachableError(REDIRECTED) from error
-
-
-def _refused(error: ClientError) -> SentilocError:
-    if error.response.get("Error", {}).get("Code") in _MISSING:
-        return SentilocError(ErrorCode.SOURCE_MISSING, "The file is no longer stored.")
-    return SentilocError(ErrorCode.STORAGE_UNAVAILABLE, "The object store refused the request.")

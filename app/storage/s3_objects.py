@@ -10,7 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from sentiloc.app.places import Place
 from sentiloc.app.settings import Settings
-from sentiloc.app.storage.s3 import REDIRECTED, connect_s3
+from sentiloc.app.storage.s3_client import REDIRECTED, connect_s3
 from sentiloc.model.errors import ErrorCode, SentilocError
 
 # Bounds the memory of the worker, whatever the size of the video.

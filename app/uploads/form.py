@@ -17,7 +17,8 @@ from sentiloc.app.jobs.checks import read_request_options
 from sentiloc.app.jobs.idempotency import make_key
 from sentiloc.app.jobs.record import JobRecord, NewJob, new_job_id
 from sentiloc.app.settings import Settings
-from sentiloc.app.storage.local import Storage, Writer, source_key
+from sentiloc.app.storage.base import Storage, Writer
+from sentiloc.app.storage.keys import source_key
 from sentiloc.app.uploads.problems import EmptyVideo
 from sentiloc.model.errors import SentilocError
 

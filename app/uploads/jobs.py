@@ -15,8 +15,8 @@ from sentiloc.app.jobs.record import JobRecord, NewJob
 from sentiloc.app.jobs.store import UploadEndedError
 from sentiloc.app.jobs.submit import Submitter
 from sentiloc.app.settings import Settings
+from sentiloc.app.storage.base import Storage
 from sentiloc.app.storage.failures import Failures
-from sentiloc.app.storage.local import Storage
 from sentiloc.app.uploads.problems import UploadBusy, UploadGone, UploadUnfinished, UploadUsed
 from sentiloc.app.uploads.record import UploadRecord, UploadState
 from sentiloc.app.uploads.store import UploadStore

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 
-from sentiloc.app.storage.local import incoming_key, source_key
+from sentiloc.app.storage.keys import incoming_key, source_key
 
 
 def upload_key(prefix: str, upload_id: str) -> str:

@@ -23,9 +23,9 @@ from sentiloc.app.ids import ID
 from sentiloc.app.jobs.keys import job_key
 from sentiloc.app.redis.scripts import Scripts
 from sentiloc.app.settings import Settings
+from sentiloc.app.storage.base import RETRY_SECONDS, Storage
 from sentiloc.app.storage.disk import faults_are_typed, refusals_are_typed
 from sentiloc.app.storage.failures import Failures
-from sentiloc.app.storage.local import RETRY_SECONDS, Storage
 from sentiloc.app.uploads.problems import TooManyUploads, UploadElsewhere, UploadGone
 from sentiloc.app.uploads.record import UploadRecord, UploadState, read_fields, upload_key, write_fields
 from sentiloc.model.errors import ErrorCode, SentilocError

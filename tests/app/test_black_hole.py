@@ -23,7 +23,7 @@ from sentiloc.app.redis.client import connect
 from sentiloc.app.schemas.results import EXAMPLE_RESULT
 from sentiloc.app.settings import Settings
 from sentiloc.app.storage.breaker import Breaker
-from sentiloc.app.storage.local import result_key, source_key
+from sentiloc.app.storage.keys import result_key, source_key
 from sentiloc.app.storage.s3 import S3Storage
 from sentiloc.app.telemetry import outages
 from sentiloc.app.telemetry.outages import Outage
@@ -222,7 +222,7 @@ def test_a_store_that_accepts_no_connection_opens_the_breaker(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Such as behind a firewall that drops packets: connecting then takes its own, shorter time limit."""
-    monkeypatch.setattr("sentiloc.app.storage.s3._CONNECT_SECONDS", 0.2)
+    monkeypatch.setattr("sentiloc.app.storage.s3_client._CONNECT_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0), backlog=0) as full, contextlib.ExitStack() as stack:
         for _ in range(4):
             waiting = stack.enter_context(socket.socket())

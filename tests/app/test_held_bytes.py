@@ -23,7 +23,8 @@ from sentiloc.app.jobs.store import JobStore, StorageFullForKeyError
 from sentiloc.app.main import create_app
 from sentiloc.app.schemas.results import EXAMPLE_RESULT
 from sentiloc.app.settings import Settings
-from sentiloc.app.storage.local import LocalStorage, source_key
+from sentiloc.app.storage.keys import source_key
+from sentiloc.app.storage.local import LocalStorage
 from sentiloc.model.errors import ErrorCode, SentilocError
 from tests.app.asking import VIDEO, assert_problem
 from tests.app.conftest import submit

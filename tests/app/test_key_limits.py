@@ -13,9 +13,9 @@ from httpx import Response
 from redis import Redis, RedisError
 
 from sentiloc.app.access.caller import Scope
-from sentiloc.app.access.guard import is_quick_or_lasting, reads_many
 from sentiloc.app.access.key_limits import KeyLimitReached, KeySlots, KeyTurns
 from sentiloc.app.access.keys import KeyStore
+from sentiloc.app.access.request_rules import is_quick_or_lasting, reads_many
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.main import create_app
 from sentiloc.app.routes.reels.highlights import Choice

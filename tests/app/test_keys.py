@@ -19,9 +19,11 @@ from fastapi.testclient import TestClient
 from redis import Redis
 
 from sentiloc.app.access.caller import Scope
-from sentiloc.app.access.guard import RateLimited, _address, is_open
+from sentiloc.app.access.guard import _address
 from sentiloc.app.access.keys import KeyStore, NewKey, check_key, record_key, split_key
+from sentiloc.app.access.problems import RateLimited
 from sentiloc.app.access.rate_limit import RateLimiter
+from sentiloc.app.access.request_rules import is_open
 from sentiloc.app.access.usage import as_minutes, next_month, usage_key
 from sentiloc.app.jobs.presence import WorkerPresence, beat
 from sentiloc.app.jobs.store import JobStore

@@ -15,7 +15,8 @@ from sentiloc.app.jobs.presence import beat
 from sentiloc.app.jobs.record import JobError, JobRecord, JobState, NewJob
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.settings import Settings
-from sentiloc.app.storage.local import LocalStorage, result_key
+from sentiloc.app.storage.keys import result_key
+from sentiloc.app.storage.local import LocalStorage
 from sentiloc.model.errors import ErrorCode
 from tests.app.test_served_models import MODEL, worker
 from tests.support.clock import set_clock

@@ -17,7 +17,8 @@ from sentiloc.app.main import create_app
 from sentiloc.app.redis.client import connect
 from sentiloc.app.settings import Settings
 from sentiloc.app.storage.breaker import StoreUnreachableError
-from sentiloc.app.storage.local import PROBE, LocalStorage
+from sentiloc.app.storage.keys import PROBE
+from sentiloc.app.storage.local import LocalStorage
 from sentiloc.app.telemetry import outages
 from sentiloc.app.telemetry.outages import Outage
 from sentiloc.model.errors import ErrorCode, SentilocError

@@ -14,7 +14,8 @@ from sentiloc.app.jobs.broker import Dispatcher
 from sentiloc.app.jobs.record import NewJob, new_job_id
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.settings import Settings
-from sentiloc.app.storage.local import LocalStorage, incoming_key, result_key, source_key
+from sentiloc.app.storage.keys import incoming_key, result_key, source_key
+from sentiloc.app.storage.local import LocalStorage
 from sentiloc.app.uploads.record import UploadState, upload_key
 from tests.support.jobs import claim
 

@@ -20,7 +20,7 @@ from sentiloc.app.main import create_app
 from sentiloc.app.services import Services
 from sentiloc.app.settings import Settings, get_settings
 from sentiloc.app.storage.factory import make_storage
-from sentiloc.app.storage.local import incoming_key, source_key
+from sentiloc.app.storage.keys import incoming_key, source_key
 from sentiloc.cli.verbs import root
 from sentiloc.client import Client, JobOptions
 from tests.app.asking import VIDEO, assert_problem

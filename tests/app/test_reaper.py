@@ -16,7 +16,8 @@ from sentiloc.app.jobs.presence import WorkerPresence, beat
 from sentiloc.app.jobs.record import JobState
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.settings import Settings
-from sentiloc.app.storage.local import LocalStorage, result_key
+from sentiloc.app.storage.keys import result_key
+from sentiloc.app.storage.local import LocalStorage
 from sentiloc.model.errors import SentilocError
 from tests.app.asking import storage_deletes_nothing
 from tests.app.conftest import submit

@@ -25,7 +25,8 @@ from sentiloc.app.jobs.record import JobRecord, JobState, NewJob, cost_of, new_j
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.main import create_app
 from sentiloc.app.settings import Settings
-from sentiloc.app.storage.local import LocalStorage, result_key, source_key
+from sentiloc.app.storage.keys import result_key, source_key
+from sentiloc.app.storage.local import LocalStorage
 from sentiloc.client import Client
 from sentiloc.model.segments import VideoInfo
 from sentiloc.worker.config import runtime_config

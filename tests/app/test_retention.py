@@ -20,7 +20,8 @@ from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.main import create_app
 from sentiloc.app.schemas.results import EXAMPLE_RESULT
 from sentiloc.app.settings import Settings
-from sentiloc.app.storage.local import LocalStorage, partial_key, reel_key, result_key, thumbnail_key
+from sentiloc.app.storage.keys import partial_key, reel_key, result_key, thumbnail_key
+from sentiloc.app.storage.local import LocalStorage
 from sentiloc.model.errors import SentilocError
 from tests.app.asking import assert_problem, finish, storage_deletes_nothing, upload
 from tests.app.conftest import submit

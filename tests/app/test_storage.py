@@ -16,9 +16,10 @@ import pytest
 from pydantic import ValidationError
 
 from sentiloc.app.settings import Settings
+from sentiloc.app.storage.base import Storage
 from sentiloc.app.storage.breaker import StoreUnreachableError
 from sentiloc.app.storage.factory import make_storage
-from sentiloc.app.storage.local import LocalStorage, Storage
+from sentiloc.app.storage.local import LocalStorage
 from sentiloc.model.errors import ErrorCode, SentilocError
 from tests.client.scripted import answer, scripted
 from tests.support.full_disk import fill, small_volume

@@ -10,7 +10,7 @@ from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.main import create_app
 from sentiloc.app.places import Place
 from sentiloc.app.settings import Settings
-from sentiloc.app.storage.local import result_key, source_key
+from sentiloc.app.storage.keys import result_key, source_key
 from sentiloc.app.storage.s3_objects import open_object
 from sentiloc.model.errors import ErrorCode, SentilocError
 from tests.app.asking import assert_problem

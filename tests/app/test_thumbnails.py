@@ -12,7 +12,8 @@ from sentiloc.app.jobs.keys import job_key
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.schemas.results import EXAMPLE_RESULT
 from sentiloc.app.settings import Settings
-from sentiloc.app.storage.local import LocalStorage, result_key, thumbnail_key
+from sentiloc.app.storage.keys import result_key, thumbnail_key
+from sentiloc.app.storage.local import LocalStorage
 from tests.app.asking import assert_problem, upload
 from tests.support.jobs import claim
 

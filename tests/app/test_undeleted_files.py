@@ -25,8 +25,10 @@ from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.main import create_app
 from sentiloc.app.services import Services
 from sentiloc.app.settings import Settings
+from sentiloc.app.storage.base import Storage
 from sentiloc.app.storage.factory import make_storage
-from sentiloc.app.storage.local import LocalStorage, Storage, result_key, source_key
+from sentiloc.app.storage.keys import result_key, source_key
+from sentiloc.app.storage.local import LocalStorage
 from sentiloc.app.uploads.store import INCOMING
 from sentiloc.model.errors import ErrorCode, SentilocError
 from tests.app.asking import VIDEO, assert_problem, upload

@@ -32,14 +32,8 @@ from sentiloc.app.metrics.job_counters import read_counts
 from sentiloc.app.redis.client import connect
 from sentiloc.app.reels.plan import ReelClip, ReelPlan
 from sentiloc.app.settings import Settings
-from sentiloc.app.storage.local import (
-    LocalStorage,
-    LocalWriter,
-    partial_key,
-    reel_key,
-    result_key,
-    thumbnail_key,
-)
+from sentiloc.app.storage.keys import partial_key, reel_key, result_key, thumbnail_key
+from sentiloc.app.storage.local import LocalStorage, LocalWriter
 from sentiloc.model.errors import ErrorCode, KilledProcessError, LostProcessError, SentilocError
 from sentiloc.model.results.result import SegmentOptions
 from sentiloc.model.segments import Segment, VideoInfo

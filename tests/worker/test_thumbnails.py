@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from sentiloc.app.storage.local import LocalStorage, LocalWriter, thumbnail_key
+from sentiloc.app.storage.keys import thumbnail_key
+from sentiloc.app.storage.local import LocalStorage, LocalWriter
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.worker.config import CacheConfig, ThumbnailConfig
 from sentiloc.worker.decoder.decode import DecodeLimits, grab_frame, grab_frames

@@ -14,7 +14,7 @@ from sentiloc.app.jobs.presence import WorkerPresence, alive_workers, why_unserv
 from sentiloc.app.jobs.record import JobRecord, JobState
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.settings import Settings
-from sentiloc.app.storage.local import Storage
+from sentiloc.app.storage.base import Storage
 from sentiloc.worker.jobs.faults import sleep_unless_draining
 from sentiloc.worker.jobs.owner import is_dead, is_this_process, new_owner
 from sentiloc.worker.pipelines.registry import Pipelines

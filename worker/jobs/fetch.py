@@ -16,7 +16,7 @@ from sentiloc.app.jobs.record import JobRecord
 from sentiloc.app.outbound.client import Outbound, header_texts
 from sentiloc.app.places import SCHEME, parse_place
 from sentiloc.app.settings import Settings
-from sentiloc.app.storage.local import Storage
+from sentiloc.app.storage.base import Storage
 from sentiloc.model.errors import ErrorCode, SentilocError
 
 logger = logging.getLogger(__name__)

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
+from sentiloc.app.storage.base import Storage
 from sentiloc.app.storage.disk import faults_are_typed
-from sentiloc.app.storage.local import PROBE, Storage, result_key
+from sentiloc.app.storage.keys import PROBE, result_key
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.worker.jobs.faults import RETRY_MAX_SECONDS, RETRY_SECONDS, sleep_unless_draining
 from sentiloc.worker.pipelines.registry import Pipelines

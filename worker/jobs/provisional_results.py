@@ -14,7 +14,8 @@ from redis import RedisError
 
 from sentiloc.app.jobs.record import JobRecord
 from sentiloc.app.jobs.store import JobStore
-from sentiloc.app.storage.local import Storage, partial_key
+from sentiloc.app.storage.base import Storage
+from sentiloc.app.storage.keys import partial_key
 from sentiloc.model.errors import SentilocError
 from sentiloc.model.results.result import Result
 from sentiloc.model.segments import Segment

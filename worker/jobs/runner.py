@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -12,8 +11,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from redis import RedisError
 
-from sentiloc.app.access.keys import KeyStore
-from sentiloc.app.access.usage import held_bytes
 from sentiloc.app.jobs.found import found_in
 from sentiloc.app.jobs.leases import WaitingForOthers
 from sentiloc.app.jobs.options import Quality
@@ -21,8 +18,9 @@ from sentiloc.app.jobs.record import JobError, JobRecord, JobState
 from sentiloc.app.jobs.store import JobStore
 from sentiloc.app.metrics.job_counters import JobMetrics, count_job
 from sentiloc.app.settings import Settings
+from sentiloc.app.storage.base import Storage
 from sentiloc.app.storage.disk import full_is_typed
-from sentiloc.app.storage.local import Storage, partial_key, reel_key, result_key, thumbnail_key
+from sentiloc.app.storage.keys import reel_key, result_key
 from sentiloc.app.telemetry import outages
 from sentiloc.app.telemetry.logs import job_id_context
 from sentiloc.app.telemetry.tracing import flush, span
@@ -43,9 +41,11 @@ from sentiloc.worker.jobs.health import Health
 from sentiloc.worker.jobs.lease_keeper import LeaseKeeper, StallLimits, StopReason
 from sentiloc.worker.jobs.process import end_hung_process, is_draining
 from sentiloc.worker.jobs.provisional_results import ProvisionalPublisher
+from sentiloc.worker.jobs.quotas import require_minutes, require_room
+from sentiloc.worker.jobs.stored_results import discard_result, store_reel, store_result
 from sentiloc.worker.pipelines.registry import Pipelines
-from sentiloc.worker.pipelines.thumbnails import Owner, keep_stills, make_thumbnails, save_thumbnails
-from sentiloc.worker.reels.storing import rendered, upload
+from sentiloc.worker.pipelines.thumbnails import Owner, keep_stills, make_thumbnails
+from sentiloc.worker.reels.storing import rendered
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -151,7 +151,7 @@ class JobRunner:
         began = time.monotonic()
         require_known(record)
         # Before the model is loaded and the video fetched, which cost time and traffic.
-        self._require_quota(record)
+        require_minutes(self._store, record)
         with keeper.loading():
             pipeline = self._pipelines.get(record.model)
         require_version(record.options, pipeline)
@@ -214,7 +214,7 @@ class JobRunner:
             keeper.waiting_outside(),
         ):
             patience = self._settings.save_patience_seconds
-            persist(lambda: self._store_reel(record, path, key), keeper.check, patience)
+            persist(lambda: store_reel(self._storage, record, key, path), keeper.check, patience)
             # The file first, then the record: a record never names a file that does not exist.
             size = path.stat().st_size
         if self._retry_write(keeper, lambda: self._store.succeed(record.lease, key, stored_bytes=size)):
@@ -222,10 +222,6 @@ class JobRunner:
         else:
             self._storage.delete(key)
             logger.info("the reel is discarded: the job was cancelled or given to another worker")
-
-    def _store_reel(self, record: JobRecord, path: Path, key: str) -> None:
-        upload(self._storage, path, key)
-        self._forget_lost_attempts(record)
 
     def _make_thumbnails(
         self, record: JobRecord, path: Path, result: AnyResult, keeper: LeaseKeeper, stills: Stills | None
@@ -254,7 +250,9 @@ class JobRunner:
         key = result_key(record.id, record.attempt)
         patience = self._settings.save_patience_seconds
         with keeper.waiting_outside():
-            count, size = persist(lambda: self._write(record, key, result, pictures), keeper.check, patience)
+            count, size = persist(
+                lambda: store_result(self._storage, record, key, result, pictures), keeper.check, patience
+            )
         labels = {segment.label for segment in result.segments}
         media = metrics.media_seconds
         if self._retry_write(
@@ -273,35 +271,8 @@ class JobRunner:
             logger.info("succeeded with %d segments", len(result.segments))
             self._count(metrics)
         else:
-            for lost in (key, *(thumbnail_key(record.id, record.attempt, n) for n in range(count))):
-                self._storage.delete(lost)
+            discard_result(self._storage, record, key, count)
             logger.info("the result is discarded: the job was cancelled or given to another worker")
-
-    def _write(self, record: JobRecord, key: str, result: Any, pictures: Sequence[bytes]) -> tuple[int, int]:
-        """Store the result and its pictures; returns the number of pictures, and the bytes of all. May be repeated."""
-        # NaN is not JSON; better an error here than a result that clients cannot parse.
-        text = json.dumps(result.to_dict(), allow_nan=False).encode()
-        with self._storage.writer(key) as writer:
-            writer.write(text)
-            writer.commit()
-        count = save_thumbnails(self._storage, record.id, record.attempt, pictures)
-        # Before the job is marked as succeeded, because nothing looks for them afterwards.
-        self._forget_lost_attempts(record)
-        return count, len(text) + sum(map(len, pictures[:count]))
-
-    def _forget_lost_attempts(self, record: JobRecord) -> None:
-        """Delete results that earlier attempts stored but could not record before they were killed."""
-        stored = (result_key, partial_key) if record.reel is None else (reel_key,)
-        for attempt in range(1, record.attempt):
-            for key in stored:
-                self._storage.delete(key(record.id, attempt))
-
-    def _require_quota(self, record: JobRecord) -> None:
-        """Check the key's quota again, because jobs accepted at the same time may exceed it together."""
-        keys = KeyStore(self._store.redis, self._store.prefix)
-        if record.key_id is not None and keys.is_used_up(record.key_id):
-            detail = "The API key had no minutes left when this job began."
-            raise SentilocError(ErrorCode.QUOTA_EXCEEDED, detail)
 
     def _count(self, metrics: JobMetrics) -> None:
         try:
@@ -317,7 +288,7 @@ class JobRunner:
             # An earlier attempt has stored the video; fetching again could give another one.
             size = self._storage.size(record.source_key)
             if size is None:
-                self._require_storage(record)
+                require_room(self._store, record, self._settings.max_stored_bytes_per_key)
                 is_dropped = partial(self._is_dropped, record.id)
                 size = fetch_source(
                     record, self._storage, self._settings, keeper.report, is_dropped=is_dropped
@@ -330,15 +301,6 @@ class JobRunner:
         except SentilocError:
             self._storage.delete(record.source_key)
             raise
-
-    def _require_storage(self, record: JobRecord) -> None:
-        """Fetch nothing for a key that has no room for it."""
-        most = self._settings.max_stored_bytes_per_key
-        if record.key_id is None or not most:
-            return
-        if held_bytes(self._store.redis, self._store.prefix, record.key_id).stored >= most:
-            detail = f"The API key may store {most} bytes in all, and had no room left when this job began."
-            raise SentilocError(ErrorCode.STORAGE_QUOTA_EXCEEDED, detail)
 
     def _is_dropped(self, job_id: str) -> bool:
         """Whether a job was cancelled or deleted; False while Redis cannot be reached."""

@@ -15,7 +15,7 @@ from redis import RedisError
 
 from sentiloc.app.housekeeping.erasure import forgotten_key
 from sentiloc.app.jobs.store import JobStore
-from sentiloc.app.storage.local import Storage
+from sentiloc.app.storage.base import Storage
 from sentiloc.app.telemetry import outages
 from sentiloc.worker.extraction.array_cache import ArrayCache, forget_owner
 from sentiloc.worker.jobs.health import Health

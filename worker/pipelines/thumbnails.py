@@ -12,7 +12,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from sentiloc.app.storage.local import Storage, thumbnail_key
+from sentiloc.app.storage.base import Storage
+from sentiloc.app.storage.keys import thumbnail_key
 from sentiloc.model.errors import SentilocError
 from sentiloc.worker.config import CacheConfig, ThumbnailConfig
 from sentiloc.worker.decoder.decode import grab_frames

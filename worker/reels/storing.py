@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from sentiloc.app.reels.plan import parse_plan
-from sentiloc.app.storage.local import Storage
+from sentiloc.app.storage.base import Storage
 from sentiloc.worker.decoder.request import DecodeLimits
 from sentiloc.worker.reels.render import render_reel
 

@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field
 
 from sentiloc.app.access.audit import caller_name
 from sentiloc.app.access.caller import Scope, current_caller
-from sentiloc.app.access.guard import Forbidden
+from sentiloc.app.access.problems import Forbidden
 from sentiloc.app.housekeeping.erasure import KEPT, Receipt
 from sentiloc.app.http.problems import ProblemCode, RedisUnavailable, documented
 from sentiloc.app.routes.account.keys import KeyNotFound

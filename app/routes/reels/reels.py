@@ -41,7 +41,7 @@ from sentiloc.app.schemas.base import moment, optional_moment
 from sentiloc.app.schemas.jobs import Failure
 from sentiloc.app.schemas.reels import ReelBody, ReelListBody, ReelRequest
 from sentiloc.app.services import Services, ServicesDep
-from sentiloc.app.storage.local import source_key
+from sentiloc.app.storage.keys import source_key
 from sentiloc.model.errors import ErrorCode
 
 router = APIRouter(tags=["reels"])

@@ -15,7 +15,7 @@ from fastapi.responses import FileResponse
 from pydantic import ConfigDict, Field
 
 from sentiloc.app.access.caller import Scope, current_caller
-from sentiloc.app.access.guard import Forbidden
+from sentiloc.app.access.problems import Forbidden
 from sentiloc.app.http.address import address, current_base
 from sentiloc.app.http.answers import BAD_RANGES
 from sentiloc.app.http.problems import ProblemCode, RedisUnavailable, TypedProblem, documented

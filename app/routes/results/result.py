@@ -46,7 +46,7 @@ from sentiloc.app.schemas.tasks import (
     TaskResultBody,
 )
 from sentiloc.app.services import Services, ServicesDep
-from sentiloc.app.storage.local import thumbnail_key
+from sentiloc.app.storage.keys import thumbnail_key
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.results.result import Result, parse_result
 from sentiloc.model.results.task_result import AnyResult, labels_of, recut_any, task_of

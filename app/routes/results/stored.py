@@ -18,7 +18,7 @@ from sentiloc.app.routes.results.problems import (
     missing,
 )
 from sentiloc.app.services import Services
-from sentiloc.app.storage.local import partial_key
+from sentiloc.app.storage.keys import partial_key
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.results.cut import GivenSegment, given_segments
 from sentiloc.model.results.result import Result

@@ -12,7 +12,7 @@ from sentiloc.app.routes.deps import BAD_ID, JobDep, JobNotFound
 from sentiloc.app.routes.results.problems import STORE_DOWN, IsReel, ResultExpired, ResultNotReady
 from sentiloc.app.routes.results.stored import require_result
 from sentiloc.app.services import ServicesDep
-from sentiloc.app.storage.local import thumbnail_key
+from sentiloc.app.storage.keys import thumbnail_key
 from sentiloc.model.errors import ErrorCode, SentilocError
 
 router = APIRouter(tags=["results"])

@@ -16,7 +16,7 @@ from sentiloc.app.http.problems import ProblemCode, ProblemError
 from sentiloc.app.routes.deps import video_sources
 from sentiloc.app.routes.service.page_files import read_page_file, send_page_file
 from sentiloc.app.services import BareServicesDep, Services
-from sentiloc.app.storage.local import Storage
+from sentiloc.app.storage.base import Storage
 from sentiloc.model.package import list_packages, shipped_models_dir
 
 WEB = Path(__file__).resolve().parents[2] / "web"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from typing import Any
 
 from anyio import to_thread
 from fastapi import APIRouter, HTTPException, Request, Response
@@ -12,26 +11,34 @@ from fastapi import APIRouter, HTTPException, Request, Response
 from sentiloc.app.access.caller import current_caller
 from sentiloc.app.access.key_limits import KeyLimitReached, StorageQuotaExceeded
 from sentiloc.app.http.address import address
-from sentiloc.app.http.body import UploadCutOff, UploadStalled
 from sentiloc.app.http.file_names import display_name
 from sentiloc.app.http.multipart import MAX_OPTIONS_BYTES, UploadTooLarge
 from sentiloc.app.http.problems import (
     InvalidRequest,
-    ProblemCode,
     RedisUnavailable,
     documented,
 )
-from sentiloc.app.jobs.checks import UnknownModel, check_options
+from sentiloc.app.jobs.checks import check_options
 from sentiloc.app.jobs.presence import ModelNotServed, require_served
 from sentiloc.app.jobs.record import new_job_id
 from sentiloc.app.routes.results.problems import STORE_DOWN
 from sentiloc.app.routes.uploads.deps import UploadId, find_upload, new_upload
+from sentiloc.app.routes.uploads.tus_document import (
+    BAD_ID,
+    CHECKED,
+    CHUNK,
+    CHUNK_PROBLEMS,
+    NEW_PROBLEMS,
+    RESUMABLE,
+    STATE_HEADERS,
+    header,
+    header_parameters,
+)
 from sentiloc.app.schemas.base import moment
 from sentiloc.app.schemas.uploads import UploadBody
 from sentiloc.app.services import Services, ServicesDep
 from sentiloc.app.uploads import tus
 from sentiloc.app.uploads.problems import (
-    ChecksumMismatch,
     EmptyVideo,
     InvalidTusHeader,
     OffsetMismatch,
@@ -44,43 +51,9 @@ from sentiloc.app.uploads.problems import (
     UploadUsed,
 )
 from sentiloc.app.uploads.record import UploadRecord, UploadState
-from sentiloc.model.errors import ErrorCode, SentilocError
+from sentiloc.model.errors import SentilocError
 
 router = APIRouter(prefix="/uploads", tags=["uploads"])
-
-_BAD_ID = (
-    422,
-    ProblemCode.INVALID_REQUEST,
-    "path.upload_id: must be an id: at most 64 letters, digits, - or _",
-)
-_STORAGE_FULL = (507, ErrorCode.STORAGE_FULL, "The server's storage is full.")
-_NEW_PROBLEMS = (EmptyVideo, InvalidRequest, UnknownModel)
-_CHUNK_PROBLEMS = (
-    *(InvalidTusHeader, UploadCutOff, UploadStalled, UploadTooLarge, tus.UnsupportedVersion),
-    *(tus.NotAChunk, UploadBusy, ChecksumMismatch, _STORAGE_FULL, STORE_DOWN, StorageQuotaExceeded),
-)
-
-
-def _header(text: str) -> dict[str, Any]:
-    return {"description": text, "schema": {"type": "string"}}
-
-
-def _header_parameters(*names: tuple[str, bool, str]) -> list[dict[str, Any]]:
-    return [
-        {"name": name, "in": "header", "required": needed, "description": text, "schema": {"type": "string"}}
-        for name, needed, text in names
-    ]
-
-
-_RESUMABLE = ("Tus-Resumable", True, "`1.0.0`")
-_CHECKED = ("Upload-Checksum", False, "`sha1` or `sha256`, a space, and the hash of the chunk in base64")
-_STATE_HEADERS = {
-    "Upload-Offset": _header("Bytes that the server has stored"),
-    "Upload-Expires": _header("When the upload is removed unless more bytes arrive"),
-    "Sentiloc-Job": _header("The path of the upload's job, once it has one"),
-    "Tus-Resumable": _header("`1.0.0`"),
-}
-_CHUNK = {"content": {tus.CHUNK_TYPE: {"schema": {"type": "string", "format": "binary"}}}}
 
 
 @router.options(
@@ -110,14 +83,14 @@ def capabilities(services: ServicesDep) -> Response:
     responses={
         201: {
             "description": "The upload is created, with its first chunk if one was sent",
-            "headers": {"Location": _header("The upload's path"), **_STATE_HEADERS},
+            "headers": {"Location": header("The upload's path"), **STATE_HEADERS},
         },
-        **documented(*_CHUNK_PROBLEMS, *_NEW_PROBLEMS, TooManyUploads, ModelNotServed, RedisUnavailable),
+        **documented(*CHUNK_PROBLEMS, *NEW_PROBLEMS, TooManyUploads, ModelNotServed, RedisUnavailable),
     },
     openapi_extra={
-        "requestBody": _CHUNK,
-        "parameters": _header_parameters(
-            _RESUMABLE,
+        "requestBody": CHUNK,
+        "parameters": header_parameters(
+            RESUMABLE,
             ("Upload-Length", False, "Bytes of the video"),
             ("Upload-Defer-Length", False, "`1`: the length follows with a later chunk"),
             (
@@ -125,7 +98,7 @@ def capabilities(services: ServicesDep) -> Response:
                 False,
                 "`filename`, and `localize` with job options as JSON: the job is then created when all bytes are there",
             ),
-            _CHECKED,
+            CHECKED,
         ),
     },
 )
@@ -185,13 +158,13 @@ def _create(services: Services, request: Request) -> UploadRecord:
     summary="Get the offset of an upload",
     operation_id="getUploadOffset",
     responses={
-        200: {"description": "The offset, in headers", "headers": _STATE_HEADERS},
+        200: {"description": "The offset, in headers", "headers": STATE_HEADERS},
         **documented(
-            *(UploadNotFound, UploadGone, UploadElsewhere, tus.UnsupportedVersion, _BAD_ID),
+            *(UploadNotFound, UploadGone, UploadElsewhere, tus.UnsupportedVersion, BAD_ID),
             *(RedisUnavailable, STORE_DOWN, StorageQuotaExceeded),
         ),
     },
-    openapi_extra={"parameters": _header_parameters(_RESUMABLE)},
+    openapi_extra={"parameters": header_parameters(RESUMABLE)},
 )
 def offset_of(upload_id: UploadId, request: Request, services: ServicesDep) -> Response:
     """The offset at which the next chunk begins."""
@@ -216,7 +189,7 @@ def offset_of(upload_id: UploadId, request: Request, services: ServicesDep) -> R
             UploadNotFound,
             UploadGone,
             UploadElsewhere,
-            _BAD_ID,
+            BAD_ID,
             RedisUnavailable,
             STORE_DOWN,
             StorageQuotaExceeded,
@@ -244,24 +217,24 @@ def look(upload_id: UploadId, services: ServicesDep) -> UploadBody:
     summary="Send the next chunk of an upload",
     operation_id="sendUploadChunk",
     responses={
-        204: {"description": "The chunk is stored durably", "headers": _STATE_HEADERS},
+        204: {"description": "The chunk is stored durably", "headers": STATE_HEADERS},
         **documented(
-            *_CHUNK_PROBLEMS,
+            *CHUNK_PROBLEMS,
             OffsetMismatch,
             UploadNotFound,
             UploadGone,
             UploadElsewhere,
-            _BAD_ID,
+            BAD_ID,
             RedisUnavailable,
         ),
     },
     openapi_extra={
-        "requestBody": _CHUNK,
-        "parameters": _header_parameters(
-            _RESUMABLE,
+        "requestBody": CHUNK,
+        "parameters": header_parameters(
+            RESUMABLE,
             ("Upload-Offset", True, "Where the chunk begins: the number of bytes that the server has"),
             ("Upload-Length", False, "The length, once, if it was deferred"),
-            _CHECKED,
+            CHECKED,
         ),
     },
 )
@@ -308,12 +281,12 @@ def _with_length(services: Services, record: UploadRecord, length: int | None) -
             UploadUsed,
             UploadBusy,
             tus.UnsupportedVersion,
-            _BAD_ID,
+            BAD_ID,
             RedisUnavailable,
             STORE_DOWN,
         )
     ),
-    openapi_extra={"parameters": _header_parameters(_RESUMABLE)},
+    openapi_extra={"parameters": header_parameters(RESUMABLE)},
 )
 async def terminate(upload_id: UploadId, request: Request, services: ServicesDep) -> Response:
     """Removes the bytes that have arrived. The video of an upload that has a job is deleted with the job."""
