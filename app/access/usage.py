@@ -10,6 +10,8 @@ from redis import Redis
 
 # More than a year, so that a month can be compared with the same month of the previous year.
 KEPT_SECONDS = 400 * 86_400
+HELD = "sentiloc.app.access:held"
+"""Shared code of scripts: what an API key holds."""
 
 
 def this_month() -> str:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from redis import Redis
 
 from sentiloc.app.access.caller import current_caller
+from sentiloc.app.access.usage import HELD
 from sentiloc.app.jobs.found import write_corrected
 from sentiloc.app.jobs.keys import job_key
 from sentiloc.app.jobs.options import Label
@@ -132,7 +133,7 @@ class FeedbackStore:
         self._prefix = prefix
         self.max_bytes = max_bytes
         self._scripts = Scripts(
-            redis, "sentiloc.app.jobs", prefix, growing=("add_feedback", "state_corrected")
+            redis, "sentiloc.app.jobs", prefix, [HELD], growing=("add_feedback", "state_corrected")
         )
 
     def add(self, kept: KeptFeedback, seen: float | None = None) -> Added:

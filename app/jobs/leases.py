@@ -11,7 +11,7 @@ from typing import cast
 
 from redis import Redis
 
-from sentiloc.app.access.usage import KEPT_SECONDS, this_month
+from sentiloc.app.access.usage import HELD, KEPT_SECONDS, this_month
 from sentiloc.app.jobs.found import Found, write_found
 from sentiloc.app.jobs.keys import events_key, job_key
 from sentiloc.app.jobs.options import TimeRange
@@ -27,7 +27,7 @@ from sentiloc.app.jobs.record import (
     sources,
     written_cost,
 )
-from sentiloc.app.redis.scripts import Scripts
+from sentiloc.app.redis.scripts import CLOCK, Scripts
 from sentiloc.app.redis.shared_connection import pairs
 from sentiloc.app.settings import Settings
 from sentiloc.model.errors import ErrorCode, SentilocError
@@ -42,6 +42,11 @@ _PASSED_OVER = ["passed over"]
 _LOOKED_AT = 1000
 # Scripts that store what clients send, or what a running job reports to them.
 _GROWING = frozenset({"submit", "submit_many", "change", "share", "segments"})
+# In this order: later ones use earlier ones.
+_SHARED = (
+    *(CLOCK, HELD, "shared/job", "shared/queue", "shared/turns"),
+    *("shared/stored_bytes", "shared/ending"),
+)
 
 
 class JobScripts:
@@ -50,7 +55,7 @@ class JobScripts:
     def __init__(self, redis: Redis, prefix: str = "sentiloc:") -> None:
         self.redis = redis
         self.prefix = prefix
-        self._scripts = Scripts(redis, "sentiloc.app.jobs", prefix, "prelude", _GROWING)
+        self._scripts = Scripts(redis, "sentiloc.app.jobs", prefix, _SHARED, _GROWING)
         self._bare = Scripts(redis, "sentiloc.app.jobs", prefix)
 
     def run(self, script: str, job_id: str, *argv: str | float, extra: Sequence[str] = ()) -> object:

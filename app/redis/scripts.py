@@ -30,6 +30,8 @@ return answer
 # If Redis's memory is full, it refuses only the first write of a script, and only if that write needs memory.
 _EVEN_WHEN_FULL = "redis.call('DEL', answer_key)"
 _ONE_WRITE = "redis.call('DEL', KEYS[1]) return redis.call(unpack(ARGV))"
+CLOCK = "sentiloc.app.redis:clock"
+"""Shared code: `now`, the time of Redis's clock."""
 
 
 def write_when_full(redis: Redis, prefix: str, *command: str | float) -> object:
@@ -41,8 +43,9 @@ def write_when_full(redis: Redis, prefix: str, *command: str | float) -> object:
 
 @lru_cache
 def _read(package: str, names: tuple[str, ...]) -> str:
-    folder = resources.files(package) / "lua"
-    return "".join((folder / f"{name}.lua").read_text(encoding="utf-8") for name in names)
+    places = (name.rpartition(":") for name in names)
+    files = (resources.files(other or package) / "lua" / f"{file}.lua" for other, _, file in places)
+    return "".join(file.read_text(encoding="utf-8") for file in files)
 
 
 class Scripts:
@@ -52,7 +55,8 @@ class Scripts:
         redis: the client.
         package: the package with the folder `lua`.
         prefix: the prefix of the service's Redis keys.
-        prelude: a file with shared code, put before every script.
+        shared: files with shared code, put before every script in this order: `name`, or `package:name` for a file of
+            another package.
         growing: the scripts that store something new. A Redis whose memory is full refuses them. It runs all others,
             so that accepted jobs can end and old data can be deleted.
     """
@@ -62,13 +66,13 @@ class Scripts:
         redis: Redis,
         package: str,
         prefix: str,
-        prelude: str | None = None,
+        shared: Sequence[str] = (),
         growing: Collection[str] = (),
     ) -> None:
         self._redis = redis
         self._package = package
         self._prefix = prefix
-        self._prelude = () if prelude is None else (prelude,)
+        self._shared = tuple(shared)
         self._growing = growing
         self._known: dict[str, Script] = {}
 
@@ -93,7 +97,7 @@ class Scripts:
         """Run a read-only script, which is safe to resend."""
         script = self._known.get(name)
         if script is None:
-            text = _read(self._package, (*self._prelude, name))
+            text = _read(self._package, (*self._shared, name))
             script = self._known[name] = self._redis.register_script(text)
         return script(keys=list(keys), args=list(args))
 
@@ -101,7 +105,7 @@ class Scripts:
         script = self._known.get(name)
         if script is None:
             first = "" if name in self._growing else _EVEN_WHEN_FULL
-            text = _ONCE % (first, _read(self._package, (*self._prelude, name)), _REMEMBERED_SECONDS)
+            text = _ONCE % (first, _read(self._package, (*self._shared, name)), _REMEMBERED_SECONDS)
             script = self._known[name] = self._redis.register_script(text)
         return script
 

@@ -19,6 +19,7 @@ from typing import BinaryIO, cast
 from redis import Redis
 
 from sentiloc.app.access.key_limits import KeyLimitReached, StorageQuotaExceeded
+from sentiloc.app.access.usage import HELD
 from sentiloc.app.ids import ID
 from sentiloc.app.jobs.keys import job_key
 from sentiloc.app.redis.scripts import Scripts
@@ -54,7 +55,7 @@ class UploadStore:
             redis,
             "sentiloc.app.uploads",
             settings.redis_prefix,
-            "prelude",
+            [HELD, "hold"],
             growing=("open_upload", "change_upload"),
         )
 

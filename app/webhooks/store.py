@@ -18,7 +18,7 @@ from typing import Any, cast
 
 from redis import Redis
 
-from sentiloc.app.redis.scripts import Scripts
+from sentiloc.app.redis.scripts import CLOCK, Scripts
 from sentiloc.app.webhooks.endpoints import hook_key, hook_log_key
 from sentiloc.app.webhooks.outbox import Entry, event_id
 
@@ -85,7 +85,7 @@ class WebhookStore:
         self._hold_seconds = 2 * timeout_seconds + _MARGIN_SECONDS
         self._redis = redis
         self._prefix = prefix
-        self._scripts = Scripts(redis, "sentiloc.app.webhooks", prefix, prelude="clock")
+        self._scripts = Scripts(redis, "sentiloc.app.webhooks", prefix, [CLOCK])
 
     @property
     def due(self) -> str:

@@ -14,12 +14,9 @@ local added = #ARGV[2]
 if not held then
   for _, entry in ipairs(redis.call('LRANGE', KEYS[1], 0, -1)) do added = added + #entry end
 end
-if owner and owner ~= '' then
-  local totals = string.sub(KEYS[3], 1, -#ARGV[4] - 5) .. 'held:' .. owner
-  local total, limit = tonumber(redis.call('HGET', totals, 'feedback') or '0') + added, tonumber(ARGV[7])
-  if limit > 0 and total > limit then return 4 end
-  redis.call('HINCRBY', totals, 'feedback', added)
-end
+local prefix = string.sub(KEYS[3], 1, -#ARGV[4] - 5)
+if not fits_held(prefix, owner or '', 'feedback', added, tonumber(ARGV[7])) then return 4 end
+count_held(prefix, owner or '', 'feedback', added)
 redis.call('HSET', KEYS[3], 'held_feedback', (tonumber(held or '') or 0) + added)
 redis.call('RPUSH', KEYS[1], ARGV[2])
 redis.call('ZADD', KEYS[2], ARGV[3], ARGV[4])

@@ -4,7 +4,7 @@
 -- result and its pictures, or of the reel.
 -- Whole numbers: INCRBYFLOAT in a script corrupts the memory of Redis 6.2.
 local owner, attempt, target, allowed = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-if not held(owner, attempt) then
+if not has_lease(owner, attempt) then
   forgive(owner, attempt)
   return 0
 end

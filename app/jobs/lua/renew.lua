@@ -2,7 +2,7 @@
 local owner, attempt, seconds, running = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local target, allowed, stage, progress = ARGV[5], ARGV[6], ARGV[7], ARGV[8]
 local state = get('state')
-if not held(owner, attempt) or not is_one_of(state, running) then
+if not has_lease(owner, attempt) or not is_one_of(state, running) then
   forgive(owner, attempt)
   return 0
 end

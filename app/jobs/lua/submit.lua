@@ -14,7 +14,7 @@ end
 local fields = {}
 for i = 7, #ARGV, 2 do fields[ARGV[i]] = ARGV[i + 1] end
 local key_id = fields['key_id'] or ''
-if not has_room(key_id, 1, tonumber(ARGV[4])) then return {'key', 'full'} end
+if not has_queue_room(key_id, 1, tonumber(ARGV[4])) then return {'key', 'full'} end
 local bytes = tonumber(fields['source_bytes']) or 0
 if not fits_storage(key_id, bytes, tonumber(ARGV[6])) then return {'key', 'stored'} end
 if KEYS[6] then redis.call('SET', KEYS[6], ARGV[2] .. ' ' .. id, 'EX', ARGV[3]) end

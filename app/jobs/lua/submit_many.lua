@@ -23,7 +23,7 @@ end
 local made = cjson.decode(ARGV[5])
 local owner = ''
 for i = 1, #made, 2 do if made[i] == 'key_id' then owner = made[i + 1] end end
-if not has_room(owner, #rows, tonumber(ARGV[10])) then return {'key', 'full'} end
+if not has_queue_room(owner, #rows, tonumber(ARGV[10])) then return {'key', 'full'} end
 if KEYS[9] then redis.call('SET', KEYS[9], ARGV[1] .. ' ' .. ARGV[3], 'EX', ARGV[2]) end
 redis.call('HSET', batch, 'id', ARGV[3], 'created_at', stamp(now), 'total', #rows, 'open', #rows,
   'idempotency', KEYS[9] and string.sub(KEYS[9], #prefix + 1) or '', unpack(made))

@@ -7,9 +7,6 @@ end
 redis.call('DEL', KEYS[1])
 redis.call('ZREM', KEYS[2], ARGV[1])
 local owner, held = unpack(redis.call('HMGET', KEYS[3], 'key_id', 'held_feedback'))
-if owner and owner ~= '' and tonumber(held or '') then
-  local totals = string.sub(KEYS[3], 1, -#ARGV[1] - 5) .. 'held:' .. owner
-  if redis.call('HINCRBY', totals, 'feedback', -tonumber(held)) == 0 then redis.call('HDEL', totals, 'feedback') end
-end
+count_held(string.sub(KEYS[3], 1, -#ARGV[1] - 5), owner or '', 'feedback', -(tonumber(held or '') or 0))
 redis.call('HDEL', KEYS[3], 'corrected', 'held_feedback')
 return 1
