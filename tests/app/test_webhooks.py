@@ -9,6 +9,8 @@ import threading
 import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -42,7 +44,7 @@ from sentiloc.app.webhooks.store import (
     signed_headers,
 )
 from tests.app.asking import VIDEO, assert_problem
-from tests.support.listeners import listening
+from tests.support.listeners import Listener, listening
 from tests.support.services import PATIENCE, ROOT, wait_for
 
 SECRET = new_webhook_secret()
@@ -439,87 +441,82 @@ def test_threads_send_by_themselves(
     assert len(receiver.seen) == 5
 
 
-def test_a_receiver_that_hangs_delays_no_other(
-    receiver: Receiver, settings: Settings, store: JobStore
-) -> None:
-    patient = settings.model_copy(
-        update={"webhook_senders": 4, "webhook_timeout_seconds": 3 * PATIENCE, "webhook_senders_per_host": 2}
-    )
+@dataclass(frozen=True, slots=True)
+class Hanging:
+    """Threads that send, and a receiver that does not answer before `release`. They start with `sender.start`."""
+
+    sender: WebhookSender
+    tarpit: Listener
+    release: threading.Event
+    jobs: list[str]
+
+
+@contextmanager
+def hanging(
+    settings: Settings, store: JobStore, *, events: int, threads: int, per_host: int
+) -> Iterator[Hanging]:
+    """A running sender, and events for a receiver that hangs. At the end it answers, then the sender stops."""
+    more = {
+        "webhook_senders": threads,
+        "webhook_senders_per_host": per_host,
+        "webhook_timeout_seconds": 3 * PATIENCE,
+    }
     release = threading.Event()
-
-    def hang(_: object) -> None:
-        release.wait(2 * PATIENCE)
-
-    running = make_sender(patient, store)
-    with listening(hang) as tarpit:
-        # More than one read of the queue returns.
-        for _ in range(600):
-            cancelled_job(store, f"http://127.0.0.1:{tarpit.port}/")
-        running.start()
-        try:
-            wait_for(lambda: tarpit.connections >= 2)
-            good = cancelled_job(store, receiver.url)
-            wait_for(lambda: receiver.seen)
-            assert receiver.ids() == {f"msg_{good}"}
-            assert tarpit.connections == 2
-        finally:
-            release.set()
-            running.stop()
-
-
-def until(release: threading.Event) -> Callable[[socket.socket], None]:
-    """An answer that never comes, until the event."""
+    sender = make_sender(settings.model_copy(update=more), store)
 
     def hang(_: socket.socket) -> None:
         release.wait(2 * PATIENCE)
 
-    return hang
+    with listening(hang) as tarpit:
+        jobs = [cancelled_job(store, f"http://127.0.0.1:{tarpit.port}/") for _ in range(events)]
+        try:
+            yield Hanging(sender, tarpit, release, jobs)
+        finally:
+            release.set()
+            sender.stop()
+
+
+def test_a_receiver_that_hangs_delays_no_other(
+    receiver: Receiver, settings: Settings, store: JobStore
+) -> None:
+    # More than one read of the queue returns.
+    with hanging(settings, store, events=600, threads=4, per_host=2) as there:
+        there.sender.start()
+        wait_for(lambda: there.tarpit.connections >= 2)
+        good = cancelled_job(store, receiver.url)
+        wait_for(lambda: receiver.seen)
+        assert receiver.ids() == {f"msg_{good}"}
+        assert there.tarpit.connections == 2
 
 
 def test_a_key_gets_half_of_the_threads(
     receiver: Receiver, settings: Settings, store: JobStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sentiloc.app.webhooks.sender._LOOK_SECONDS", 0.05)
-    release = threading.Event()
-    more = {"webhook_senders": 5, "webhook_senders_per_host": 9, "webhook_timeout_seconds": 3 * PATIENCE}
-    running = make_sender(settings.model_copy(update=more), store)
-    with listening(until(release)) as tarpit:
-        for _ in range(4):
-            job = cancelled_job(store, f"http://127.0.0.1:{tarpit.port}/")
+    with hanging(settings, store, events=4, threads=5, per_host=9) as there:
+        for job in there.jobs:
             store.redis.hset(f"{store.prefix}job:{job}", "key_id", "greedy")
-        running.start()
-        try:
-            wait_for(lambda: tarpit.connections >= 2)
-            cancelled_job(store, receiver.url)
-            wait_for(lambda: receiver.seen)
-            assert tarpit.connections == 2
-            release.set()
-            wait_for(lambda: tarpit.connections >= 4)
-        finally:
-            release.set()
-            running.stop()
+        there.sender.start()
+        wait_for(lambda: there.tarpit.connections >= 2)
+        cancelled_job(store, receiver.url)
+        wait_for(lambda: receiver.seen)
+        assert there.tarpit.connections == 2
+        there.release.set()
+        wait_for(lambda: there.tarpit.connections >= 4)
 
 
 def test_many_hanging_receivers_do_not_hold_up_the_end(
     settings: Settings, store: JobStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sentiloc.app.webhooks.sender._STOP_SECONDS", 0.25)
-    release = threading.Event()
-    more = {"webhook_senders": 12, "webhook_senders_per_host": 12, "webhook_timeout_seconds": 3 * PATIENCE}
-    running = make_sender(settings.model_copy(update=more), store)
-    with listening(until(release)) as tarpit:
-        for _ in range(12):
-            cancelled_job(store, f"http://127.0.0.1:{tarpit.port}/")
-        running.start()
-        try:
-            wait_for(lambda: tarpit.connections == 12)
-        finally:
-            began = time.monotonic()
-            running.stop()
-            took = time.monotonic() - began
-            release.set()
+    with hanging(settings, store, events=12, threads=12, per_host=12) as there:
+        there.sender.start()
+        wait_for(lambda: there.tarpit.connections == 12)
+        began = time.monotonic()
+        there.sender.stop()
+        took = time.monotonic() - began
     assert 0.25 <= took < 12 * 0.25
-    wait_for(lambda: not any(thread.is_alive() for thread in running._threads))
+    wait_for(lambda: not any(thread.is_alive() for thread in there.sender._threads))
 
 
 class Told(threading.Event):

@@ -10,7 +10,7 @@ import pytest
 
 from tests.page.browsing import Held, Visit
 from tests.page.conftest import SHOWN_FROM, SteadyService, Visitor
-from tests.page.test_page import drag, move_end, seconds
+from tests.page.test_page import drag, move_end, save_in_two_tabs, seconds
 from tests.support.services import wait_for
 
 
@@ -324,16 +324,7 @@ def test_the_answer_to_a_save_leaves_a_field_as_it_is(
 
 
 def test_theirs_are_shown_when_they_are_chosen(visit: Visitor, service: SteadyService, own_job: str) -> None:
-    first, second = visit().open_result(own_job), visit().open_result(own_job)
-    move_end(first)
-    first.page.click("#save")
-    first.page.wait_for_selector("#save:disabled")
-    second.rows().last.click()
-    second.page.wait_for_selector("#rows button[aria-current=true]")
-    second.page.keyboard.press("Delete")
-    second.page.click("#save")
-    second.page.wait_for_selector("#theirs:not([hidden])")
-    second.errors.clear()  # the browser logs the refused request
+    first, second = save_in_two_tabs(visit, own_job)
     second.page.click("#theirs")
     wait_for(lambda: second.row_texts() == first.row_texts())
     assert second.page.is_disabled("#save")

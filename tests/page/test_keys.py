@@ -17,6 +17,7 @@ from sentiloc.app.access.keys import KeyStore
 from sentiloc.app.main import create_app
 from sentiloc.app.redis.client import connect
 from sentiloc.app.settings import Settings
+from tests.page.browsing import Visit
 from tests.page.conftest import SHOWN_FROM, SteadyService, Visitor
 from tests.page.test_page import serious
 from tests.support.services import wait_for
@@ -99,18 +100,23 @@ def test_a_video_is_fetched_once_with_a_key(
     assert person.asked.count(("GET", f"/v1/jobs/{job}/video")) == 1
 
 
-def test_a_read_only_key_is_not_offered_a_reel(
-    closed_url: str, visit: Visitor, settings: Settings, job: str
-) -> None:
+def read_only(person: Visit, url: str, settings: Settings, name: str) -> tuple[Visit, str]:
+    """The page with a key that may only read; and the key."""
     with connect(settings) as redis:
-        keys = KeyStore(redis, settings.redis_prefix)
-        key = keys.create("only looks", [Scope.READ], rate_per_minute=1000).text
-    person = visit()
-    person.url = closed_url
+        key = KeyStore(redis, settings.redis_prefix).create(name, [Scope.READ], rate_per_minute=1000).text
+    person.url = url
     page = person.go().page
     page.fill("#key", key)
     page.keyboard.press("Enter")
-    page.wait_for_selector("text=Key: only looks")
+    page.wait_for_selector(f"text=Key: {name}")
+    return person, key
+
+
+def test_a_read_only_key_is_not_offered_a_reel(
+    closed_url: str, visit: Visitor, settings: Settings, job: str
+) -> None:
+    person, _ = read_only(visit(), closed_url, settings, "only looks")
+    page = person.page
     page.goto(f"{closed_url}/web/highlights.html")
     page.wait_for_selector("#told:text('0 moments')")
     # Without a moment there is nothing to cut either.
@@ -123,15 +129,8 @@ def test_a_read_only_key_is_not_offered_a_reel(
 def test_the_key_has_a_name_is_shared_between_tabs_and_logged_out(
     closed_url: str, visit: Visitor, settings: Settings, job: str
 ) -> None:
-    with connect(settings) as redis:
-        keys = KeyStore(redis, settings.redis_prefix)
-        key = keys.create("looks only", [Scope.READ], rate_per_minute=1000).text
-    person = visit()
-    person.url = closed_url
-    page = person.go().page
-    page.fill("#key", key)
-    page.keyboard.press("Enter")
-    page.wait_for_selector("text=Key: looks only")
+    person, key = read_only(visit(), closed_url, settings, "looks only")
+    page = person.page
     assert page.is_hidden("#drop") and page.is_hidden("#url-form") and page.is_visible("#read-only")
     second = person.context.new_page()
     second.goto(f"{closed_url}/")

@@ -16,13 +16,18 @@ from tests.page.test_page import serious
 from tests.support.services import wait_for
 
 
-@pytest.fixture(scope="module")
-def three(service: SteadyService, clip: Path) -> list[str]:
-    """Three jobs with the same word in their names."""
-    jobs = [service.submit(clip, f"trip {name}.mp4", threshold=SHOWN_FROM) for name in ("c", "a", "b")]
+def ended_jobs(service: SteadyService, clip: Path, word: str, letters: str) -> list[str]:
+    """One ended job per letter. The word is in all their names."""
+    jobs = [service.submit(clip, f"{word} {letter}.mp4", threshold=SHOWN_FROM) for letter in letters]
     for job in jobs:
         service.wait_ended(job)
     return jobs
+
+
+@pytest.fixture(scope="module")
+def three(service: SteadyService, clip: Path) -> list[str]:
+    """Three jobs with the same word in their names."""
+    return ended_jobs(service, clip, "trip", "cab")
 
 
 def test_it_is_searched_filtered_and_sorted_by_the_server(
@@ -381,10 +386,7 @@ def test_a_row_counts_what_a_person_corrected(visit: Visitor, service: SteadySer
 @pytest.fixture(scope="module")
 def tour(service: SteadyService, clip: Path) -> list[str]:
     """Three jobs that no test deletes."""
-    jobs = [service.submit(clip, f"tour {name}.mp4", threshold=SHOWN_FROM) for name in ("a", "b", "c")]
-    for job in jobs:
-        service.wait_ended(job)
-    return jobs
+    return ended_jobs(service, clip, "tour", "abc")
 
 
 def test_the_list_says_how_many_videos_there_are(

@@ -182,6 +182,21 @@ def move_end(person: Visit) -> None:
     person.page.wait_for_selector("#save:enabled")
 
 
+def save_in_two_tabs(visit: Visitor, job: str) -> tuple[Visit, Visit]:
+    """Two tabs with different corrections of one result. The second tab's are refused, and it asks which to keep."""
+    first, second = visit().open_result(job), visit().open_result(job)
+    move_end(first)
+    first.page.click("#save")
+    first.page.wait_for_selector("#save:disabled")
+    second.rows().last.click()
+    second.page.wait_for_selector("#rows button[aria-current=true]")
+    second.page.keyboard.press("Delete")
+    second.page.click("#save")
+    second.page.wait_for_selector("#theirs:not([hidden])")
+    second.errors.clear()  # the browser logs the refused request
+    return first, second
+
+
 def test_a_changed_segment_is_by_hand_and_the_others_stay_the_model_s(
     visit: Visitor, service: SteadyService, own_job: str
 ) -> None:
@@ -249,16 +264,7 @@ def test_unsaved_corrections_survive_the_way_back(visit: Visitor, own_job: str) 
 def test_a_second_tab_does_not_overwrite_the_first(
     visit: Visitor, service: SteadyService, own_job: str
 ) -> None:
-    first, second = visit().open_result(own_job), visit().open_result(own_job)
-    move_end(first)
-    first.page.click("#save")
-    first.page.wait_for_selector("#save:disabled")
-    second.rows().first.click()
-    second.page.wait_for_selector("#rows button[aria-current=true]")
-    second.page.keyboard.press("Delete")
-    second.page.click("#save")
-    second.page.wait_for_selector("#theirs:not([hidden])")
-    second.errors.clear()  # the browser logs the refused request
+    _, second = save_in_two_tabs(visit, own_job)
     assert len(service.client.get(f"/jobs/{own_job}/feedback").json()["feedback"]) == 1
     second.page.click("#mine")
     second.page.wait_for_selector("#save:disabled")
