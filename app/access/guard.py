@@ -18,11 +18,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sentiloc.app.access.caller import Caller, set_caller, set_check
 from sentiloc.app.access.caller import Scope as KeyScope
+from sentiloc.app.access.idempotency_keys import batch_request_key, job_request_key
 from sentiloc.app.access.key_limits import KeyLimitReached, KeySlots, KeyTurns, StorageQuotaExceeded
 from sentiloc.app.access.keys import ApiKey, check_key, parse_key, record_key, split_key
 from sentiloc.app.access.problems import CHALLENGE, Forbidden, QuotaExceeded, RateLimited, Unauthorized
 from sentiloc.app.access.rate_limit import RateLimiter, rate_headers
-from sentiloc.app.access.repeats import batch_request, job_request
 from sentiloc.app.access.request_rules import (
     READING_METHODS,
     is_open,
@@ -209,7 +209,7 @@ class KeyGuard:
         # Uploads ignore idempotency keys. The idempotency keys of jobs and of batches are separate.
         if not text or path.startswith("/uploads"):
             return False
-        name_of = batch_request if path.startswith("/batches") else job_request
+        name_of = batch_request_key if path.startswith("/batches") else job_request_key
         (count,) = await self._shared.ask(("EXISTS", name_of(self._settings.redis_prefix, key.id, text)))
         return bool(count)
 

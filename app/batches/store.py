@@ -9,7 +9,7 @@ from typing import Any, cast
 from redis import Redis
 
 from sentiloc.app.access.caller import current_caller
-from sentiloc.app.access.repeats import batch_request
+from sentiloc.app.access.idempotency_keys import batch_request_key
 from sentiloc.app.batches.record import BatchCounts, BatchRecord, NewBatch, read_batch, write_batch
 from sentiloc.app.jobs.idempotency import IdempotencyKey, KeyReusedError
 from sentiloc.app.jobs.keys import job_key
@@ -173,7 +173,7 @@ class BatchStore:
         self._store.run("forget_batch", record.id, record.id, extra=keys)
 
     def _idempotency(self, key: IdempotencyKey, key_id: str | None) -> str:
-        return batch_request(self._prefix, key_id, key.text)
+        return batch_request_key(self._prefix, key_id, key.text)
 
     def _key(self, batch_id: str) -> str:
         return batch_key(self._prefix, batch_id)

@@ -20,8 +20,8 @@ from sentiloc.app.formats.timeline import (
     Timeline,
     TimelineError,
     TimelineOptions,
+    confidence_text,
     make_timeline,
-    sureness,
     title_of,
 )
 from sentiloc.model.names import folded, folder_path, link_to, shown_name
@@ -170,7 +170,9 @@ class Clip:
         if not self.label:
             return self.source.name
         by_hand = self.confidence is None
-        return title_of(self.label.replace("_", " "), sureness(self.confidence or 0.0, by_hand=by_hand))
+        return title_of(
+            self.label.replace("_", " "), confidence_text(self.confidence or 0.0, by_hand=by_hand)
+        )
 
     @property
     def seconds(self) -> tuple[float, float]:

@@ -10,7 +10,7 @@ from html import escape
 
 from sentiloc.app.formats.details import best_moments, moment_of
 from sentiloc.app.formats.report_drawing import clock, drawing, lanes_of, tone
-from sentiloc.app.formats.timeline import Timeline, describe, sureness
+from sentiloc.app.formats.timeline import Timeline, confidence_text, describe
 from sentiloc.model.results.warnings import ResultWarning
 from sentiloc.model.segments import Evidence, Segment
 
@@ -178,7 +178,7 @@ def _timecode(timeline: Timeline, seconds: float) -> str:
 
 
 def _sure(one: Segment) -> str:
-    return sureness(one.confidence, by_hand=one.source == "person")
+    return confidence_text(one.confidence, by_hand=one.source == "person")
 
 
 def _because(evidence: Evidence | None) -> str:

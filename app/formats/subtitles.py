@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from html import escape
 
-from sentiloc.app.formats.timeline import Timeline, milliseconds, sureness, title_of
+from sentiloc.app.formats.timeline import Timeline, confidence_text, milliseconds, title_of
 from sentiloc.model.segments import Segment
 
 _NOT_IN_CLASSES = re.compile(r"[\s.<>&]+")
@@ -33,7 +33,7 @@ def srt(timeline: Timeline) -> str:
 
 
 def _title(segment: Segment) -> str:
-    return title_of(segment.label, sureness(segment.confidence, by_hand=segment.source == "person"))
+    return title_of(segment.label, confidence_text(segment.confidence, by_hand=segment.source == "person"))
 
 
 def _span(segment: Segment, decimal: str) -> str:

@@ -124,7 +124,7 @@ class Marker:
     @property
     def name(self) -> str:
         """The title shown to editors: `Positive 92%`, or `Positive by hand` for a person's segment."""
-        return title_of(self.label, sureness(self.confidence, by_hand=self.by_hand))
+        return title_of(self.label, confidence_text(self.confidence, by_hand=self.by_hand))
 
     @property
     def note(self) -> str:
@@ -225,7 +225,7 @@ def milliseconds(segment: Segment) -> tuple[int, int]:
     return start, max(start + 1, round(segment.end * 1000))
 
 
-def sureness(confidence: float, *, by_hand: bool) -> str:
+def confidence_text(confidence: float, *, by_hand: bool) -> str:
     """`92%`, or `by hand`. A probability below 1 is never shown as `100%`."""
     if by_hand:
         return "by hand"

@@ -11,7 +11,7 @@ from typing import cast
 
 from redis import RedisError
 
-from sentiloc.app.access.repeats import job_request
+from sentiloc.app.access.idempotency_keys import job_request_key
 from sentiloc.app.jobs.idempotency import IdempotencyKey, KeyReusedError
 from sentiloc.app.jobs.keys import job_key, queue_key
 from sentiloc.app.jobs.leases import Leases, listed, read_pairs, read_record, read_strings
@@ -69,7 +69,7 @@ class JobStore(Leases):
         changes = [item for pair in job.fields().items() for item in pair]
         key = job.idempotency
         digest, seconds = ("", 0) if key is None else (key.digest, key.seconds)
-        extra = [] if key is None else [job_request(self.prefix, job.key_id, key.text)]
+        extra = [] if key is None else [job_request_key(self.prefix, job.key_id, key.text)]
         limits = (max_queued, int(job.is_of_upload), max_stored)
         found = self.run("submit", job.id, offset, digest, seconds, *limits, *changes, extra=extra)
         if found == _UPLOAD_ENDED:
@@ -95,7 +95,7 @@ class JobStore(Leases):
 
     def job_of_key(self, text: str, key_id: str | None) -> tuple[JobRecord, str] | None:
         """The job of an idempotency key, and the digest of the request that created it; None without a job."""
-        kept = cast("str | None", self.redis.get(job_request(self.prefix, key_id, text)))
+        kept = cast("str | None", self.redis.get(job_request_key(self.prefix, key_id, text)))
         digest, _, job_id = (kept or "").partition(" ")
         record = self.get(job_id) if job_id else None
         return None if record is None else (record, digest)

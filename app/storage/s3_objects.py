@@ -16,7 +16,7 @@ from sentiloc.model.errors import ErrorCode, SentilocError
 # Bounds the memory of the worker, whatever the size of the video.
 _CHUNK = 1 << 20
 # From this status on the fault is the store's and may be temporary; below it, the request's.
-_PASSING = 500
+_SERVER_ERROR = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +38,8 @@ def open_object(place: Place, settings: Settings) -> Iterator[Object]:
         with closing(found["Body"]) as body:
             yield Object(int(found["ContentLength"]), body.iter_chunks(_CHUNK))
     except ClientError as error:
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", _PASSING)
-        if status >= _PASSING:
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", _SERVER_ERROR)
+        if status >= _SERVER_ERROR:
             raise SentilocError(
                 ErrorCode.STORAGE_UNAVAILABLE, "The object store refused the request."
             ) from error

@@ -111,7 +111,7 @@ class _Chosen:
         look = _look(self.footage[moment.footage_id], moment.peak)
         # Only looks of the same shape can be compared.
         shown = self.shown[moment.kind, look[0].shape, look[1].shape]
-        if shown.has_like(moment.footage_id, look):
+        if shown.has_similar(moment.footage_id, look):
             return
         shown.add(moment.footage_id, look)
         own.append(moment)
@@ -136,7 +136,7 @@ class _Shown:
         self.scores.append(look[0])
         self.loudness.append(look[1])
 
-    def has_like(self, video: str, look: _Look) -> bool:
+    def has_similar(self, video: str, look: _Look) -> bool:
         """Whether another video shows the same footage, such as a copy or a re-encoding of one recording.
 
         Scores and loudness of the snippets around both peaks are compared. They must vary: two flat curves are similar

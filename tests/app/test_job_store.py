@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis import Redis
 
-from sentiloc.app.access.repeats import job_request
+from sentiloc.app.access.idempotency_keys import job_request_key
 from sentiloc.app.jobs.idempotency import IdempotencyKey
 from sentiloc.app.jobs.record import (
     RUNNING,
@@ -328,7 +328,7 @@ def test_a_deleted_job_forgets_no_later_request_of_its_idempotency_key(store: Jo
     )
     early = store.submit(first)
     # The key has expired and is used again.
-    store.redis.delete(job_request(store.prefix, None, key.text))
+    store.redis.delete(job_request_key(store.prefix, None, key.text))
     late = store.submit(second)
     store.cancel(early.id)
     store.delete_many([early.id])

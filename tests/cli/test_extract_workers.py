@@ -19,7 +19,7 @@ from sentiloc.model.errors import KilledProcessError
 from sentiloc.model.gim.spec import expression_spec
 from sentiloc.worker.bulk import process
 from sentiloc.worker.bulk.ledger import MOST_ATTEMPTS, Ledger, State
-from sentiloc.worker.bulk.making import Bench
+from sentiloc.worker.bulk.makers import BulkExtractor
 from sentiloc.worker.bulk.queue import ExtractionQueue
 from sentiloc.worker.jobs.owner import is_dead, new_owner
 from tests.cli.extracted import Sentiloc
@@ -204,7 +204,7 @@ def test_a_video_whose_decoder_is_killed_is_tried_again(clips: Path, tmp_path: P
             raise KilledProcessError("The decoder was killed from outside.")
 
     maker = Killed()
-    entry = Bench(maker, Ledger(tmp_path, "train")).take("a", clips / "a.mp4", new_owner())
+    entry = BulkExtractor(maker, Ledger(tmp_path, "train")).extract("a", clips / "a.mp4", new_owner())
     assert (entry.state, entry.code, maker.calls) == (State.FAILED, "poison", MOST_ATTEMPTS)
 
 

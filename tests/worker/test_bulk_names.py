@@ -16,7 +16,7 @@ from sentiloc.model.data.text import name_problem, read_names
 from sentiloc.model.errors import SentilocError
 from sentiloc.model.segments import SnippetFeatures
 from sentiloc.worker.bulk.ledger import State
-from sentiloc.worker.bulk.making import Bench
+from sentiloc.worker.bulk.makers import BulkExtractor
 from sentiloc.worker.bulk.plan import Plan, name_videos
 from tests.cli.extracted import SPEC, write_video
 
@@ -48,9 +48,9 @@ def _plan(tmp_path: Path, *names: str) -> Plan:
 def test_names_of_any_length_that_a_file_can_have_are_extracted(tmp_path: Path) -> None:
     plan = _plan(tmp_path, CYRILLIC, LONGEST)
     with plan.hold():
-        bench = Bench(Writer(plan.folder), plan.ledger)
+        extractor = BulkExtractor(Writer(plan.folder), plan.ledger)
         for name, path in plan.missing().items():
-            assert bench.take(name, path, "me").state == State.DONE
+            assert extractor.extract(name, path, "me").state == State.DONE
         assert plan.finish() == {}
     assert read_names(plan.folder / "split_train.txt") == [CYRILLIC, LONGEST]
     assert isinstance(read_features(plan.folder, "train", LONGEST), SnippetFeatures)
@@ -83,13 +83,13 @@ def test_a_name_too_long_for_the_folder_fails_only_its_video(
     def refuse(*_: object) -> None:
         raise OSError(errno.ENAMETOOLONG, "File name too long")
 
-    bench = Bench(Writer(plan.folder), plan.ledger)
+    extractor = BulkExtractor(Writer(plan.folder), plan.ledger)
     with plan.hold():
         with monkeypatch.context() as patch:
             patch.setattr("tests.worker.test_bulk_names.write_video", refuse)
-            assert bench.take("long", plan.videos["long"], "me").state == State.FAILED
+            assert extractor.extract("long", plan.videos["long"], "me").state == State.FAILED
         assert [*plan.failures()] == ["long"]
-        assert bench.take("next", plan.videos["next"], "me").state == State.DONE
+        assert extractor.extract("next", plan.videos["next"], "me").state == State.DONE
     assert has_features(plan.folder, "train", "next")
 
 
@@ -107,10 +107,10 @@ def _extract(data: Path, *videos: Path) -> list[str]:
     plan = Plan(data, "train", SPEC, name_videos(videos))
     with plan.hold():
         plan.drop_changed()
-        bench = Bench(Writer(plan.folder), plan.ledger)
+        extractor = BulkExtractor(Writer(plan.folder), plan.ledger)
         missing = plan.missing()
         for name, path in missing.items():
-            bench.take(name, path, "me")
+            extractor.extract(name, path, "me")
         plan.finish()
     return list(missing)
 

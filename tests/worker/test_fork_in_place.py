@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from sentiloc.worker.children.nursery import can_fork
+from sentiloc.worker.children.fork_server import can_fork
 from tests.support.media import make_clip
 from tests.support.services import wait_for
 from tests.worker.decoding import is_running

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from sentiloc.model.errors import ErrorCode, LostProcessError, SentilocError
-from sentiloc.worker.children.nursery import can_fork
+from sentiloc.worker.children.fork_server import can_fork
 from sentiloc.worker.children.start import start_confined
 from sentiloc.worker.decoder.decode import SnippetFrames, decode
 from sentiloc.worker.decoder.process import DecoderProcess
 from sentiloc.worker.jobs.activity import children
-from sentiloc.worker.jobs.faults import is_passing
+from sentiloc.worker.jobs.faults import is_temporary
 from tests.support.media import make_clip
 from tests.support.services import wait_for
 from tests.worker.decoding import (
@@ -132,7 +132,7 @@ def test_its_end_during_a_decode_is_not_the_fault_of_the_video(clip: Path) -> No
     os.kill(forker, signal.SIGKILL)
     with pytest.raises(LostProcessError) as caught:
         list(events)
-    assert is_passing(caught.value)  # so its job is tried again
+    assert is_temporary(caught.value)  # so its job is tried again
     wait_for(lambda: not is_running(child))
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sentiloc.worker.children.nursery import can_fork
+from sentiloc.worker.children.fork_server import can_fork
 from sentiloc.worker.decoder.decode import DecodeRequest, SnippetFrames, decode
 from tests.support.media import make_clip
 from tests.worker.decoding import LIMITS, forker_pids

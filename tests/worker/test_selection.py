@@ -18,7 +18,7 @@ from sentiloc.worker.decoder.decode import (
     grab_frames,
 )
 from sentiloc.worker.decoder.disposable import disposable_test
-from sentiloc.worker.decoder.grab import run_up
+from sentiloc.worker.decoder.grab import preroll
 from sentiloc.worker.decoder.selection import Moment, Samples
 from sentiloc.worker.decoder.source.opening import open_media
 from sentiloc.worker.decoder.source.packets import video_frames
@@ -182,7 +182,7 @@ def test_on_the_way_to_a_single_picture_others_are_left_out(tmp_path: Path, name
         assert is_disposable is not None
         whole = len(list(video_frames(media)))
         media.seek(0.0)
-        assert len(list(run_up(media, is_disposable, 5.9))) < 0.7 * whole
+        assert len(list(preroll(media, is_disposable, 5.9))) < 0.7 * whole
 
 
 def test_a_moment_is_at_one_picture() -> None:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from docs.tools.drawn_clip import draw_clip
 from sentiloc.model.weights import cached_weights
-from sentiloc.worker.children.nursery import Nursery
+from sentiloc.worker.children.fork_server import ForkServer
 from sentiloc.worker.config import RuntimeConfig, ThumbnailConfig
 from sentiloc.worker.decoder.decode import grab_frame
 from sentiloc.worker.decoder.request import DecodeRequest
@@ -63,7 +63,7 @@ def _pipeline() -> FeaturePipeline:
 def _counts(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """Counts what really runs."""
     counts: Counter[str] = Counter()
-    run, fork = ort.InferenceSession.run, Nursery.fork
+    run, fork = ort.InferenceSession.run, ForkServer.fork
 
     def counted_run(self: Any, names: Any, feeds: dict[str, Any], *rest: Any) -> Any:
         counts["runs of the expression net"] += "faces" in feeds
@@ -72,12 +72,12 @@ def _counts(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
             counts[what] += len(feeds.get(name, ()))
         return run(self, names, feeds, *rest)
 
-    def counted_fork(self: Nursery, task: dict[str, Any], fds: dict[str, int]) -> Any:
+    def counted_fork(self: ForkServer, task: dict[str, Any], fds: dict[str, int]) -> Any:
         counts["decoders started"] += 1
         return fork(self, task, fds)
 
     monkeypatch.setattr(ort.InferenceSession, "run", counted_run)
-    monkeypatch.setattr(Nursery, "fork", counted_fork)
+    monkeypatch.setattr(ForkServer, "fork", counted_fork)
     return counts
 
 

@@ -27,7 +27,7 @@ from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.gim.spec import FLOW_FOLDER
 from sentiloc.model.spec import ModelSpec
 from sentiloc.worker.bulk.ledger import LEDGER_FOLDER, LEDGER_SUFFIX, Entry, Ledger, State
-from sentiloc.worker.bulk.making import complete_file, is_made
+from sentiloc.worker.bulk.makers import complete_file, is_made
 from sentiloc.worker.bulk.sources import Sources
 
 _USUAL_NAME_MAX = 255

@@ -18,7 +18,7 @@ from sentiloc.app.telemetry.logs import configure_logging
 from sentiloc.model.data.feature_store import SPEC_FILE, parse_stored_spec
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.worker.bulk.ledger import Ledger
-from sentiloc.worker.bulk.making import Bench, is_made, load_maker
+from sentiloc.worker.bulk.makers import BulkExtractor, is_made, load_maker
 from sentiloc.worker.bulk.queue import EXTRACT_TASK, ExtractionQueue
 from sentiloc.worker.config import runtime_config
 from sentiloc.worker.jobs.consumer import PatientConsumer
@@ -26,7 +26,7 @@ from sentiloc.worker.jobs.process import end_with_parent
 
 
 @cache
-def bench(folder: Path, split: str) -> Bench:
+def bulk_extractor(folder: Path, split: str) -> BulkExtractor:
     """The loaded networks of this process; a folder has one spec. Raises `SentilocError` if they cannot be loaded."""
     spec = parse_stored_spec(folder / SPEC_FILE)
     try:
@@ -38,7 +38,7 @@ def bench(folder: Path, split: str) -> Bench:
         # counted after the networks are loaded.
         detail = f"the networks cannot be loaded: {type(error).__name__}: {error}"
         raise SentilocError(ErrorCode.INTERNAL, detail) from error
-    return Bench(maker, Ledger(folder, split))
+    return BulkExtractor(maker, Ledger(folder, split))
 
 
 def extract_video(queue: ExtractionQueue, folder: Path, split: str, name: str, video: Path) -> None:
@@ -48,7 +48,7 @@ def extract_video(queue: ExtractionQueue, folder: Path, split: str, name: str, v
         if owner is None or is_made(parse_stored_spec(folder / SPEC_FILE), folder, split, name):
             return
         try:
-            entry = bench(folder, split).take(name, video, owner)
+            entry = bulk_extractor(folder, split).extract(name, video, owner)
         except SentilocError as error:
             queue.report(name, "stopped", error.detail)
         else:

@@ -15,7 +15,7 @@ from sentiloc.worker.children.start import bare_environment
 
 
 class Fork:
-    """A fork of this process, with the part of `subprocess.Popen` that the nursery uses."""
+    """A fork of this process, with the part of `subprocess.Popen` that `ForkServer` uses."""
 
     def __init__(self, pid: int) -> None:
         self.pid, self._handle = pid, os.pidfd_open(pid)

@@ -50,7 +50,7 @@ def _by_seeking(media: Media, times: Sequence[float]) -> Iterator[VideoFrame]:
         chosen = first
         if seconds > 0:
             media.seek(seconds)
-            frames = run_up(media, is_disposable, seconds) if is_disposable else video_frames(media)
+            frames = preroll(media, is_disposable, seconds) if is_disposable else video_frames(media)
             for count, (frame, stamp) in enumerate(_ordered(media, frames)):
                 is_late = stamp > seconds + ROUNDING_SECONDS
                 chosen = frame if count == 0 or not is_late else chosen
@@ -59,7 +59,7 @@ def _by_seeking(media: Media, times: Sequence[float]) -> Iterator[VideoFrame]:
         yield chosen
 
 
-def run_up(media: Media, is_disposable: IsDisposable, seconds: float) -> Iterator[VideoFrame]:
+def preroll(media: Media, is_disposable: IsDisposable, seconds: float) -> Iterator[VideoFrame]:
     """Decode from the current position on, but skip pictures that the one on screen at `seconds` does not need.
 
     Args:

@@ -21,8 +21,8 @@ from typing import Any, BinaryIO, NamedTuple, Protocol, Self
 
 from sentiloc.model.errors import ErrorCode, KilledProcessError, LostProcessError, SentilocError
 from sentiloc.worker.children.decoders import MODULE, decoders
+from sentiloc.worker.children.fork_server import NO_REPORT
 from sentiloc.worker.children.kills import KillWatch
-from sentiloc.worker.children.nursery import NO_REPORT
 from sentiloc.worker.children.start import open_pipe, start_confined
 from sentiloc.worker.decoder import channel
 from sentiloc.worker.decoder.confine import MEASURES
@@ -144,9 +144,9 @@ class DecoderProcess:
     @staticmethod
     def start_child(task: dict[str, Any], fds: dict[str, int]) -> Child:
         """A confined process that performs the task: forked from a warm one, else a fresh interpreter."""
-        nursery = decoders()
-        if nursery is not None:
-            return nursery.fork(task, fds)
+        fork_server = decoders()
+        if fork_server is not None:
+            return fork_server.fork(task, fds)
         return start_confined(MODULE, task, tuple(fds.values()))
 
     def __enter__(self) -> Self:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
-_PASSING = frozenset(
+_TEMPORARY = frozenset(
     {
         *(ErrorCode.STORAGE_UNAVAILABLE, ErrorCode.STORAGE_FULL),
         *(ErrorCode.MODEL_UNAVAILABLE, ErrorCode.WEIGHTS_MISSING, ErrorCode.DEVICE_UNAVAILABLE),
@@ -33,10 +33,10 @@ class WrongVersionError(SentilocError):
     """The job demands a version of the model that this worker does not have. The fault is permanent here."""
 
 
-def is_passing(error: SentilocError) -> bool:
+def is_temporary(error: SentilocError) -> bool:
     """True for a fault that may not occur in another attempt or on another worker."""
     is_lost = isinstance(error, LostProcessError)
-    return is_lost or (error.code in _PASSING and not isinstance(error, WrongVersionError))
+    return is_lost or (error.code in _TEMPORARY and not isinstance(error, WrongVersionError))
 
 
 def as_fault(error: SentilocError) -> JobError:
@@ -91,7 +91,7 @@ def persist(write: Callable[[], T], check: Callable[[], None], patience_seconds:
             return write()
         except SentilocError as error:
             # A refused request would be refused again, so only temporary faults are waited for.
-            if not is_passing(error) or time.monotonic() > until:
+            if not is_temporary(error) or time.monotonic() > until:
                 raise
             logger.warning("the result cannot be stored yet: %s", error.detail)
         check()

@@ -31,7 +31,7 @@ from sentiloc.worker.jobs.claiming import Claims
 from sentiloc.worker.jobs.faults import (
     WrongVersionError,
     as_fault,
-    is_passing,
+    is_temporary,
     persist,
     require_known,
     require_version,
@@ -134,7 +134,7 @@ class JobRunner:
             if keeper.stop_reason is not None and error.code is ErrorCode.CANCELLED:
                 return self._stopped(record, keeper)
             is_for_others = isinstance(error, WrongVersionError) and self._have_others(record, keeper)
-            if is_passing(error) or is_for_others:
+            if is_temporary(error) or is_for_others:
                 self._health.suspect(error)
                 is_bounded = is_for_others or isinstance(error, KilledProcessError)
                 self._defer(record, keeper, as_fault(error), is_bounded=is_bounded)

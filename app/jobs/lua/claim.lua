@@ -12,7 +12,7 @@ local function can_run(model, reel)
   passed[model] = true
   return false
 end
--- Jobs that wait after a passing fault, or for a worker that can run their model, keep their place in the queue and are
+-- Jobs that wait after a temporary fault, or for a worker that can run their model, keep their place in the queue and are
 -- passed over.
 local function find_next()
   local first = tonumber(ARGV[6])

@@ -1,4 +1,4 @@
--- Puts a job back that failed for a passing fault of this installation, not of its video.
+-- Puts a job back that failed for a temporary fault of this installation, not of its video.
 -- ARGV: owner, attempt, running states, first delay, longest delay, seconds of patience, error code, error detail, how
 -- often such a fault may happen (0: any number).
 if not has_lease(ARGV[1], ARGV[2]) or not is_one_of(get('state'), ARGV[3]) then

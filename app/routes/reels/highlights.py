@@ -211,17 +211,17 @@ def _chosen(services: Services, query: HighlightQuery) -> Choice:
 
 
 def _strongest(
-    rows: Sequence[JobRow], sureness: Callable[[JobRow], float], settings: Settings
+    rows: Sequence[JobRow], confidence: Callable[[JobRow], float], settings: Settings
 ) -> list[JobRow]:
     """The rows of the jobs that are searched, in their order.
 
     All, unless they are too many or too long: then those whose best segments are the most certain ones, because these
     have the best moments.
     """
-    by_sureness = sorted(rows, key=sureness, reverse=True)
+    by_confidence = sorted(rows, key=confidence, reverse=True)
     kept: set[str] = set()
     left = settings.max_highlight_hours * 3600
-    for row in by_sureness:
+    for row in by_confidence:
         seconds = row.duration or 0.0
         if len(kept) < settings.max_highlight_videos and seconds <= left:
             kept.add(row.id)

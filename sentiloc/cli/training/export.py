@@ -77,7 +77,7 @@ def _spec(run: Run, given: Path | None) -> ModelSpec:
     trained = parse_stored_spec(own) if own.exists() else None
     if given is None and trained is not None:
         # The published features name no extractor that this project has.
-        return with_weights_at_hand(trained) if trained.name == PUBLISHED else trained
+        return with_service_extractors(trained) if trained.name == PUBLISHED else trained
     path = given / "spec.json" if given is not None and given.is_dir() else given or own
     found = parse_stored_spec(path)
     if run.task == "expression" and found.flow is None:
@@ -85,9 +85,9 @@ def _spec(run: Run, given: Path | None) -> ModelSpec:
     return replace(found, confidence_threshold=trained.confidence_threshold) if trained else found
 
 
-def with_weights_at_hand(spec: ModelSpec) -> ModelSpec:
+def with_service_extractors(spec: ModelSpec) -> ModelSpec:
     """The spec of the published layout, with the Kinetics I3D if only that one is in the cache."""
-    from sentiloc.cli.training.extract import with_weights_at_hand as choose
+    from sentiloc.cli.training.extract import with_cached_i3d
 
     if spec.face is not None or spec.visual is not None:
         typer.echo(
@@ -95,7 +95,7 @@ def with_weights_at_hand(spec: ModelSpec) -> ModelSpec:
             "results will differ",
             err=True,
         )
-    return choose(spec)
+    return with_cached_i3d(spec)
 
 
 def _calibration(run: Run) -> tuple[Calibration, str]:

@@ -114,17 +114,17 @@ def _extract(plan: Plan, workers: int | None, *, retry_failed: bool) -> int:
 def _extract_here(plan: Plan, missing: dict[str, Path], on_progress: Callable[[int, int], None]) -> None:
     from sentiloc.app.settings import get_settings
     from sentiloc.worker.bulk.ledger import State
-    from sentiloc.worker.bulk.making import Bench, load_maker
+    from sentiloc.worker.bulk.makers import BulkExtractor, load_maker
     from sentiloc.worker.config import runtime_config
     from sentiloc.worker.jobs.owner import new_owner
 
     config = runtime_config(get_settings())
-    bench = Bench(load_maker(plan.spec, plan.folder, plan.split, config), plan.ledger)
+    extractor = BulkExtractor(load_maker(plan.spec, plan.folder, plan.split, config), plan.ledger)
     failed = 0
     with _stopped_by_signals():
         for number, (name, video) in enumerate(missing.items(), 1):
             try:
-                entry = bench.take(name, video, new_owner())
+                entry = extractor.extract(name, video, new_owner())
             except KeyboardInterrupt:
                 # The video did not fail: it was being processed when the command was stopped.
                 plan.ledger.uncount(name)
@@ -175,9 +175,9 @@ def _load(spec: str, models_dir: Path | None) -> ModelSpec:
 
         return expression_spec("flow", "1")
     if spec == "i3d":
-        return with_weights_at_hand(_three_streams())
+        return with_cached_i3d(_three_streams())
     if spec.endswith(".json"):
-        return with_weights_at_hand(load_spec(Path(spec)))
+        return with_cached_i3d(load_spec(Path(spec)))
     return load_package(spec, models_dir).spec
 
 
@@ -190,7 +190,7 @@ def _three_streams() -> ModelSpec:
     return ModelSpec(name="three-streams", version="1", face=face)
 
 
-def with_weights_at_hand(spec: ModelSpec) -> ModelSpec:
+def with_cached_i3d(spec: ModelSpec) -> ModelSpec:
     """The spec, with the Kinetics I3D if that is the only one in the cache.
 
     The feature folder's spec then names it, and so does every package trained on the folder.

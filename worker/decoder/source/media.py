@@ -13,10 +13,10 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from sentiloc.worker.decoder.source.completeness import SEQUENTIAL, Reach, breaks_off
 from sentiloc.worker.decoder.source.limits import DURATION_MARGIN
 from sentiloc.worker.decoder.source.timecode import find_timecode
 from sentiloc.worker.decoder.source.webp import WebpStream
-from sentiloc.worker.decoder.source.wholeness import SEQUENTIAL, Reach, breaks_off
 from sentiloc.worker.sound.tracks import Choice, describe_track
 from sentiloc.worker.timeline.rate import HIGHEST_RATE, RateMeter
 from sentiloc.worker.timeline.stamps import in_seconds

@@ -21,6 +21,7 @@ from sentiloc.worker.decoder.source.accepted import (
     USUAL_CODECS,
     VIDEO_CODECS,
 )
+from sentiloc.worker.decoder.source.completeness import explain_damage, is_protected
 from sentiloc.worker.decoder.source.containers import ENCRYPTED, WEBP
 from sentiloc.worker.decoder.source.limits import (
     DURATION_MARGIN,
@@ -31,7 +32,6 @@ from sentiloc.worker.decoder.source.limits import (
 )
 from sentiloc.worker.decoder.source.media import Media
 from sentiloc.worker.decoder.source.webp import WebpStream
-from sentiloc.worker.decoder.source.wholeness import explain_damage, is_protected
 from sentiloc.worker.sound.channels import settle_layout
 from sentiloc.worker.sound.tracks import choose_tracks
 

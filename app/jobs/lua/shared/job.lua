@@ -24,7 +24,7 @@ local function announce(kind)
   local shown = redis.call('HMGET', job, 'state', 'stage', 'progress', 'attempt')
   write_event(kind, shown[1] or '', shown[2] or '', shown[3] or '', shown[4] or '')
 end
--- Seconds until a job that was put back after a passing fault may be taken; more than an hour dates from before Redis's
+-- Seconds until a job that was put back after a temporary fault may be taken; more than an hour dates from before Redis's
 -- clock was set back.
 local function pause(not_before)
   local left = (tonumber(not_before or '') or 0) - now

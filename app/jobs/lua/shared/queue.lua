@@ -22,7 +22,7 @@ local function enqueue()
   redis.call('ZADD', owners_queue(get('priority'), get('key_id')), place, id)
   announce('state')
 end
--- Why a queued job waits: no worker can run its model (`unserved_`, see wait.lua), or a passing fault (see defer.lua).
+-- Why a queued job waits: no worker can run its model (`unserved_`, see wait.lua), or a temporary fault (see defer.lua).
 -- The set `unserved` has the jobs of the first kind.
 local function wait_no_longer()
   redis.call('ZREM', prefix .. 'unserved', id)

@@ -107,13 +107,13 @@ def load_maker(spec: ModelSpec, folder: Path, split: str, config: RuntimeConfig)
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
-    """A loaded maker with its ledger. It processes one video after another."""
+class BulkExtractor:
+    """Extracts one video after another with a loaded maker, and records each in the ledger."""
 
     maker: Maker
     ledger: Ledger
 
-    def take(self, name: str, video: Path, owner: str) -> Entry:
+    def extract(self, name: str, video: Path, owner: str) -> Entry:
         """Extract one video; returns its entry with the outcome.
 
         Raises:
@@ -141,7 +141,7 @@ class Bench:
         except LostProcessError as error:
             logger.warning("%s: %s", video, error.detail)
             # Another attempt, until there were too many.
-            return self.take(name, video, entry.owner)
+            return self.extract(name, video, entry.owner)
         except SentilocError as error:
             if error.code in NOT_THE_VIDEO:
                 self.ledger.uncount(name)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 
 
-def job_request(prefix: str, key_id: str | None, text: str) -> str:
+def job_request_key(prefix: str, key_id: str | None, text: str) -> str:
     """The Redis key of a client's `Idempotency-Key` for a job."""
     return f"{prefix}idempotency:{_name(key_id, text)}"
 
 
-def batch_request(prefix: str, key_id: str | None, text: str) -> str:
+def batch_request_key(prefix: str, key_id: str | None, text: str) -> str:
     """The Redis key of a client's `Idempotency-Key` for a batch."""
     return f"{prefix}idempotency:batch:{_name(key_id, text)}"
 

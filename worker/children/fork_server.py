@@ -118,7 +118,7 @@ class _ForkingProcess:
         self._process.returncode = 0
 
 
-class Nursery:
+class ForkServer:
     """Children that run `module`, all forked from one process. May be used by any thread.
 
     All children of one process have the same memory layout, which an attacker could explore with videos that crash the
