@@ -211,7 +211,7 @@ class FeedbackStore:
             yield from (KeptFeedback.model_validate_json(text) for text in pipe.execute() if text)
 
     def given(self, job_ids: Collection[str]) -> frozenset[str]:
-        """Those of the jobs that have feedback."""
+        """The ids of the jobs that have feedback, among `job_ids`."""
         ids, index = list(job_ids), f"{self._prefix}feedback"
         parts = (ids[start : start + _LARGE_CHUNK] for start in range(0, len(ids), _LARGE_CHUNK))
         return frozenset(

@@ -16,15 +16,15 @@ from sentiloc.app.jobs.options import JobOptions, TimeRange, read_options
 from sentiloc.app.telemetry.tracing import current_traceparent
 from sentiloc.model.errors import ErrorCode, SentilocError
 
-# The fair queue counts cost: seconds of media. It charges an estimate when a job is queued, and the difference when the
+# A job's cost in the fair queue is its seconds of media. It is estimated when the job is queued, and corrected when the
 # video is fetched and when the job ends.
-# Claiming, fetching, opening and storing take time for the shortest video, too.
+# The shortest video takes time as well, for claiming, fetching, opening and storing.
 _OF_ANY_JOB = 5.0
 # Four megabits per second, as in most videos for the web. A wrong estimate is corrected when the job ends.
 _BYTES_PER_SECOND = 500_000
 # A video behind a URL, whose size is unknown until a worker fetches it.
 _UNKNOWN_SECONDS = 60.0
-# No estimate lets one wrong guess put off the jobs of a key for longer than this.
+# The largest estimate. A wrong one delays the other jobs of the key by no more than this.
 _LONGEST_ESTIMATE = 4 * 3600.0
 
 

@@ -36,7 +36,7 @@ from sentiloc.worker.timeline.shots import GRID
 from sentiloc.worker.timeline.stamps import GAP_SECONDS
 from sentiloc.worker.timeline.visual_choice import Chosen, VisualChoice
 
-# Seconds in which a second's frames may arrive: rounded time stamps may bring them slightly closer together.
+# The frames of one second may arrive within this many seconds, because rounded time stamps can be slightly too close.
 _RATE_TOLERANCE = 0.9
 _LEAD_SECONDS = 0.5
 """A first picture that is at most this late is shown from the start; before a later one the screen is black."""

@@ -106,7 +106,7 @@ class DecodeLimits:
     threads: int = 2
 
     def __post_init__(self) -> None:
-        # Here, because a decoder that cannot use a limit would blame the video.
+        # Checked here, because a decoder that cannot use a limit would report a fault of the video.
         above_zero = sys.float_info.min
         for name in ("max_duration_seconds", "wall_seconds", "stall_seconds"):
             wanted = "a number of seconds above 0, at most 1e9"

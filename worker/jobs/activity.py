@@ -60,8 +60,7 @@ class StallDetector:
         used = activity.cpu_seconds - self._cpu_at_progress
         if used >= self._busy_cpu_seconds and now - self._progress_at >= self._busy_seconds:
             return True
-        # Keeps the oldest sample that is at least `idle_seconds` old, so a change within that time is
-        # visible.
+        # Keeps the oldest sample that is at least `idle_seconds` old, so that a change within that time shows.
         while len(self._samples) > 1 and now - self._samples[1][0] >= self._idle_seconds:
             self._samples.popleft()
         began, before = self._samples[0]

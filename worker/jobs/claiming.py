@@ -23,8 +23,8 @@ logger = logging.getLogger(__name__)
 
 # A job that this worker had to put back, although it has the model, is left to other workers for this long.
 _LEFT_SECONDS = 30.0
-# The time before a message is handed on grows up to this, because the workers that can run the job may all be busy.
-# Each message counts for the age at which Celery replaces this process.
+# The pause before a message is returned to the broker. It grows from the first value to the second: all workers that
+# can run the job may be busy, and each message counts towards the number after which Celery replaces this process.
 _FIRST_PAUSE_SECONDS = 0.05
 _LONGEST_PAUSE_SECONDS = 5.0
 # How often this worker looks for jobs that it can run meanwhile.

@@ -77,9 +77,9 @@ class Health:
         False if it is asked to stop first, or if others, which `have_others` looks for, should get its message.
         """
         began, self._pause_seconds = time.monotonic(), RETRY_SECONDS
-        while self._is_ill():
+        while self._is_unhealthy():
             self.look()
-            if not self._is_ill():
+            if not self._is_unhealthy():
                 break
             if not sleep_unless_draining(max(0.0, min(self._next_check - time.monotonic(), _LOOK_SECONDS))):
                 return False
@@ -88,9 +88,11 @@ class Health:
         return True
 
     def look(self) -> None:
-        """Check an ill worker again if it is time to. Otherwise one without a message would always show its fault."""
+        """Check an unhealthy worker again if a check is due. Otherwise a worker without a message would show its
+        fault forever.
+        """
         with self._lock:
-            if not self._is_ill() or time.monotonic() < self._next_check:
+            if not self._is_unhealthy() or time.monotonic() < self._next_check:
                 return
             found = self._check()
             self._fault = found if found is not None and found.code in _OF_STORAGE else None
@@ -102,7 +104,7 @@ class Health:
             self._next_check = time.monotonic() + self._pause_seconds
             self._pause_seconds = min(2 * self._pause_seconds, RETRY_MAX_SECONDS)
 
-    def _is_ill(self) -> bool:
+    def _is_unhealthy(self) -> bool:
         return self._is_suspect or self._pipelines.error is not None
 
     def _check(self) -> SentilocError | None:

@@ -5,7 +5,7 @@
 local job, queue, leases, events, jobs = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local id = string.match(job, '[^:]+$')
 local prefix = string.sub(job, 1, -#id - 5)
--- From here on the script is about another job.
+-- The rest of the script is about another job.
 local function turn_to(other)
   id = other
   job, events = prefix .. 'job:' .. id, prefix .. 'events:' .. id
@@ -24,14 +24,15 @@ local function announce(kind)
   local shown = redis.call('HMGET', job, 'state', 'stage', 'progress', 'attempt')
   write_event(kind, shown[1] or '', shown[2] or '', shown[3] or '', shown[4] or '')
 end
--- Seconds until a job that was put back after a temporary fault may be taken; more than an hour dates from before Redis's
--- clock was set back.
+-- Seconds until a job that was put back after a temporary fault may be taken. More than an hour is left from before
+-- Redis's clock was set back, and counts as no pause.
 local function pause(not_before)
   local left = (tonumber(not_before or '') or 0) - now
   return (left > 0 and left <= 3600) and left or 0
 end
 local function has_lease(owner, attempt) return get('owner') == owner and get('attempt') == attempt end
--- A worker whose lease has expired lives: it was cut off from Redis, or stopped for a while. So that was no crash.
+-- The worker whose lease expired is alive: it was cut off from Redis, or stopped for a while. So its lost lease was no
+-- crash, and is no longer counted as one.
 local function forgive(owner, attempt)
   if get('lost_by') ~= owner or get('lost_attempt') ~= attempt then return false end
   redis.call('HINCRBY', job, 'crashes', -1)

@@ -10,7 +10,8 @@ end
 -- So owners get equal shares of the work, however many or long the jobs of one of them are. A span of 1 is a minute.
 --
 -- The hash `turns` has, for each priority P: the turn served now (P); for each owner, the end of the span of the job that
--- was served last ('P OWNER'), and what earlier spans were too short by ('owed P OWNER'); the last end of all ('top P').
+-- was served last ('P OWNER'), and the debt of earlier spans that were too short ('owed
+-- P OWNER'); the last end of all ('top P').
 local turns = prefix .. 'turns'
 local function spans_per_second(key_id)
   local weight = tonumber(redis.call('HGET', prefix .. 'key:' .. key_id, 'weight') or '') or 1
@@ -47,7 +48,7 @@ local function in_parts(command, key, ...)
     redis.call(command, key, unpack(part))
   end
 end
--- An owner's first job may not lie behind its turn: jobs before it were cancelled, or took less than was expected.
+-- Moves the owner's first job up to its turn, if earlier jobs were cancelled or took less than was expected.
 local function pull_first(priority, key_id, turn)
   local mine = owners_queue(priority, key_id)
   local first = redis.call('ZRANGE', mine, 0, 0, 'WITHSCORES')
@@ -63,7 +64,7 @@ local function advance_owner()
   local turn = turn_of(seen[1], priority)
   if turn then pull_first(priority, key_id, math.max(turn, turn_of(seen[2], priority) or 0)) end
 end
--- The owner's jobs come later: one that was served has taken more than was expected.
+-- Moves the owner's queued jobs back, because a served one took more than was expected.
 local function push_back(priority, key_id, by)
   local mine, places = owners_queue(priority, key_id), {}
   local found = redis.call('ZRANGE', mine, 0, -1, 'WITHSCORES')
@@ -89,8 +90,8 @@ local function serve(place)
   redis.call('HSET', turns, priority, stamp(turn), own, stamp(owners_turn), 'top ' .. priority, stamp(top))
   pull_first(priority, key_id, math.max(turn, owners_turn))
 end
--- A running job turns out to have this cost. Moving all jobs of an owner takes a moment for each of them, so the owner
--- owes a little until it is worth that, the more the more jobs wait. Nothing is corrected where too many wait.
+-- A running job turns out to have this cost. Moving the owner's queued jobs takes time for each of them. So a small debt is
+-- only noted (`owed`) until it exceeds a limit that grows with their number. With more than 5,000 of them, nothing moves.
 local function correct_cost(cost)
   local of_job = redis.call('HMGET', job, 'priority', 'key_id', 'span')
   local priority, key_id = of_job[1] or '', of_job[2] or ''
