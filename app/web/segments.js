@@ -19,6 +19,8 @@ const ORDERS = {
 
 let rows = new Map();
 let here = null;
+// The row that Tab reaches. Arrows move among the rows, because a long video has hundreds.
+let stop = null;
 
 // `changed()` draws the list again when another order or filter is chosen.
 export function setUpList(changed) {
@@ -27,6 +29,22 @@ export function setUpList(changed) {
   $("sure-rows").replaceChildren(...LEAST_SURE.map((least) => new Option(say.atLeast(Number(least)), least)));
   for (const id of ["sort-rows", "label-rows", "sure-rows"]) $(id).addEventListener("change", changed);
   $("sort-rows").addEventListener("change", () => store(SORT, $("sort-rows").value));
+  $("rows").addEventListener("focusin", ({ target }) => target.dataset.key && stopAt(target));
+  $("rows").addEventListener("keydown", walk);
+}
+
+function stopAt(button) {
+  if (stop) stop.tabIndex = -1;
+  stop = button ?? null;
+  if (stop) stop.tabIndex = 0;
+}
+
+function walk(event) {
+  const item = event.target.closest("li");
+  const next = { ArrowDown: item?.nextElementSibling, ArrowUp: item?.previousElementSibling }[event.key];
+  if (next === undefined) return;
+  event.preventDefault();
+  next?.firstElementChild.focus();
 }
 
 // A new video: show all of its labels at any confidence.
@@ -53,6 +71,7 @@ export function listSegments(segments, chosen, findings, thumbs, choose) {
   $("row-count").textContent = shown.length === segments.length ? String(segments.length) : say.some(shown.length, segments.length);
   $("none").hidden = shown.length > 0;
   $("none").textContent = segments.length ? text.noneFits : text.none;
+  stopAt(rows.get(keyOf(focused)) ?? rows.get(chosen) ?? made[0]?.firstElementChild);
   rows.get(keyOf(focused))?.focus({ preventScroll: true });
   bring(rows.get(chosen));
 }
@@ -86,7 +105,7 @@ function row(segment, isChosen, findings, thumbs, choose) {
     ? make("span", { class: "sure" }, say.byHand)
     : make("span", { class: "sure", title: text.confidence }, say.confidence(sureness(confidence)), meter(confidence, toneOf(label)));
   const when = make("span", { class: "when" }, tag(label), ` ${moment(start, findings.fine)} – ${moment(end, findings.fine)}`);
-  const button = make("button", { type: "button", onclick: () => choose(segment) }, make("span", { class: "shot" }, shot), when, sure, make("span", { class: "why" }, findings.why(segment)));
+  const button = make("button", { type: "button", tabIndex: -1, onclick: () => choose(segment) }, make("span", { class: "shot" }, shot), when, sure, make("span", { class: "why" }, findings.why(segment)));
   button.dataset.key = segment.key;
   if (isChosen) button.setAttribute("aria-current", "true");
   return make("li", {}, button);

@@ -209,6 +209,7 @@ export const help = [
   ["G", "Go to a timecode"],
   ["V, F", "Mute, full screen"],
   ["[ ]", "Previous or next segment"],
+  ["↑ ↓", "Row above or below, in the list of segments"],
   ["P N", "Video above or below in the list"],
   ["Home End", "To the start or the end"],
   ["+ − 0", "Zoom in, zoom out, whole video"],

@@ -114,6 +114,25 @@ def test_from_a_file_to_markers_in_resolve_by_keyboard_alone(visit: Visitor, cli
     assert len(edl_markers(read(coming.value))) == found > 0
 
 
+def test_the_list_is_one_stop_of_tab_and_arrows_move_in_it(visit: Visitor, job: str) -> None:
+    person = visit().open_result(job)
+    page = person.page
+    focused = "[...document.querySelectorAll('#rows button')].indexOf(document.activeElement)"
+    page.focus("#sure-rows")
+    page.keyboard.press("Tab")
+    assert page.evaluate(focused) == 0
+    page.keyboard.press("ArrowDown")
+    assert page.evaluate(focused) == 1
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#rows li:nth-child(2) button[aria-current=true]:focus")
+    page.keyboard.press("Tab")
+    assert page.evaluate(focused) == -1
+    page.keyboard.press("Shift+Tab")
+    assert page.evaluate(focused) == 1
+    page.keyboard.press("ArrowUp")
+    assert page.evaluate(focused) == 0
+
+
 def test_a_paused_upload_resumes_after_the_tab_was_closed(visit: Visitor, clip: Path, tmp_path: Path) -> None:
     padding = 2_000_000
     large = tmp_path / "large.mp4"
