@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from shlex import quote
 
 from sentiloc.model.data.feature_store import STREAM_FOLDERS, replace_text
 from sentiloc.model.data.text import read_json, read_names
@@ -61,7 +63,7 @@ def prepare_features(source: Path, data: Path) -> Report:
     """
     report = Report()
     for name, names in {**{name: (name,) for name in LABEL_FILES}, "point_label.csv": POINT_NAMES}.items():
-        target, found = data / name, [path for other in names for path in _search(source, other, data)]
+        target, found = data / name, _files(source, names, data)
         if found:
             report.links[target] = found[0]
             report.checksums[name] = _sha256(_read_from(target, report))
@@ -114,7 +116,7 @@ def prepare_labelled(name: str, source: Path, data: Path, run: int) -> Report:
     """
     report = Report()
     flat = data / "videos"
-    for path in _search(source, "*", data):
+    for path in _files(source, ("*",), data):
         # In a download that is its own data folder, these are links of an earlier preparation.
         is_made = path.is_symlink() and path.parent.resolve() == flat.resolve()
         if path.suffix.lower() in VIDEO_SUFFIXES and not is_made:
@@ -132,22 +134,22 @@ def prepare_labelled(name: str, source: Path, data: Path, run: int) -> Report:
     benchmark = {"ve8": "videoemotion-8"}.get(name, name)
     if not (data / "spec.json").exists():
         report.missing.append(f"features: none in {data}")
-        report.next_step = f"next: sentiloc extract {flat}/* -o {data} --spec {spec}{split}"
+        videos, folder = quote(str(flat)), quote(str(data))
+        report.next_step = f"next: sentiloc extract {videos}/* -o {folder} --spec {spec}{split}"
     elif labels is not None:
-        report.next_step = f"next: sentiloc labels {benchmark} {labels} {data}" + (
-            f" --run {run}" if run else ""
-        )
+        places = f"{quote(str(labels))} {quote(str(data))}"
+        report.next_step = f"next: sentiloc labels {benchmark} {places}" + (f" --run {run}" if run else "")
     return report
 
 
 def _labels(name: str, source: Path, data: Path, report: Report) -> Path | None:
     """The source of the annotations: a table for expressions; the folders themselves or a list for emotions."""
     if name not in TABLES:
-        lists = sorted(path for path in source.glob("*.txt"))
+        lists = sorted(path for path in source.glob("*.txt") if path.is_file())
         for path in lists:
             report.checksums[path.name] = _sha256(path)
         return lists[0] if lists else source
-    tables = _search(source, "*.csv", data)
+    tables = _files(source, ("*.csv",), data)
     if not tables:
         report.missing.append(f"annotations: no CSV below {source}; save the sheet as {TABLES[name]}.csv")
         return None
@@ -161,10 +163,9 @@ def write_report(report: Report, data: Path) -> None:
     Raises `invalid_data`, and changes nothing, if an earlier preparation had other label files.
     """
     path = data / CHECKSUMS
-    try:
-        earlier = dict(read_json(path)) if path.exists() else {}
-    except (ValueError, TypeError) as error:
-        raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: not a JSON object: {error}") from error
+    earlier = read_json(path) if path.exists() else {}
+    if not isinstance(earlier, dict):
+        raise SentilocError(ErrorCode.INVALID_DATA, f"{path}: not a JSON object")
     changed = [name for name, digest in report.checksums.items() if earlier.get(name, digest) != digest]
     if changed:
         raise SentilocError(
@@ -175,6 +176,11 @@ def write_report(report: Report, data: Path) -> None:
         _link(source, target)
     # Old entries stay, so that a file which is missing today is still checked tomorrow.
     replace_text(path, json.dumps({**earlier, **report.checksums}, indent=2, sort_keys=True))
+
+
+def _files(source: Path, patterns: Iterable[str], data: Path) -> list[Path]:
+    """The files that match one of the patterns. A pipe is none: to read it would take for ever."""
+    return [path for pattern in patterns for path in _search(source, pattern, data) if path.is_file()]
 
 
 def _search(source: Path, pattern: str, data: Path) -> list[Path]:

@@ -123,6 +123,18 @@ def output_file(name: str) -> Path:
     return Path(name)
 
 
+def named_folder(name: str) -> Path:
+    """The path of a folder, for the parser of options; raises `typer.BadParameter` for an empty name, as
+    `require_name` does.
+    """
+    if not name:
+        import typer
+
+        # The parser knows which option or argument it is.
+        raise typer.BadParameter("the name is empty")
+    return Path(name)
+
+
 def require_place(output: Path | None, *, several: bool, in_folder: bool = False) -> None:
     """Refuse an output that cannot be written, before the work begins.
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -17,6 +20,7 @@ from sentiloc.model.fsenet.network import FSENetConfig
 from tests.cli.extracted import Sentiloc
 from tests.cli.test_train_systems import emotion_folder, flow_folder
 from tests.cli.test_wrong_inputs import published_folder
+from tests.support.services import sentiloc_command
 from tests.support.shared_files import data_folder
 
 RECIPES = Path(__file__).parents[2] / "recipes" / "published"
@@ -202,6 +206,50 @@ def test_videos_are_linked_once_within_the_download(place: str, tmp_path: Path, 
     for _ in range(2):
         sentiloc("datasets", "prepare", "ve8", tmp_path, tmp_path / place)
     assert {path.name for path in (tmp_path / place / "videos").iterdir()} == {"Fear_1.mp4", "Joy_1.mp4"}
+
+
+@pytest.mark.parametrize("name", ["tsl300", "ve8", "casme2"])
+def test_only_files_of_a_download_are_read(name: str, tmp_path: Path) -> None:
+    """To read a pipe would take for ever."""
+    source = tmp_path / "download"
+    (source / "a.mp4").mkdir(parents=True)
+    (source / "split_test.txt").mkdir()
+    for pipe in ("b.mp4", "gt.json", "labels.csv", "list.txt"):
+        os.mkfifo(source / pipe)
+    command = sentiloc_command("datasets", "prepare", name, str(source), str(tmp_path / "data"))
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "0 files linked, 0 label files" in done.stdout
+
+
+def test_the_next_command_can_be_copied(tmp_path: Path, sentiloc: Sentiloc) -> None:
+    (tmp_path / "down load").mkdir()
+    (tmp_path / "down load" / "a.mp4").touch()
+    _, output, _ = sentiloc("datasets", "prepare", "ve8", tmp_path / "down load", tmp_path / "my data")
+    words = shlex.split(output.partition("next: ")[2])
+    assert words[2:5] == [f"{tmp_path}/my data/videos/*", "-o", f"{tmp_path}/my data"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("datasets", "prepare", "ve8", "", "data"),
+        ("datasets", "prepare", "ve8", ".", ""),
+        ("export", "run", ""),
+        ("train", ".", "-o", ""),
+        ("extract", "a.mp4", "-o", ""),
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_folder_without_a_name_is_not_the_current_one(
+    words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sentiloc: Sentiloc
+) -> None:
+    """An unset variable gives such a name."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.mp4").touch()
+    code, _, errors = sentiloc(*words)
+    assert (code, "the name is empty" in errors) == (2, True)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
 
 
 def test_two_videos_that_would_get_one_name_are_refused(tmp_path: Path, sentiloc: Sentiloc) -> None:

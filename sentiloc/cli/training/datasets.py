@@ -7,6 +7,7 @@ from typing import Annotated, Literal, get_args
 
 import typer
 
+from sentiloc.cli.destinations import named_folder
 from sentiloc.cli.given import given_options, refuse
 
 Name = Literal["tsl300", "cmu-mosei", "ve8", "ekman-6", "caer", "samm-lv", "casme2", "casme3"]
@@ -30,11 +31,18 @@ def prepare(
         Name, typer.Argument(metavar="NAME", help=f"Which data set: {', '.join(get_args(Name))}.")
     ],
     source: Annotated[
-        Path, typer.Argument(metavar="SOURCE", help="Folder with the download; nothing in it is changed.")
+        Path,
+        typer.Argument(
+            metavar="SOURCE", parser=named_folder, help="Folder with the download; nothing in it is changed."
+        ),
     ],
     data: Annotated[
         Path,
-        typer.Argument(metavar="DATA", help="Data folder to make; files are linked into it, not copied."),
+        typer.Argument(
+            metavar="DATA",
+            parser=named_folder,
+            help="Data folder to make; files are linked into it, not copied.",
+        ),
     ],
     run: Annotated[int, typer.Option(min=0, help="Number of the random split or draw of points.")] = 0,
 ) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sentiloc.cli.destinations import named_folder
 from sentiloc.model.errors import ErrorCode, SentilocError
 
 if TYPE_CHECKING:
@@ -20,7 +21,11 @@ def export(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or a checkpoint in one.")],
     package: Annotated[
         Path,
-        typer.Argument(metavar="PACKAGE", help="Package folder to write network, spec and calibration to."),
+        typer.Argument(
+            metavar="PACKAGE",
+            parser=named_folder,
+            help="Package folder to write network, spec and calibration to.",
+        ),
     ],
     spec: Annotated[
         Path | None,

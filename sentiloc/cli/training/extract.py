@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sentiloc.cli.destinations import named_folder
 from sentiloc.cli.given import given_options, refuse
 from sentiloc.cli.training.progress import extraction_progress
 from sentiloc.model.data.text import listed
@@ -24,7 +25,12 @@ if TYPE_CHECKING:
 
 def extract(
     context: typer.Context,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Feature folder; created if missing.")],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", parser=named_folder, metavar="PATH", help="Feature folder; created if missing."
+        ),
+    ],
     videos: Annotated[
         list[str] | None, typer.Argument(metavar="VIDEO", help="Video files, and folders of videos.")
     ] = None,

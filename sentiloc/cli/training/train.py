@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sentiloc.cli.destinations import named_folder
 from sentiloc.cli.given import given_options
 from sentiloc.cli.training.runs import require_run_folder
 from sentiloc.cli.training.start import load_start, started_network
@@ -312,7 +313,14 @@ def _signature() -> inspect.Signature:
         (
             "run",
             Annotated[
-                Path, typer.Option("--output", "-o", help="Run folder: config, log, best.pt, last.pt.")
+                Path,
+                typer.Option(
+                    "--output",
+                    "-o",
+                    parser=named_folder,
+                    metavar="PATH",
+                    help="Run folder: config, log, best.pt, last.pt.",
+                ),
             ],
             inspect.Parameter.empty,
         ),
