@@ -22,6 +22,7 @@ NAMES = {
     "aclosing": "closing",
     "achunks": "chunks",
     "aread": "read",
+    "aiter_bytes": "iter_bytes",
     "aiter_lines": "iter_lines",
     "asyncio": "time",
 }

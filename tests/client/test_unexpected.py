@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import io
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +26,11 @@ from sentiloc.client import (
     Retry,
     ServerError,
     UnexpectedAnswerError,
+    WaitTimeoutError,
     calls,
 )
 from sentiloc.client.events import EventLines
-from tests.client.scripted import Answer, answer, events, hang_up, scripted
+from tests.client.scripted import Answer, Handler, answer, events, hang_up, scripted
 from tests.client.test_clients import JOB, QUICK, event, kind
 from tests.support.jobs import claim
 from tests.support.proxies import installed, redirecting
@@ -137,6 +141,101 @@ def test_an_offset_of_thousands_of_digits(kind: type[Client]) -> None:
         pytest.raises(UnexpectedAnswerError),
     ):
         client.submit_resumable(io.BytesIO(b"video"))
+
+
+@pytest.mark.parametrize("stored", ["0", "6"])
+def test_an_upload_ends_if_the_server_stores_nothing(kind: type[Client], stored: str) -> None:
+    created = answer(201, None, Location="/v1/uploads/abc")
+    patched = answer(204, None, **{"Upload-Offset": stored})
+    with (
+        scripted(created, patched) as server,
+        kind(server.url, retry=QUICK) as client,
+        pytest.raises(UnexpectedAnswerError, match=f"the bytes 0 to 5 were sent, and .* is at byte {stored}"),
+    ):
+        client.submit_resumable(io.BytesIO(b"video"))
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("offset", [-1, 6])
+def test_an_upload_is_not_resumed_at_an_offset_that_is_none(kind: type[Client], offset: int) -> None:
+    with (
+        scripted(answer(200, {"offset": offset, "length": 5})) as server,
+        kind(server.url, retry=QUICK) as client,
+        pytest.raises(UnexpectedAnswerError, match=f"is at byte {offset} of 5"),
+    ):
+        client.submit_resumable(io.BytesIO(b"video"), upload="abc")
+    assert len(server.requests) == 1
+
+
+DRIPS_SECONDS = 30.0
+BOMB = gzip.compress(b'{"a": "' + b"x" * 100_000)
+
+
+def unpacked(handler: Handler) -> None:
+    handler.send_response(200)
+    for name, value in (("Content-Type", "application/json"), ("Content-Encoding", "gzip")):
+        handler.send_header(name, value)
+    handler.send_header("Content-Length", str(len(BOMB)))
+    handler.end_headers()
+    handler.wfile.write(BOMB)
+
+
+@pytest.mark.parametrize(
+    "script",
+    [answer(200, {**JOB, "x": "x" * 100_000}), answer(400, "x" * 100_000, "text/plain"), unpacked],
+    ids=["job", "problem", "bomb"],
+)
+def test_an_answer_cannot_fill_the_memory(
+    kind: type[Client], monkeypatch: pytest.MonkeyPatch, script: Answer
+) -> None:
+    monkeypatch.setattr("sentiloc.client.reading.LARGEST", 50_000)
+    with scripted(script) as server, kind(server.url, retry=QUICK) as client:
+        with pytest.raises(UnexpectedAnswerError, match=f"{server.url}/v1/jobs/abc answered with more than"):
+            client.status("abc")
+        assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("call", ["render", "cut", "reel_video", "batch_result_lines", "export_batch"])
+def test_a_file_may_be_large(kind: type[Client], monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+    monkeypatch.setattr("sentiloc.client.reading.LARGEST", 50_000)
+    script = answer(200, "x" * 100_000, "application/octet-stream")
+    with scripted(script) as server, kind(server.url, retry=QUICK) as client:
+        assert len(CALLS[call](client)) == 100_000
+
+
+def dripping(handler: Handler) -> None:
+    """A byte now and then, for ever: each comes in time."""
+    handler.send_response(200)
+    handler.send_header("Content-Type", "application/json")
+    handler.send_header("Content-Length", "100000")
+    handler.end_headers()
+    with suppress(OSError):
+        for _ in range(round(DRIPS_SECONDS / 0.05)):
+            handler.wfile.write(b" ")
+            time.sleep(0.05)
+    handler.close_connection = True
+
+
+def test_an_answer_cannot_take_for_ever(kind: type[Client], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sentiloc.client.reading._SECONDS", 0.2)
+    begun = time.monotonic()
+    with scripted(dripping, answer(200, JOB)) as server, kind(server.url, retry=QUICK) as client:
+        assert client.status("abc").id == JOB["id"]
+        assert time.monotonic() - begun < DRIPS_SECONDS
+
+
+def test_a_wait_ends_in_time_whatever_the_answer_does(
+    kind: type[Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sentiloc.client.retries._LAST_SECONDS", 0.2)
+    begun = time.monotonic()
+    with (
+        scripted(answer(200, {**JOB, "state": "queued"}), dripping) as server,
+        kind(server.url, retry=QUICK) as client,
+    ):
+        with pytest.raises(WaitTimeoutError):
+            client.wait("abc", timeout=1.5)
+        assert time.monotonic() - begun < DRIPS_SECONDS
 
 
 def test_nothing_has_changed_only_since_an_answer(kind: type[Client]) -> None:

@@ -171,18 +171,20 @@ def page(limit: int, cursor: str | None) -> Call[BatchPage]:
 
 def results(batch_id: str) -> Call[tuple[BatchLine, ...]]:
     """The state and result of every item."""
-    return Call(method="GET", path=_batch(batch_id, "/results"), parse=_lines)
+    return Call(method="GET", path=_batch(batch_id, "/results"), parse=_lines, is_file=True)
 
 
 def result_lines(batch_id: str) -> Call[str]:
     """The state and result of every item as JSON lines, as the server wrote them."""
-    return Call(method="GET", path=_batch(batch_id, "/results"), parse=_text)
+    return Call(method="GET", path=_batch(batch_id, "/results"), parse=_text, is_file=True)
 
 
 def export(batch_id: str, name: str) -> Call[bytes]:
     """All results in one format as a zip archive."""
     params = {"format": name}
-    return Call(method="GET", path=_batch(batch_id, "/export"), parse=file_content, params=params)
+    return Call(
+        method="GET", path=_batch(batch_id, "/export"), parse=file_content, params=params, is_file=True
+    )
 
 
 def cancel(batch_id: str) -> Call[Batch]:

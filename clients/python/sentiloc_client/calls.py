@@ -54,7 +54,7 @@ class Call(Generic[T]):
     errors.
 
     `foreign`: `path` is a URL of another server, which must not receive the API key. `linked`: the answer may be a
-    redirect to an object store, which has the file.
+    redirect to an object store, which has the file. `is_file`: the answer may have any size.
     """
 
     method: str
@@ -68,6 +68,7 @@ class Call(Generic[T]):
     accepted: Container[int] = ()
     foreign: bool = False
     linked: bool = False
+    is_file: bool = False
 
     def at_store(self, response: httpx.Response) -> Call[T] | None:
         """The call that reads the file from the object store, if the answer is a link to it."""
@@ -82,7 +83,9 @@ class Call(Generic[T]):
             require_stored(answer)
             return self.parse(answer)
 
-        return Call(method="GET", path=str(url), parse=parse, accepted=STORE_REFUSALS, foreign=True)
+        return Call(
+            method="GET", path=str(url), parse=parse, accepted=STORE_REFUSALS, foreign=True, is_file=True
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +201,7 @@ def render(
     params = {**_given(cut), **_given(timeline), "format": name}
     if corrected:
         params["corrected"] = "true"
-    return Call(method="GET", path=_job(job_id, "/result"), parse=file_content, params=params)
+    return Call(method="GET", path=_job(job_id, "/result"), parse=file_content, params=params, is_file=True)
 
 
 def curve(job_id: str) -> Call[Curve]:

@@ -136,7 +136,7 @@ def highlights(jobs: Sequence[str], options: HighlightOptions) -> Call[Highlight
 def cut(clips: Sequence[Clip], name: str, title: str, folder: str) -> Call[bytes]:
     """Clips as a sequence for an editing program."""
     body = {"clips": [encode(clip) for clip in clips], "format": name, "title": title, "folder": folder}
-    return Call(method="POST", path=f"{API}/cuts", parse=file_content, json=body)
+    return Call(method="POST", path=f"{API}/cuts", parse=file_content, json=body, is_file=True)
 
 
 def create(clips: Sequence[Clip], options: ReelOptions, key: str) -> Call[Reel]:
@@ -154,7 +154,7 @@ def get(reel_id: str) -> Call[Reel]:
 
 def video(reel_id: str) -> Call[bytes]:
     """The rendered MP4, which may be in an object store."""
-    return Call(method="GET", path=_reel(reel_id, "/video"), parse=file_content, linked=True)
+    return Call(method="GET", path=_reel(reel_id, "/video"), parse=file_content, linked=True, is_file=True)
 
 
 def _reel(reel_id: str, rest: str = "") -> str:

@@ -72,6 +72,10 @@ class Attempts:
         parts = {name: left if given is None else min(left, given) for name, given in usual.as_dict().items()}
         return usual if left == float("inf") else httpx.Timeout(**parts)
 
+    def answered_by(self) -> float:
+        """The time of `time.monotonic` by which an answer that arrives now has to be complete."""
+        return max(self._ends_at, time.monotonic() + _LAST_SECONDS)
+
     def _is_over(self) -> bool:
         return self._made >= self._retry.attempts or time.monotonic() >= self._ends_at
 

@@ -65,7 +65,7 @@ def resumable(
         offset = yield _where(upload, file)
     while offset < file.total:
         try:
-            offset = yield _piece(upload, PieceBody(file, offset, min(file.total, offset + piece_bytes)))
+            offset = yield _piece(upload, file, offset, min(file.total, offset + piece_bytes))
             failures = 0
         except (ConnectionFailedError, ApiError) as error:
             if _is_of_proxy(error) and piece_bytes > _SMALLEST_PIECE:
@@ -124,16 +124,28 @@ def _where(upload: str, file: VideoFile) -> Call[int]:
         # The rest of another video would be joined to what is stored.
         if found.length not in (None, file.total):
             raise WrongVideoError(upload, found.length, file.total)
+        if not 0 <= found.offset <= file.total:
+            raise UnexpectedAnswerError(f"upload {upload} is at byte {found.offset} of {file.total}")
         return found.offset
 
     return Call(method="GET", path=_upload(upload), parse=parse)
 
 
-def _piece(upload: str, body: PieceBody) -> Call[int]:
+def _piece(upload: str, file: VideoFile, start: int, end: int) -> Call[int]:
+    body = PieceBody(file, start, end)
     headers = {**_TUS, **body.headers}
+
+    def parse(response: httpx.Response) -> int:
+        stored = _offset(response)
+        # Otherwise the same piece would be sent for ever.
+        if not start < stored <= end:
+            detail = f"the bytes {start} to {end} were sent, and {shown(response.url)} is at byte {stored}"
+            raise UnexpectedAnswerError(detail)
+        return stored
+
     # Not repeatable as it is: after a failure the offset must be read first.
     return Call(
-        method="PATCH", path=_upload(upload), parse=_offset, headers=headers, body=body, repeatable=False
+        method="PATCH", path=_upload(upload), parse=parse, headers=headers, body=body, repeatable=False
     )
 
 

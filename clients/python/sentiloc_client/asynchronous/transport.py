@@ -15,6 +15,7 @@ from .. import calls, sending
 from ..errors import ClientError, Code, NotFoundError
 from ..events import EventLines, require_stream
 from ..models import Event, Job
+from ..reading import BodyReader
 from ..retries import Attempts, Retry, checked_places
 
 T = TypeVar("T")
@@ -106,7 +107,7 @@ class AsyncTransport:
         attempts = Attempts(self._retry, repeatable=call.repeatable, ends_at=ends_at)
         while True:
             try:
-                response = await self._request(call, attempts.timeout(self._http.timeout))
+                response = await self._request(call, attempts)
             except httpx.RequestError as error:
                 delay = attempts.after_error(error)
             else:
@@ -134,22 +135,26 @@ class AsyncTransport:
             if error.code != gone:
                 raise
 
-    async def _request(self, call: calls.Call[T], timeout: httpx.Timeout) -> httpx.Response:
+    async def _request(self, call: calls.Call[T], attempts: Attempts) -> httpx.Response:
         if call.body is None:
-            return await self._exchange(call, None, timeout)
+            return await self._exchange(call, None, attempts)
         # Closed at once, so that the video is not left open until the garbage collector finds it.
         async with aclosing(call.body.achunks()) as content:
-            return await self._exchange(call, content, timeout)
+            return await self._exchange(call, content, attempts)
 
     async def _exchange(
-        self, call: calls.Call[T], content: AsyncGenerator[bytes, None] | None, timeout: httpx.Timeout
+        self, call: calls.Call[T], content: AsyncGenerator[bytes, None] | None, attempts: Attempts
     ) -> httpx.Response:
+        timeout = attempts.timeout(self._http.timeout)
         with checked_places():
             if call.foreign:
                 # A new client: this one would send the API key to the object store.
-                async with httpx.AsyncClient(timeout=timeout) as http:
-                    return await http.request(call.method, call.path, headers=call.headers, content=content)
-            return await self._http.request(
+                async with (
+                    httpx.AsyncClient(timeout=timeout) as http,
+                    http.stream(call.method, call.path, headers=call.headers, content=content) as response,
+                ):
+                    return await _whole(response, call, attempts)
+            async with self._http.stream(
                 call.method,
                 call.path,
                 params=call.params,
@@ -157,4 +162,13 @@ class AsyncTransport:
                 json=call.json,
                 content=content,
                 timeout=timeout,
-            )
+            ) as response:
+                return await _whole(response, call, attempts)
+
+
+async def _whole(response: httpx.Response, call: calls.Call[T], attempts: Attempts) -> httpx.Response:
+    """The answer with its body."""
+    reader = BodyReader(response, is_file=call.is_file, ends_at=attempts.answered_by())
+    async for part in response.aiter_bytes():
+        reader.add(part)
+    return reader.answer()

@@ -16,6 +16,7 @@ from .. import calls, sending
 from ..errors import ClientError, Code, NotFoundError
 from ..events import EventLines, require_stream
 from ..models import Event, Job
+from ..reading import BodyReader
 from ..retries import Attempts, Retry, checked_places
 
 T = TypeVar("T")
@@ -103,7 +104,7 @@ class Transport:
         attempts = Attempts(self._retry, repeatable=call.repeatable, ends_at=ends_at)
         while True:
             try:
-                response = self._request(call, attempts.timeout(self._http.timeout))
+                response = self._request(call, attempts)
             except httpx.RequestError as error:
                 delay = attempts.after_error(error)
             else:
@@ -131,22 +132,26 @@ class Transport:
             if error.code != gone:
                 raise
 
-    def _request(self, call: calls.Call[T], timeout: httpx.Timeout) -> httpx.Response:
+    def _request(self, call: calls.Call[T], attempts: Attempts) -> httpx.Response:
         if call.body is None:
-            return self._exchange(call, None, timeout)
+            return self._exchange(call, None, attempts)
         # Closed at once, so that the video is not left open until the garbage collector finds it.
         with closing(call.body.chunks()) as content:
-            return self._exchange(call, content, timeout)
+            return self._exchange(call, content, attempts)
 
     def _exchange(
-        self, call: calls.Call[T], content: Generator[bytes, None] | None, timeout: httpx.Timeout
+        self, call: calls.Call[T], content: Generator[bytes, None] | None, attempts: Attempts
     ) -> httpx.Response:
+        timeout = attempts.timeout(self._http.timeout)
         with checked_places():
             if call.foreign:
                 # A new client: this one would send the API key to the object store.
-                with httpx.Client(timeout=timeout) as http:
-                    return http.request(call.method, call.path, headers=call.headers, content=content)
-            return self._http.request(
+                with (
+                    httpx.Client(timeout=timeout) as http,
+                    http.stream(call.method, call.path, headers=call.headers, content=content) as response,
+                ):
+                    return _whole(response, call, attempts)
+            with self._http.stream(
                 call.method,
                 call.path,
                 params=call.params,
@@ -154,4 +159,13 @@ class Transport:
                 json=call.json,
                 content=content,
                 timeout=timeout,
-            )
+            ) as response:
+                return _whole(response, call, attempts)
+
+
+def _whole(response: httpx.Response, call: calls.Call[T], attempts: Attempts) -> httpx.Response:
+    """The answer with its body."""
+    reader = BodyReader(response, is_file=call.is_file, ends_at=attempts.answered_by())
+    for part in response.iter_bytes():
+        reader.add(part)
+    return reader.answer()
