@@ -49,6 +49,8 @@ from sentiloc.app.webhooks.sender import WebhookSender
 _UPLOADS_SECONDS = 60.0
 # How long a batch may stay in the lists after its record has expired.
 _BATCHES_SECONDS = 3600.0
+# How much later than planned a webhook may be sent after Redis's clock was set back.
+_WEBHOOKS_SECONDS = 60.0
 # Reads all jobs. Counts are exact, but for records of earlier versions.
 _HOLDINGS_SECONDS = 3600.0
 # The interval of steps through corrections of earlier versions.
@@ -188,6 +190,7 @@ def _lifespan(services: Services, running: Running) -> Callable[[FastAPI], Abstr
         chores = [
             Chore("uploads", _UPLOADS_SECONDS, services.upload_jobs.sweep),
             Chore("batches", _BATCHES_SECONDS, lambda: services.batches.forget_expired(services.keys.ids())),
+            Chore("webhooks", _WEBHOOKS_SECONDS, services.webhooks.hasten),
             Chore("corrections", _CORRECTIONS_SECONDS, OldCorrections(services.feedback).step),
         ]
         holdings = Holdings(services.store, services.storage)

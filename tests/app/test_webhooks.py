@@ -213,6 +213,34 @@ def test_an_event_is_leased_for_longer_than_its_delivery_may_take(store: JobStor
     assert next_at is not None and next_at - time.time() > 1900.0
 
 
+def test_after_redis_s_clock_was_set_back_an_event_waits_no_longer(store: JobStore) -> None:
+    """A later due time has the same effect as an earlier clock."""
+    webhooks = WebhookStore(store.redis, store.prefix)
+    tried, leased, long, old = (cancelled_job(store, "https://example.com/hook") for _ in range(4))
+    for job, wait in ((tried, 60.0), (long, 6 * 3600.0), (old, 6 * 3600.0)):
+        delivery = Delivery(at=1.0, seconds=0.1, attempt=1, status=503, error=None)
+        webhooks.settle(job, webhooks.status(job), WebhookState.PENDING, delivery, wait)
+    store.redis.hdel(f"{store.prefix}webhook:{old}", "wait")
+    assert webhooks.claim() == leased
+    before = store.redis.zrange(webhooks.due, 0, -1, withscores=True)
+    assert webhooks.hasten() == 0
+    assert store.redis.zrange(webhooks.due, 0, -1, withscores=True) == before
+    for job in (tried, leased):
+        store.redis.zincrby(webhooks.due, 3600.0, job)
+    assert webhooks.hasten() == 2
+    assert {webhooks.claim() for _ in range(3)} == {tried, leased, None}
+
+
+def test_the_service_sends_an_event_that_waits_too_long(
+    receiver: Receiver, settings: Settings, store: JobStore
+) -> None:
+    job = cancelled_job(store, receiver.url)
+    store.redis.zincrby(f"{store.prefix}webhooks", 3600.0, job)
+    quick = settings.model_copy(update={"webhook_senders": 1, "reaper_interval_seconds": 0.1})
+    with TestClient(create_app(quick)):
+        wait_for(lambda: receiver.ids() == {f"msg_{job}"})
+
+
 def test_redelivery_keeps_the_event(
     receiver: Receiver, sender: WebhookSender, store: JobStore, client: TestClient
 ) -> None:

@@ -26,7 +26,7 @@ if is_over and not is_own then
   -- Nobody asks for it again, and it must not outlive the job.
   redis.call('DEL', KEYS[2])
 else
-  redis.call('HSET', KEYS[2], 'state', ARGV[3], 'attempts', ARGV[4])
+  redis.call('HSET', KEYS[2], 'state', ARGV[3], 'attempts', ARGV[4], 'wait', ARGV[5])
   if not is_own then redis.call('EXPIRE', KEYS[2], ARGV[8]) end
 end
 if is_over then
