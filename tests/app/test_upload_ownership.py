@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 from redis import Redis
@@ -67,12 +68,13 @@ def state_of(services: Services, record: UploadRecord) -> UploadState:
     return found.state
 
 
-def test_a_recorded_job_has_used_its_upload(services: Services) -> None:
+def test_a_recorded_job_has_used_its_upload(services: Services, redis: Redis) -> None:
     """The store does both in one step, so a crash right after it leaves a consistent state."""
     record = complete_upload(services)
     services.store.submit(job_of(record))
     assert state_of(services, record) is UploadState.USED
     assert services.uploads.waiting() == []
+    assert 0 < redis.ttl(upload_key(services.settings.redis_prefix, record.id)) <= 86_400
     services.upload_jobs.sweep()
     assert services.storage.size(record.source_key) == len(VIDEO)
 
@@ -118,6 +120,13 @@ def test_uploads_that_an_earlier_version_has_ended_count_no_more(settings: Setti
         services.uploads.create(second)
     redis.zrem(f"{settings.redis_prefix}uploads", first.id)
     services.uploads.create(second)
+
+
+def test_an_upload_that_is_counted_becomes_a_job_though_its_key_has_no_more_room(services: Services) -> None:
+    """The operator has lowered the limit meanwhile."""
+    record = complete_upload(services, "key")
+    services.store.submit(replace(job_of(record), key_id="key"), max_stored=1)
+    assert state_of(services, record) is UploadState.USED
 
 
 def test_the_end_of_an_upload_brings_no_record_back(services: Services, redis: Redis) -> None:

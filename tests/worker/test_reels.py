@@ -222,6 +222,15 @@ class TestRender:
         assert max(sizes) <= SOUND_RATE * CHANNELS * 4
         assert sum(sizes) == round(60 / 25 * SOUND_RATE) * CHANNELS * 4
 
+    def test_lengths_of_the_sound_of_many_parts_add_up(
+        self, ntsc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        sizes: list[int] = []
+        monkeypatch.setattr(Encoder, "sound", lambda _encoder, data: sizes.append(data.nbytes))
+        made = plan(*(part(ntsc, first, 1) for first in range(0, 50, 10)), rate="30000/1001")
+        render_reel(made, tmp_path / "reel.mp4", DecodeLimits(), ignore)
+        assert sum(sizes) == round(5 * 1001 / 30000 * SOUND_RATE) * CHANNELS * 4
+
     @pytest.mark.parametrize(
         ("size", "matrix", "is_stated"),
         [
@@ -277,11 +286,11 @@ class TestRender:
             bright = np.flatnonzero(rows[48] > 128)
             assert abs(bright.mean() - (8 * number + 7.5)) < 2
 
-    @pytest.mark.parametrize("crossfade", [0, 10])
+    @pytest.mark.parametrize("crossfade", [0, 9])
     def test_cuts_and_ends_do_not_click(self, tmp_path: Path, crossfade: int) -> None:
         make_clip(tmp_path / "tone.mp4", seconds=3.0, size=SIZE, audio="aac", beeps=((0.0, 3.0),))
-        parts = [part(tmp_path / "tone.mp4", first, 20) for first in (5, 41)]
-        # At 29.97 pictures a second, no cut falls on a whole period of the tone.
+        parts = [part(tmp_path / "tone.mp4", first, 21) for first in (5, 41)]
+        # At 29.97 pictures a second, no cut falls on a whole period of the tone, and no fade on whole samples.
         made = plan(*parts, rate="30000/1001", crossfade=crossfade)
         render_reel(made, tmp_path / "reel.mp4", DecodeLimits(), ignore)
         samples = sound(tmp_path / "reel.mp4")[0]

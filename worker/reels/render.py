@@ -131,7 +131,6 @@ class _Work:
         """Push one clip. If the video ends early, its last picture is held, in silence."""
         plan, last = self._plan, None
         caption = Caption(clip.caption, plan.width, plan.height) if plan.captions else None
-        first_sample = _sample(clip.first, plan)
         request = _request(clip, plan)
         with closing(decode(Path(clip.source), request, self._limits, self._on_wait)) as events:
             for event in events:
@@ -143,8 +142,8 @@ class _Work:
                     pictures.push(last[None])
                     self._shown += 1
                 elif isinstance(event, AudioChunk):
-                    # The first chunk may begin before the part, because chunks follow the file's packets.
-                    sounds.push(event.samples[max(0, first_sample - event.start) :])
+                    # The decoder sends the sound from the first sample of the part on, without gaps.
+                    sounds.push(event.samples)
                 self._on_wait()
         if last is None:
             detail = f"{clip.name} has no picture at {clip.seconds:g} s."
