@@ -1,16 +1,18 @@
 """Hot paths of a job as programs whose instructions can be counted.
 
-    python -m tests.support.hot_paths            # count all, and write what was counted
-    python -m tests.support.hot_paths NAME TIMES # run one, for valgrind
+    python -m tests.support.hot_paths     # count all, and write what was counted
+    python -m tests.support.hot_paths run # run all, for valgrind
 
 Each runs in one thread, on made input, so that two runs take the same instructions. What a run costs is the difference
-between programs that run the path three times and once. So imports and input do not count.
+between processes that run the path three times and once. So imports and input do not count. These processes are forked
+from one that has imported everything, because an import takes longer than a path.
 """
 
 from __future__ import annotations
 
 import json
 import mmap
+import multiprocessing
 import os
 import platform
 import re
@@ -106,20 +108,14 @@ PATHS: dict[str, Callable[[Path], Callable[[], None]]] = {
 }
 
 
-def count(name: str) -> int:
-    """Instructions of one run of a path, by valgrind."""
-    few, many = (_instructions(name, times) for times in (_FEW, _MANY))
-    return (many - few) // (_MANY - _FEW)
-
-
-def _instructions(name: str, times: int) -> int:
-    """Instructions of a whole program that runs a path several times."""
+def count() -> dict[str, int]:
+    """Instructions of one run of each path, by valgrind."""
     # Strings are hashed with a seed; another seed takes other instructions.
     settings = {**dict.fromkeys(_ONE_THREAD, "1"), "PYTHONHASHSEED": "0", "PYTHONPATH": str(_ROOT)}
     done = subprocess.run(
         [
             *("valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"),
-            *(sys.executable, "-m", "tests.support.hot_paths", name, str(times)),
+            *(sys.executable, "-m", "tests.support.hot_paths", "run"),
         ],
         env={**os.environ, **settings},
         cwd=_ROOT,
@@ -127,9 +123,36 @@ def _instructions(name: str, times: int) -> int:
         text=True,
         check=True,
     )
-    found = re.search(r"I\s+refs:\s+([\d,]+)", done.stderr)
-    assert found is not None, done.stderr
-    return int(found[1].replace(",", ""))
+    # A forked process continues the count of its parent.
+    instructions = {
+        int(pid): int(refs.replace(",", ""))
+        for pid, refs in re.findall(r"==(\d+)== I\s+refs:\s+([\d,]+)", done.stderr)
+    }
+    processes: dict[str, list[int]] = json.loads(done.stdout)
+    counts = {name: [instructions[pid] for pid in pids] for name, pids in processes.items()}
+    return {name: (many - few) // (_MANY - _FEW) for name, (few, many) in counts.items()}
+
+
+def _run_all() -> None:
+    """Run each path few and many times, in a forked process each, and write the ids of these processes as JSON."""
+    with tempfile.TemporaryDirectory() as folder:
+        runs = {name: prepare(Path(folder)) for name, prepare in PATHS.items()}
+        pids = {name: [_forked(run, times) for times in (_FEW, _MANY)] for name, run in runs.items()}
+    sys.stdout.write(json.dumps(pids))
+
+
+def _forked(run: Callable[[], None], times: int) -> int:
+    """The id of a process that has run a path several times and has ended."""
+    process = multiprocessing.get_context("fork").Process(target=_repeat, args=(run, times))
+    process.start()
+    process.join()
+    assert process.pid is not None and process.exitcode == 0
+    return process.pid
+
+
+def _repeat(run: Callable[[], None], times: int) -> None:
+    for _ in range(times):
+        run()
 
 
 def built_with() -> dict[str, str]:
@@ -145,22 +168,12 @@ def built_with() -> dict[str, str]:
 
 
 def _write() -> None:
-    counts: dict[str, Any] = {name: count(name) for name in PATHS}
-    COUNTED.write_text(
-        json.dumps({"built with": built_with(), "instructions": counts}, indent=1) + "\n", encoding="utf-8"
-    )
-
-
-def main() -> None:
-    """See the module."""
-    if len(sys.argv) == 1:
-        _write()
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        run = PATHS[sys.argv[1]](Path(folder))
-        for _ in range(int(sys.argv[2])):
-            run()
+    counts: dict[str, Any] = {"built with": built_with(), "instructions": count()}
+    COUNTED.write_text(json.dumps(counts, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:] == ["run"]:
+        _run_all()
+    else:
+        _write()

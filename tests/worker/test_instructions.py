@@ -17,10 +17,17 @@ SLACK = 1.05
 EXPECTED = json.loads(COUNTED.read_text(encoding="utf-8"))
 
 
-@pytest.mark.skipif(shutil.which("valgrind") is None, reason="valgrind is not installed here")
-@pytest.mark.parametrize("name", PATHS)
-def test_a_hot_path_takes_no_more_instructions_than_before(name: str) -> None:
+@pytest.fixture(scope="module")
+def counts() -> dict[str, int]:
+    """Instructions of one run of each path."""
+    if shutil.which("valgrind") is None:
+        pytest.skip("valgrind is not installed here")
     if (here := built_with()) != EXPECTED["built with"]:
         pytest.skip(f"counted with other versions: {EXPECTED['built with']}, here {here}")
-    found, expected = count(name), EXPECTED["instructions"][name]
+    return count()
+
+
+@pytest.mark.parametrize("name", PATHS)
+def test_a_hot_path_takes_no_more_instructions_than_before(counts: dict[str, int], name: str) -> None:
+    found, expected = counts[name], EXPECTED["instructions"][name]
     assert found <= SLACK * expected, f"{name}: {found / expected - 1:+.1%} instructions"
