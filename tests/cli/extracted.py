@@ -14,7 +14,7 @@ from sentiloc.model.spec import AudioStream, FaceStream, ModelSpec
 SPEC = ModelSpec(
     name="own", version="1", visual=None, audio=AudioStream(frames=8, mels=6), face=FaceStream(dim=4)
 )
-QUICKLY_EXPORTED = ("--no-stage2", "--no-gsp")
+QUICKLY_EXPORTED = ("--no-stage1", "--no-stage2", "--no-gsp")
 """Options of a training whose network is exported, for tests that are not of the network: an export takes longer the
 more parts there are."""
 Sentiloc = Callable[..., tuple[int, str, str]]

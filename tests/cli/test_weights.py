@@ -11,9 +11,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import onnxruntime as ort
 import pytest
-import torch
 from typer.testing import CliRunner
 
 from sentiloc.cli.name_video import name_video
@@ -130,15 +128,6 @@ def test_missing_weights_name_the_command(name: str) -> None:
     assert caught.value.code == ErrorCode.WEIGHTS_MISSING
     assert f"sentiloc weights pull {name}" in caught.value.detail
     assert "--from" in caught.value.detail
-
-
-def test_i3d_is_checked_converted_once_and_required(tmp_path: Path) -> None:
-    torch.save(I3D().state_dict(), tmp_path / "state.pt")
-    i3d = replace(WEIGHTS["i3d"], git_blob_sha1=(git_blob_sha1(tmp_path / "state.pt"),))
-    path = pull_weights(i3d, tmp_path / "state.pt")
-    assert require_weights("i3d") == path
-    session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    assert session.get_outputs()[0].shape[1] == 1024
 
 
 def test_the_blob_id_is_gits(sample: Path) -> None:

@@ -16,7 +16,7 @@ from sentiloc.cli.training.train_options import read_option_file
 from sentiloc.model.data.feature_store import load_array, write_spec
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.gim.spec import expression_spec
-from tests.cli.extracted import SPEC, Sentiloc, write_video
+from tests.cli.extracted import QUICKLY_EXPORTED, SPEC, Sentiloc, write_video
 from tests.cli.test_train_systems import FLOW, emotion_folder, flow_folder
 
 Change = Callable[[Path], object]
@@ -505,7 +505,7 @@ def test_features_that_are_not_finite_are_named(tmp_path: Path, sentiloc: Sentil
 
 def test_wrong_runs_and_outputs_are_named(tmp_path: Path, sentiloc: Sentiloc) -> None:
     folder, run = published_folder(tmp_path / "data"), tmp_path / "run"
-    options = (*QUICK, "--val-fraction", 0.25)
+    options = (*QUICK, "--val-fraction", 0.25, *QUICKLY_EXPORTED)
     assert sentiloc("train", folder, "-o", run, *options)[0] == 0
     emotions = tmp_path / "emotions"
     emotions.mkdir()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import pickle
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sentiloc.cli.weights import pull_weights
 from sentiloc.model.errors import ErrorCode, SentilocError
-from sentiloc.model.extractors.i3d import I3D, PARITY_TOLERANCE, export_i3d, load_i3d, pad_same, read_state
+from sentiloc.model.extractors.i3d import I3D, load_i3d, pad_same, read_state
 from sentiloc.model.extractors.i3d_kinetics import class_names, read_kinetics_state
+from sentiloc.model.weights import WEIGHTS, git_blob_sha1, require_weights
 from sentiloc.worker.features.visual import VisualExtractor
 from sentiloc.worker.runtime.onnx_session import create_session
 from tests.support.shared_files import golden_folder
@@ -87,14 +91,24 @@ def test_same_padding_gives_the_ceiling(size: int, kernel: int, stride: int) -> 
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("i3d") / "i3d-rgb.onnx"
-    assert export_i3d(filled_state(), path) <= PARITY_TOLERANCE
-    return path
+def pulled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The graph in the cache, as made from a checkpoint. A graph that differs from PyTorch is refused."""
+    folder = tmp_path_factory.mktemp("i3d")
+    checkpoint = folder / "state.pt"
+    torch.save(filled_state(), checkpoint)
+    i3d = replace(WEIGHTS["i3d"], git_blob_sha1=(git_blob_sha1(checkpoint),))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SENTILOC_CACHE_DIR", str(folder / "cache"))
+        yield pull_weights(i3d, checkpoint)
 
 
-def test_the_exported_graph_serves_frames_of_any_number(exported: Path) -> None:
-    extractor = VisualExtractor(create_session(exported, "cpu", 1))
+def test_a_checked_checkpoint_is_converted_and_required(pulled: Path) -> None:
+    assert require_weights("i3d") == pulled
+    assert sorted(path.name for path in pulled.parent.iterdir()) == ["i3d-rgb.onnx", "i3d-rgb.pt"]
+
+
+def test_the_exported_graph_serves_frames_of_any_number(pulled: Path) -> None:
+    extractor = VisualExtractor(create_session(pulled, "cpu", 1))
     assert (extractor.snippet_frames, extractor.dim) == (16, 1024)
     random = np.random.default_rng(0)
     frames = random.integers(0, 256, (5, 16, 224, 224, 3), dtype=np.uint8)
