@@ -1,6 +1,6 @@
-"""Small trainings of CTEN and GIM in a separate process, so that they can be killed.
+"""Small trainings, also in a separate process, so that they can be killed.
 
-python -m tests.model.resumable_runs FOLDER cten|gim STEP: after STEP steps it waits for the kill.
+python -m tests.model.resumable_runs FOLDER cten|gim|fsenet STEP: after STEP steps it waits for the kill.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ from torch import Tensor
 from sentiloc.model.cten.network import CTENConfig
 from sentiloc.model.cten.synthetic import PlantedEmotions, planted_emotions
 from sentiloc.model.cten.training import CTENTrainConfig, train_cten
+from sentiloc.model.fsenet.train import train as train_fsenet
 from sentiloc.model.gim.labels import LabelConfig
 from sentiloc.model.gim.network import GIMConfig
 from sentiloc.model.gim.synthetic import PlantedExpressions, planted_expressions
 from sentiloc.model.gim.training import GIMTrainConfig, train_gim
 from sentiloc.model.training.epochs import Progress
+from tests.model.tiny_items import LONG_TRAINING, tiny_items
 
 EMOTIONS = PlantedEmotions(classes=3, visual_dim=8, audio_dim=6)
 CTEN_RUN = replace(
@@ -47,6 +49,12 @@ def train(
             videos = planted_emotions(EMOTIONS, 24, "train")
             result = train_cten(CTEN_RUN, videos, progress, run_dir=run_dir, resume=resume)
             return result.network.state_dict()
+        if system == "fsenet":
+            items = tiny_items(12, seed=4)
+            trained = train_fsenet(
+                LONG_TRAINING, items[:9], items[9:], progress=progress, run_dir=run_dir, resume=resume
+            )
+            return trained.network.state_dict()
         faces = planted_expressions(FACES, 2, 3)
         return train_gim(GIM_RUN, faces, progress, run_dir=run_dir, resume=resume).network.state_dict()
     finally:

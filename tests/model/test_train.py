@@ -26,6 +26,7 @@ from sentiloc.model.fsenet.recipes import RECIPES, pick_precision
 from sentiloc.model.fsenet.scoring import evaluate_items, score_items
 from sentiloc.model.fsenet.train import split_items, train
 from sentiloc.model.training.checkpoint import load_checkpoint
+from tests.model.resumable_runs import train as train_long
 from tests.model.tiny_items import TINY_TRAINING, tiny_items
 from tests.support.services import PATIENCE
 
@@ -129,13 +130,9 @@ def test_two_runs_of_one_seed_are_the_same_and_another_seed_differs(tmp_path: Pa
 
 
 RUNNER = """
-import sys, torch
+import sys
 from pathlib import Path
-torch.set_num_threads(1)
-from sentiloc.model.fsenet.train import train
-from tests.model.tiny_items import LONG_TRAINING, tiny_items
-items = tiny_items(12, seed=4)
-print("ready", flush=True)
+from tests.model.resumable_runs import train
 left = int(sys.argv[2])
 def progress(step, steps, losses):
     global left
@@ -143,12 +140,12 @@ def progress(step, steps, losses):
     left -= 1
     if not left:
         sys.stdin.read()
-train(LONG_TRAINING, items[:9], items[9:], run_dir=Path(sys.argv[1]), resume=True, progress=progress)
+train("fsenet", Path(sys.argv[1]), resume=True, progress=progress)
 """
 
 
-def start(run: Path, steps: int = 0) -> subprocess.Popen[str]:
-    """Train, to the end or until it has done so many steps: then it stands still."""
+def start(run: Path, steps: int) -> subprocess.Popen[str]:
+    """Train until it has done so many steps: then it stands still."""
     command = [sys.executable, "-c", RUNNER, str(run), str(steps)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
@@ -157,8 +154,7 @@ def start(run: Path, steps: int = 0) -> subprocess.Popen[str]:
 
 
 def test_a_run_killed_and_resumed_ends_with_the_same_weights(tmp_path: Path) -> None:
-    whole = start(tmp_path / "whole")
-    whole.communicate(timeout=PATIENCE)
+    train_long("fsenet", tmp_path / "whole")
     killed = 0
     for _ in range(2):
         # On a busy machine it would otherwise reach its end before it is killed.
@@ -176,9 +172,9 @@ def test_a_run_killed_and_resumed_ends_with_the_same_weights(tmp_path: Path) -> 
         process.stdin.close()
         process.stdout.close()
     assert killed == 2
-    last = start(tmp_path / "killed")
-    output = last.communicate(timeout=PATIENCE)[0].split()
-    assert int(output[1]) > 8, "the resumed run began at the start"
+    last: list[int] = []
+    train_long("fsenet", tmp_path / "killed", resume=True, progress=lambda step, *_: last.append(step))
+    assert last[0] > 8, "the resumed run began at the start"
     for name in ("last.pt", "best.pt"):
         assert same(weights(tmp_path / "whole" / name), weights(tmp_path / "killed" / name))
     logs = [(tmp_path / run / "log.jsonl").read_text(encoding="utf-8") for run in ("whole", "killed")]
