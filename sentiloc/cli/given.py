@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from sentiloc.cli.messages import wrong_usage
+from sentiloc.worker.children.loading import loading
 
 if TYPE_CHECKING:
     import typer
@@ -76,7 +77,7 @@ def load_model(name: str | None, default: str, config: RuntimeConfig, labels: It
     """
     import sentiloc
 
-    with naming(name):
+    with naming(name), loading():
         model = sentiloc.load_model(name or default, config=config)
     if unknown := sorted({*labels} - {*model.labels} if labels else ()):
         raise wrong_usage(

@@ -33,6 +33,7 @@ from sentiloc.cli.progress import progress_bars
 from sentiloc.cli.videos import NewFiles, find_videos
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.worker.children import decoders
+from sentiloc.worker.children.loading import loading
 
 if TYPE_CHECKING:
     from sentiloc.api import Model, Result
@@ -102,8 +103,8 @@ def localize_files(
 
 def _load(name: str | None, labels: Iterable[str]) -> Model:
     """The model, once for all videos."""
-    from sentiloc.worker.config import configured
-
+    with loading():
+        from sentiloc.worker.config import configured
     return load_model(name, *configured(), labels)
 
 
@@ -111,7 +112,8 @@ def _prepare_decoders() -> None:
     """Fork the process that forks decoders as soon as there is something to share with it, but before threads start."""
     # One thread of OpenBLAS is enough for the linear algebra here. Starting more costs as much as importing it.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    import_module("numpy")
+    with loading():
+        import_module("numpy")
     decoders.prepare(in_place=True)
 
 

@@ -12,6 +12,7 @@ from typing import NoReturn
 
 from sentiloc.cli.messages import about_error, stop, unexpected
 from sentiloc.model.errors import SentilocError
+from sentiloc.worker.children.loading import loading
 
 
 def main() -> None:
@@ -52,11 +53,11 @@ def _open_standard_files() -> None:
 
 def _run(words: list[str]) -> None:
     if names_only_files(words):
-        from sentiloc.cli.localizing import localize_files
-
+        with loading():
+            from sentiloc.cli.localizing import localize_files
         sys.exit(0 if localize_files(words[1:]) else 1)
-    from sentiloc.cli.verbs import root
-
+    with loading():
+        from sentiloc.cli.verbs import root
     root()
 
 
