@@ -81,7 +81,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     ),
     "export": ("sentiloc.cli.training.export", "export", "Export a checkpoint as a model package."),
     "weights": (
-        "sentiloc.cli.weights",
+        "sentiloc.cli.weights.weights",
         "weights_app",
         "Fetch public weights, check and quantize picture networks.",
     ),

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from sentiloc.cli.name_video import name_video
 from sentiloc.cli.training.extract import _load
-from sentiloc.cli.weights import fetch_package, pull_weights, weights_app
+from sentiloc.cli.weights.name_video import name_video
+from sentiloc.cli.weights.weights import fetch_package, pull_weights, weights_app
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.extractors.i3d import I3D
 from sentiloc.model.spec import VisualStream

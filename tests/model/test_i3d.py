@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sentiloc.cli.weights import pull_weights
+from sentiloc.cli.weights.weights import pull_weights
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.extractors.i3d import I3D, load_i3d, pad_same, read_state
 from sentiloc.model.extractors.i3d_kinetics import class_names, read_kinetics_state

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from sentiloc.app.settings import get_settings
-from sentiloc.cli.compare_precision import describe
+from sentiloc.cli.weights.compare_precision import describe
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.results.result import SegmentOptions
 from sentiloc.model.segments import Segment

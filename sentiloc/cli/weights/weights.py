@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from sentiloc.cli.compare_precision import compare
+from sentiloc.cli.weights.compare_precision import compare
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.model.weights import (
     I3D_EXTRACTORS,
@@ -86,7 +86,7 @@ def classify(
 ) -> None:
     """Name what videos show by I3D's own 400 classes: checks the weights and the decoding."""
     from sentiloc.app.settings import get_settings
-    from sentiloc.cli.name_video import name_video
+    from sentiloc.cli.weights.name_video import name_video
     from sentiloc.model.extractors.i3d import load_i3d, read_state
     from sentiloc.worker.config import runtime_config
 
