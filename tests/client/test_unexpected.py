@@ -230,12 +230,13 @@ def test_a_wait_ends_in_time_whatever_the_answer_does(
     monkeypatch.setattr("sentiloc.client.retries._LAST_SECONDS", 0.2)
     begun = time.monotonic()
     with (
-        scripted(answer(200, {**JOB, "state": "queued"}), dripping) as server,
+        scripted(answer(200, {**JOB, "state": "queued"}, Retry_After="0.5"), dripping) as server,
         kind(server.url, retry=QUICK) as client,
     ):
         with pytest.raises(WaitTimeoutError):
-            client.wait("abc", timeout=1.5)
+            client.wait("abc", timeout=0.9)
         assert time.monotonic() - begun < DRIPS_SECONDS
+        assert len(server.requests) == 2
 
 
 def test_nothing_has_changed_only_since_an_answer(kind: type[Client]) -> None:
