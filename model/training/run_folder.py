@@ -11,7 +11,7 @@ from typing import Any
 
 from sentiloc.model.data.text import read_json
 from sentiloc.model.errors import ErrorCode, SentilocError
-from sentiloc.model.files import write_whole
+from sentiloc.model.files import remove_abandoned, write_whole
 from sentiloc.model.training.checkpoint import save_atomic
 from sentiloc.model.training.parallel import is_first
 from sentiloc.model.training.record import COMMIT, DATA, VERSIONS, WANDB, changed_data
@@ -74,6 +74,8 @@ class RunFolder:
         wanted = json.loads(json.dumps(content))
         if file.exists():
             self._check_same(file, wanted)
+            # Each kill while a checkpoint is written leaves a file of its size.
+            remove_abandoned(file.parent)
         write_whole(file, json.dumps(wanted, indent=2, sort_keys=True))
 
     def _check_same(self, file: Path, wanted: dict[str, Any]) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -83,6 +85,33 @@ def test_a_resumed_run_replaces_its_files_as_a_whole(tmp_path: Path) -> None:
         with file:
             assert (file.read(), path.stat().st_ino != inode) == (content, True)
     assert files[0].read_bytes() == lines[0].encode()
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from sentiloc.model.files import replacing
+with replacing(Path(sys.argv[1])) as partial:
+    partial.write_bytes(b"half a checkpoint")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_resumed_run_removes_what_a_kill_left_unfinished(tmp_path: Path) -> None:
+    RunFolder(tmp_path, {}).close()
+    left = set(tmp_path.iterdir())
+    for age in (7200, 0):
+        subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "last.pt")], check=False)
+        (partial,) = {*tmp_path.iterdir()} - left
+        os.utime(partial, (time.time() - age,) * 2)
+        left.add(partial)
+    # Another program's files are not its own.
+    other = tmp_path / ".backup.partial"
+    other.touch()
+    os.utime(other, (0, 0))
+    RunFolder(tmp_path, {}, resume=True).close()
+    # The newer one could be that of a process that is still writing.
+    assert {*tmp_path.iterdir()} == {tmp_path / "config.json", partial, other}
 
 
 HOLD = """
