@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnxruntime
 import pytest
 import torch
@@ -22,6 +23,7 @@ from sentiloc.model.gim.spec import expression_spec
 from sentiloc.model.package import list_packages, load_package
 from sentiloc.model.spec import AudioStream, FaceStream, FlowStream, ModelSpec, parse_spec
 from sentiloc.model.training.checkpoint import load_checkpoint
+from sentiloc.worker.pipelines.expression import ExpressionScorer
 
 FEATURES = ModelSpec(
     name="tiny", version="1", visual=None, audio=AudioStream(frames=4, mels=3), face=FaceStream(dim=5)
@@ -66,6 +68,21 @@ def test_both_networks_become_packages_with_pytorchs_numbers(tmp_path: Path) -> 
         "attention": ["batch", "time", 2],
     }
     assert str(Path(__file__).parents[2]).encode() not in (root / "gim-tiny" / "gim.onnx").read_bytes()
+
+
+def test_windows_of_expressions_have_no_seams(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each window is computed with more frames on both sides than the network sees at once."""
+    torch.manual_seed(0)
+    export_gim(GIM(GIMConfig(inputs=16, width=8)), EXPRESSIONS, tmp_path / "gim-tiny")
+    package = load_package("gim-tiny", tmp_path)
+    scorer = ExpressionScorer(package, onnxruntime.InferenceSession(str(package.network)))
+    flow = np.random.default_rng(0).normal(size=(650, 8)).astype(np.float32)
+    whole = scorer.score(flow)
+    monkeypatch.setattr("sentiloc.worker.pipelines.expression.WINDOW", 200)
+    for found, expected in zip(scorer.score(flow), whole, strict=True):
+        assert len(found) == 650
+        assert np.allclose(found, expected, atol=1e-5)
+    assert np.ptp(whole[0]) > 1e-3
 
 
 def test_a_network_is_not_exported_under_another_spec(tmp_path: Path) -> None:
