@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
-PIP = ("-m", "pip", "--disable-pip-version-check", "--quiet")
+PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet")
 
 
 def build(source: Path, folder: Path, target: str = "wheel") -> Path:
@@ -30,7 +30,8 @@ class Environment:
     """A virtual environment in `folder`."""
 
     def __init__(self, folder: Path) -> None:
-        venv.create(folder, with_pip=True)
+        # The pip of the tests works in it: another one would take seconds to install.
+        venv.create(folder)
         self._folder = folder
         self.python = folder / "bin" / "python"
         self.site = next(folder.glob("lib/python*/site-packages"))
@@ -58,7 +59,7 @@ class Environment:
 
     def pip(self, *arguments: str) -> None:
         """Run pip without an index."""
-        done = self.run(*PIP, *arguments)
+        done = self._call(*PIP, "--python", str(self.python), *arguments)
         assert done.returncode == 0, done.stdout + done.stderr
 
     def install(self, *what: str) -> None:
@@ -69,9 +70,14 @@ class Environment:
         self, *arguments: str, cwd: Path | None = None, **variables: str
     ) -> subprocess.CompletedProcess[str]:
         """Run its Python in a folder, without this process's variables for Python and Sentiloc."""
+        return self._call(str(self.python), *arguments, cwd=cwd, **variables)
+
+    def _call(
+        self, *command: str, cwd: Path | None = None, **variables: str
+    ) -> subprocess.CompletedProcess[str]:
         kept = {"PATH": f"{self._folder / 'bin'}:/usr/bin:/bin", "HOME": str(self._folder), **variables}
         return subprocess.run(
-            [str(self.python), *arguments],
+            command,
             cwd=cwd or self._folder,
             env=kept,
             capture_output=True,
