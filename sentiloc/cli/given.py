@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from sentiloc.cli.messages import wrong_usage
-from sentiloc.worker.children.loading import loading
 
 if TYPE_CHECKING:
     import typer
@@ -77,7 +76,7 @@ def load_model(name: str | None, default: str, config: RuntimeConfig, labels: It
     """
     import sentiloc
 
-    with naming(name), loading():
+    with naming(name):
         model = sentiloc.load_model(name or default, config=config)
     if unknown := sorted({*labels} - {*model.labels} if labels else ()):
         raise wrong_usage(

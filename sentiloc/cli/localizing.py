@@ -33,7 +33,6 @@ from sentiloc.cli.progress import progress_bars
 from sentiloc.cli.videos import NewFiles, find_videos
 from sentiloc.model.errors import ErrorCode, SentilocError
 from sentiloc.worker.children import decoders
-from sentiloc.worker.children.loading import loading
 
 if TYPE_CHECKING:
     from sentiloc.api import Model, Result
@@ -103,8 +102,8 @@ def localize_files(
 
 def _load(name: str | None, labels: Iterable[str]) -> Model:
     """The model, once for all videos."""
-    with loading():
-        from sentiloc.worker.config import configured
+    from sentiloc.worker.config import configured
+
     return load_model(name, *configured(), labels)
 
 
@@ -112,8 +111,7 @@ def _prepare_decoders() -> None:
     """Fork the process that forks decoders as soon as there is something to share with it, but before threads start."""
     # One thread of OpenBLAS is enough for the linear algebra here. Starting more costs as much as importing it.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    with loading():
-        import_module("numpy")
+    import_module("numpy")
     decoders.prepare(in_place=True)
 
 

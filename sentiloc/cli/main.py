@@ -12,7 +12,6 @@ from typing import NoReturn
 
 from sentiloc.cli.messages import about_error, stop, unexpected
 from sentiloc.model.errors import SentilocError
-from sentiloc.worker.children.loading import loading
 
 
 def main() -> None:
@@ -53,11 +52,11 @@ def _open_standard_files() -> None:
 
 def _run(words: list[str]) -> None:
     if names_only_files(words):
-        with loading():
-            from sentiloc.cli.localizing import localize_files
+        from sentiloc.cli.localizing import localize_files
+
         sys.exit(0 if localize_files(words[1:]) else 1)
-    with loading():
-        from sentiloc.cli.verbs import root
+    from sentiloc.cli.verbs import root
+
     root()
 
 

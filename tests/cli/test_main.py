@@ -70,30 +70,6 @@ def test_localizing_loads_only_what_it_uses(tmp_path: Path) -> None:
     assert done.stderr.splitlines()[-1] == "loaded: [] True"
 
 
-@pytest.mark.parametrize(("options", "most"), [([], 20), (["--json"], 55)])
-def test_what_is_loaded_is_not_searched_for_garbage(options: list[str], most: int, tmp_path: Path) -> None:
-    """The searches took a tenth of the processor time of a short video. During the work, they run as usual."""
-    video = tmp_path / "video.mp4"
-    make_clip(video)
-    script = (
-        "import atexit, gc, sys\n"
-        "searches = []\n"
-        "gc.callbacks.append(lambda phase, _: searches.append(phase) if phase == 'start' else None)\n"
-        "state = lambda: (len(searches), gc.isenabled(), gc.get_freeze_count() > 20_000)\n"
-        "atexit.register(lambda: print(*state(), file=sys.stderr))\n"
-        "from sentiloc.cli.main import main\n"
-        f"sys.argv = ['sentiloc', 'localize', {str(video)!r}, *{options}]\n"
-        "main()"
-    )
-    command = [*sentiloc_command()[:1], "-c", script]
-    done = subprocess.run(
-        command, env=sentiloc_environment(), capture_output=True, text=True, timeout=PATIENCE, check=True
-    )
-    searches, *state = done.stderr.splitlines()[-1].split()
-    assert state == ["True", "True"]
-    assert int(searches) < most
-
-
 def test_without_settings_the_defaults_are_those_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.upper().startswith("SENTILOC_")]:
         monkeypatch.delenv(name)
