@@ -12,6 +12,7 @@ from tests.client.scripted import answer, problem, scripted
 from tests.client.test_clients import JOB
 
 FORMATS = answer(200, [{"name": "vtt", "title": "WebVTT", "media_type": "text/vtt", "extension": ".vtt"}])
+PROBLEM = {"type": "about:blank", "title": "Unprocessable Entity", "status": 422, "request_id": "r"}
 NOWHERE = ("--server", "http://127.0.0.1:9")
 HOOK = ("--webhook", "https://edit.example/hook")
 GIVEN, SET = (f"whsec_{b64encode(bytes([number] * 32)).decode()}" for number in (1, 2))
@@ -24,6 +25,16 @@ def test_the_format_of_a_batch_is_checked_before_it_is_sent(sentiloc: Sentiloc, 
         code, _, err = sentiloc("batch", urls, "--server", server.url, "-o", tmp_path / "a.zip", "-f", "docx")
     assert (code, "'docx' is not one of json, vtt" in err) == (2, True), err
     assert [request.path for request in server.requests] == ["/v1/formats"]
+
+
+def test_a_refused_item_of_a_batch_is_named_with_its_line(sentiloc: Sentiloc, tmp_path: Path) -> None:
+    """The server counts items from 0 and does not know of blank lines and comments."""
+    urls = tmp_path / "urls.txt"
+    urls.write_text("# week 12\n\nhttps://media.example/a.mp4\n\nhttp://10.0.0.1/b.mp4\n", encoding="utf-8")
+    body = {**PROBLEM, "code": "url_forbidden", "detail": "items.1.url: The URL leads elsewhere."}
+    with scripted(answer(422, body, "application/problem+json")) as server:
+        code, _, err = sentiloc("batch", urls, "--server", server.url)
+    assert (code, err) == (1, "sentiloc: line 5: items.1.url: The URL leads elsewhere. (url_forbidden)\n")
 
 
 @pytest.mark.parametrize("flags", [(), ("--json",), ("--wait",), ("--wait", "--json")])

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +16,7 @@ import typer
 from sentiloc.cli.cutting import Labels, MergeGap, MinLength, Threshold, cut_options
 from sentiloc.cli.destinations import output_file, require_file, require_other_file
 from sentiloc.cli.given import given_options
+from sentiloc.cli.messages import say
 from sentiloc.cli.output import print_or_write
 from sentiloc.cli.progress import progress_bars
 from sentiloc.cli.remote.session import (
@@ -26,7 +30,7 @@ from sentiloc.cli.remote.session import (
     print_json,
     webhook_of,
 )
-from sentiloc.client import Batch, BatchItem, Client, JobOptions
+from sentiloc.client import Batch, BatchItem, Client, InvalidRequestError, JobOptions
 
 # Seconds between polls: unlike a job, a batch has no event stream.
 _POLL_SECONDS = 1.0
@@ -84,9 +88,9 @@ def batch(
     _check(output, format_name, wait=wait, as_json=as_json)
     require_other_file(output, [Path(file)])
     asked = webhook_of(webhook, webhook_secret, given_options(context))
-    items = read_items(_text(file))
+    items = read_items(text := _text(file))
     options = JobOptions(**cut_options(threshold, min_length, merge_gap, labels), model=model)
-    with connected(server, api_key) as client:
+    with connected(server, api_key) as client, _lines_named(text):
         if format_name is not None:
             # Before the videos are sent, so that a wrong name does not lose the results of a whole batch.
             known_format(client, format_name)
@@ -116,14 +120,38 @@ def _check(output: Path | None, format_name: str | None, *, wait: bool, as_json:
 
 def read_items(text: str) -> list[BatchItem]:
     """The items of a file; raises `typer.BadParameter` with the number of a line that is wrong."""
-    found = []
-    # Windows editors begin a text file with a byte order mark. Not `splitlines`: JSON may contain U+2028.
-    for number, line in enumerate(text.lstrip("\ufeff").split("\n"), 1):
-        if (stripped := line.strip()) and not stripped.startswith("#"):
-            found.append(_item(stripped, number))
+    found = [_item(line, number) for number, line in _item_lines(text)]
     if not found:
         raise typer.BadParameter("there is no URL in it", param_hint="FILE")
     return found
+
+
+def _item_lines(text: str) -> list[tuple[int, str]]:
+    """The lines that are not blank or comments, with their numbers in the file."""
+    # Windows editors begin a text file with a byte order mark. Not `splitlines`: JSON may contain U+2028.
+    lines = enumerate(text.lstrip("\ufeff").split("\n"), 1)
+    return [
+        (number, line.strip()) for number, line in lines if line.strip() and not line.strip().startswith("#")
+    ]
+
+
+@contextmanager
+def _lines_named(text: str) -> Iterator[None]:
+    """Print the line of a refused item, and end with the status of a refusal."""
+    try:
+        yield
+    except InvalidRequestError as error:
+        say(f"sentiloc: {_with_line(str(error), text)}")
+        raise typer.Exit(FAILED) from error
+
+
+def _with_line(detail: str, text: str) -> str:
+    """The server's words about an item, such as `items.1.url: …`, with the line of the file that it is on."""
+    named = re.match(r"items\.(\d+)\b", detail)
+    lines = _item_lines(text)
+    if named is None or int(named[1]) >= len(lines):
+        return detail
+    return f"line {lines[int(named[1])][0]}: {detail}"
 
 
 def _item(line: str, number: int) -> BatchItem:
