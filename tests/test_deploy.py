@@ -30,6 +30,9 @@ EVERYTHING: dict[str, Any] = {
         "SENTILOC_MAX_DURATION_SECONDS": 3600,
         "SENTILOC_MAX_UPLOAD_BYTES": 5368709120,
         "SENTILOC_TRUSTED_PROXIES": ["10.0.0.0", "10.0.0.2"],
+        "SENTILOC_OIDC_ISSUER": "https://id.example",
+        "SENTILOC_OIDC_CLIENT_ID": "clips",
+        "SENTILOC_OIDC_SCOPES": {"editors": ["read", "write"]},
         "SENTILOC_OIDC_KEYS": {"editors": "3f9a1c07be52"},
         "SENTILOC_STALL_SECONDS": 25.5,
         "SENTILOC_SHARE_FEATURES": True,
@@ -313,7 +316,9 @@ def test_settings_of_every_type_arrive_as_they_were_given() -> None:
         else data[name]
         for name, value in given.items()
     }
+    # As a worker reads them, which listens on no address but shares the API's settings.
     settings = Settings(**read)
+    assert settings.keys_required
     assert {name: getattr(settings, name.removeprefix("SENTILOC_").lower()) for name in given} == given
 
 

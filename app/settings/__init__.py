@@ -49,6 +49,12 @@ class Settings(
         env_prefix="SENTILOC_", env_ignore_empty=True, frozen=True, allow_inf_nan=False
     )
 
+    @property
+    def keys_required(self) -> bool:
+        """True if requests need an API key, which includes every server where people sign in."""
+        # Not a refusal: workers share these settings and listen on no address.
+        return super().keys_required or (self.api_keys == "auto" and self.oidc_issuer is not None)
+
     @model_validator(mode="after")
     def _is_usable(self) -> Self:
         """Refuse numbers that no timer, counter or client can take, and text that is not UTF-8."""
@@ -85,9 +91,7 @@ class Settings(
         if self.storage_public_endpoint is not None and self.storage_url is None:
             raise ValueError("SENTILOC_STORAGE_PUBLIC_ENDPOINT needs SENTILOC_STORAGE_URL")
         if self.oidc_issuer is not None and not self.keys_required:
-            raise ValueError(
-                "SENTILOC_OIDC_ISSUER needs a server that asks for keys: set SENTILOC_API_KEYS=on"
-            )
+            raise ValueError("SENTILOC_OIDC_ISSUER needs API keys: SENTILOC_API_KEYS must not be off")
         return self
 
 

@@ -67,7 +67,8 @@ class ServiceSettings(BaseSettings):
     )
     api_keys: Literal["auto", "on", "off"] = Field(
         "auto",
-        description="Whether requests need an API key; auto: on every address that is not a loopback one",
+        description="Whether requests need an API key; auto: on every address that is not a loopback one, "
+        "and where people sign in",
     )
     key_rate_per_minute: int = Field(
         1200, ge=1, description="Requests per minute of keys that are made without a rate"
